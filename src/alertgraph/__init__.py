@@ -1,0 +1,1 @@
+"""alertgraph: the on-call brain of a company, behind one GraphQL API."""

@@ -1,0 +1,1 @@
+"""Wake-ups and live updates: losing them costs speed, never an event."""

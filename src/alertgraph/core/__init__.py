@@ -1,0 +1,1 @@
+"""What alertgraph decides: pure functions of state, command and time."""

@@ -1,0 +1,310 @@
+"""An alert: one open or closed condition, and what a sender may say of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+import orjson
+
+from alertgraph.core.actor import Actor
+from alertgraph.core.dedup import dedup_key_of
+from alertgraph.core.errors import ErrorCode, Problem
+from alertgraph.core.ids import AlertId
+from alertgraph.core.severity import Severity
+from alertgraph.core.slo import SlaClocks
+
+TITLE_LENGTH_MAX = 1024
+DESCRIPTION_LENGTH_MAX = 25_000
+NOTE_LENGTH_MAX = 25_000
+NAME_LENGTH_MAX = 256
+DEDUP_KEY_LENGTH_MAX = 512
+LABEL_COUNT_MAX = 64
+LABEL_NAME_LENGTH_MAX = 256
+LABEL_VALUE_LENGTH_MAX = 4096
+ANNOTATIONS_BYTES_MAX = 65_536
+LINK_COUNT_MAX = 20
+HREF_LENGTH_MAX = 2048
+TRIGGERED_AT_MIN = datetime(2000, 1, 1, tzinfo=UTC)
+# A sender's clock may run ahead; by more than this it is a mistake.
+FUTURE_MAX = timedelta(days=1)
+
+# Control characters but tab, line feed and carriage return: PostgreSQL refuses NUL, and no reader wants the rest.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class AlertStatus(IntEnum):
+    """Where an alert stands. The numbers are stored: never reuse one."""
+
+    TRIGGERED = 1
+    ACKNOWLEDGED = 2
+    RESOLVED = 3
+
+
+class HoldReason(IntEnum):
+    """Why an open alert has no next escalation. The numbers are stored: never reuse one."""
+
+    ACKNOWLEDGED = 1
+    SILENCED = 2
+    INHIBITED = 3
+    NO_MATCHING_RULE = 4
+    NOBODY_ON_CALL = 5
+    LADDER_EXHAUSTED = 6
+    PREDICTED_NOISE = 7
+
+
+class AlertVerdict(IntEnum):
+    """A person's judgement of an alert. The numbers are stored: never reuse one."""
+
+    ACTIONABLE = 1
+    NOISE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to look at."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a sender says of an alert. None means: not said, so a repeat leaves it as it is.
+
+    Attributes:
+        source: What sends it; never None, the edge fills in the credential's name.
+        dedup_key: None to derive it from the labels.
+        triggered_at: When it began; None for now.
+        ends_at: When the sender holds it to be over unless it fires again; None where the sender names no end.
+        ends_by_timeout: Whether `ends_at` is the dialect's time-out rather than the sender's word;
+            an explicit end beats a time-out.
+    """
+
+    title: str
+    severity: Severity
+    source: str
+    description: str | None = None
+    monitored_service: str | None = None
+    dedup_key: str | None = None
+    labels: Mapping[str, str] | None = None
+    annotations: Mapping[str, object] | None = None
+    links: tuple[Link, ...] | None = None
+    triggered_at: datetime | None = None
+    ends_at: datetime | None = None
+    ends_by_timeout: bool = False
+
+    @property
+    def key(self) -> str:
+        """The dedup key given, or the one that follows from the contents."""
+        if self.dedup_key is not None:
+            return self.dedup_key
+        return dedup_key_of(
+            self.labels or {},
+            title=self.title,
+            source=self.source,
+            monitored_service=self.monitored_service,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One condition, open or closed, as after the event numbered `version`.
+
+    Attributes:
+        first_acknowledged_at: Unlike `acknowledged_at` it is kept when the alert is given back: SLA and
+            MTTA count the first acknowledgement.
+        resolve_at: When it ends by itself unless it fires again; None for never.
+        resolve_by_timeout: Whether `resolve_at` is a time-out rather than the sender's word.
+        held: Why there is no next escalation; None while there is one and after it is resolved.
+        version: 0 on an alert that was decided but not yet appended.
+    """
+
+    id: AlertId
+    dedup_key: str
+    title: str
+    description: str
+    severity: Severity
+    status: AlertStatus
+    source: str
+    monitored_service: str | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, object]
+    links: tuple[Link, ...]
+    occurrence_count: int
+    triggered_at: datetime
+    last_seen_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_until: datetime | None
+    acknowledged_by: Actor | None
+    first_acknowledged_at: datetime | None
+    resolved_at: datetime | None
+    resolved_by: Actor | None
+    escalation_level: int
+    held: HoldReason | None
+    sla: SlaClocks
+    resolve_at: datetime | None
+    resolve_by_timeout: bool
+    verdict: AlertVerdict | None
+    version: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the condition still holds."""
+        return self.status is not AlertStatus.RESOLVED
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The earliest of its timers; None where nothing will happen by itself."""
+        timers = [at for at in (self.resolve_at, self.acknowledged_until) if at is not None]
+        return min(timers) if timers and self.is_open else None
+
+
+def match_values(
+    *,
+    title: str,
+    severity: Severity | None,
+    source: str,
+    monitored_service: str | None,
+    dedup_key: str,
+    labels: Mapping[str, str],
+) -> dict[str, str]:
+    """Return what matchers look at: the labels and the built-ins."""
+    return {
+        **labels,
+        "@title": title,
+        "@severity": severity.name if severity is not None else "",
+        "@source": source,
+        "@service": monitored_service or "",
+        "@dedup_key": dedup_key,
+    }
+
+
+def alert_match_values(alert: Alert) -> dict[str, str]:
+    """Return what matchers look at in a kept alert."""
+    return match_values(
+        title=alert.title,
+        severity=alert.severity,
+        source=alert.source,
+        monitored_service=alert.monitored_service,
+        dedup_key=alert.dedup_key,
+        labels=alert.labels,
+    )
+
+
+def draft_match_values(draft: Draft) -> dict[str, str]:
+    """Return what matchers look at in what a sender says."""
+    return match_values(
+        title=draft.title,
+        severity=draft.severity,
+        source=draft.source,
+        monitored_service=draft.monitored_service,
+        dedup_key=draft.key,
+        labels=draft.labels or {},
+    )
+
+
+# ------------------------------------------------------------------------------------------ checks
+
+
+def _invalid(message: str, *path: str) -> Problem:
+    return Problem(ErrorCode.INVALID_INPUT, message, path)
+
+
+def check_text(
+    text: str, name: str, length_max: int, *, length_min: int = 0, one_line: bool = False
+) -> list[Problem]:
+    """Return what is wrong with a text, at the path of its name: length, control or broken characters."""
+    if not length_min <= len(text) <= length_max:
+        return [_invalid(f"{name} has {length_min} to {length_max:,} characters; this has {len(text):,}.", name)]
+    if _CONTROL.search(text) or (one_line and ("\n" in text or "\r" in text)):
+        return [_invalid(f"{name} contains a control character, such as NUL or a line break.", name)]
+    if _SURROGATE.search(text):
+        return [_invalid(f"{name} contains half of a surrogate pair, which is no character.", name)]
+    if length_min and not text.strip():
+        return [_invalid(f"{name} is blank.", name)]
+    return []
+
+
+def check_labels(labels: Mapping[str, str]) -> list[Problem]:
+    """Return what is wrong with labels; each problem's path ends in the label's name."""
+    if len(labels) > LABEL_COUNT_MAX:
+        return [_invalid(f"labels has at most {LABEL_COUNT_MAX} entries; this has {len(labels):,}.", "labels")]
+    problems: list[Problem] = []
+    for name, value in labels.items():
+        shown = name[:64]
+        if not isinstance(value, str):
+            problems.append(_invalid(f"The label {shown} is not a text.", "labels", shown))
+            continue
+        faults = check_text(name, "name", LABEL_NAME_LENGTH_MAX, length_min=1, one_line=True)
+        if name.startswith("@"):
+            faults.append(_invalid("A label's name does not begin with @, which marks built-ins.", "name"))
+        faults += check_text(value, "value", LABEL_VALUE_LENGTH_MAX)
+        problems += [
+            _invalid(f"The label {shown!r} is refused: {fault.message}", "labels", shown) for fault in faults
+        ]
+    return problems
+
+
+def check_annotations(annotations: Mapping[str, object]) -> list[Problem]:
+    """Return what is wrong with annotations: anything that JSON can hold, within 64 KiB."""
+    try:
+        raw = orjson.dumps(annotations)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        return [_invalid(f"annotations cannot be kept as JSON: {error}.", "annotations")]
+    if len(raw) > ANNOTATIONS_BYTES_MAX:
+        return [_invalid(f"annotations has at most {ANNOTATIONS_BYTES_MAX:,} bytes as JSON.", "annotations")]
+    # orjson escapes control characters as \u00XX; jsonb refuses NUL wherever it stands.
+    if b"\\u0000" in raw:
+        return [_invalid("annotations contains a NUL character.", "annotations")]
+    return []
+
+
+def check_links(links: Sequence[Link]) -> list[Problem]:
+    """Return what is wrong with links; each problem's path is links, index, field."""
+    if len(links) > LINK_COUNT_MAX:
+        return [_invalid(f"links has at most {LINK_COUNT_MAX} entries; this has {len(links):,}.", "links")]
+    problems: list[Problem] = []
+    for index, link in enumerate(links):
+        faults = check_text(link.href, "href", HREF_LENGTH_MAX, length_min=1, one_line=True)
+        if not faults and not link.href.lower().startswith(("http://", "https://")):
+            faults.append(_invalid("href begins with http:// or https://.", "href"))
+        faults += check_text(link.text, "text", TITLE_LENGTH_MAX, one_line=True)
+        problems += [fault.below("links", str(index)) for fault in faults]
+    return problems
+
+
+def check_instant(at: datetime, name: str, now: datetime) -> list[Problem]:
+    """Return what is wrong with the time something is said to have begun."""
+    if at < TRIGGERED_AT_MIN:
+        return [_invalid(f"{name} is before the year 2000: {at.isoformat()}.", name)]
+    if at > now + FUTURE_MAX:
+        return [_invalid(f"{name} is more than a day in the future: {at.isoformat()}.", name)]
+    return []
+
+
+def check_draft(draft: Draft, now: datetime) -> list[Problem]:
+    """Return everything that is wrong with what a sender says; paths are the names of the API's fields."""
+    problems = check_text(draft.title, "title", TITLE_LENGTH_MAX, length_min=1, one_line=True)
+    problems += check_text(draft.source, "source", NAME_LENGTH_MAX, length_min=1, one_line=True)
+    if draft.description is not None:
+        problems += check_text(draft.description, "description", DESCRIPTION_LENGTH_MAX)
+    if draft.monitored_service is not None:
+        problems += check_text(
+            draft.monitored_service, "monitoredService", NAME_LENGTH_MAX, length_min=1, one_line=True
+        )
+    if draft.dedup_key is not None:
+        problems += check_text(draft.dedup_key, "dedupKey", DEDUP_KEY_LENGTH_MAX, length_min=1, one_line=True)
+    if draft.labels is not None:
+        problems += check_labels(draft.labels)
+    if draft.annotations is not None:
+        problems += check_annotations(draft.annotations)
+    if draft.links is not None:
+        problems += check_links(draft.links)
+    if draft.triggered_at is not None:
+        problems += check_instant(draft.triggered_at, "triggeredAt", now)
+    return problems

@@ -1,0 +1,122 @@
+"""Identifiers: what is inside an opaque id, and nothing of authority."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+TenantId = NewType("TenantId", UUID)
+AlertId = NewType("AlertId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
+SavedViewId = NewType("SavedViewId", UUID)
+FlushId = NewType("FlushId", UUID)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NodeKind(StrEnum):
+    """What an id is of; the value is the prefix of its text."""
+
+    TENANT = "tnt"
+    ALERT = "alr"
+    API_KEY = "key"
+    SAVED_VIEW = "vew"
+    EVENT = "evt"
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """Where an event stands: its number and the instant that prunes partitions."""
+
+    number: int
+    recorded_at: datetime
+
+
+def uuid7(at: datetime, random_bits: int) -> UUID:
+    """Return a time-ordered UUID (RFC 9562, version 7).
+
+    Args:
+        at: The instant to put in front, cut to milliseconds.
+        random_bits: At least 74 random bits; higher ones are ignored.
+    """
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1)
+    high = (milliseconds & ((1 << 48) - 1)) << 80
+    random_a = (random_bits >> 62) & 0xFFF
+    random_b = random_bits & ((1 << 62) - 1)
+    return UUID(int=high | (7 << 76) | (random_a << 64) | (2 << 62) | random_b)
+
+
+def uuid7_floor(at: datetime) -> UUID:
+    """Return the smallest version-agnostic UUID of that millisecond: a bound for ranges of ids."""
+    milliseconds = max(0, (at - EPOCH) // timedelta(milliseconds=1))
+    return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80)
+
+
+def to_microseconds(at: datetime) -> int:
+    """Return the microseconds since 1970; exact, unlike a float timestamp."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(value: int) -> datetime:
+    """Return the instant that many microseconds after 1970; raises OverflowError beyond the year 9999."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def _pack(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def unpack(text: str) -> bytes | None:
+    """Return the bytes of unpadded base64url text; None where it is not the text that they encode to."""
+    try:
+        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    return raw if _pack(raw) == text else None
+
+
+def pack(raw: bytes) -> str:
+    """Return bytes as unpadded base64url text."""
+    return _pack(raw)
+
+
+def encode_id(kind: NodeKind, key: UUID) -> str:
+    """Return the opaque text of an id: a prefix for people, then 16 bytes in base64url."""
+    return f"{kind.value}_{_pack(key.bytes)}"
+
+
+def encode_event_id(key: EventKey) -> str:
+    """Return the opaque text of an event's id."""
+    raw = key.number.to_bytes(8, "big") + to_microseconds(key.recorded_at).to_bytes(8, "big", signed=True)
+    return f"{NodeKind.EVENT.value}_{_pack(raw)}"
+
+
+def decode_id(text: str) -> tuple[NodeKind, UUID | EventKey] | None:
+    """Return what an id's text says; None where it is no id of ours, which is no error: it is unknown."""
+    prefix, _, rest = text.partition("_")
+    raw = unpack(rest)
+    if raw is None or len(raw) != 16:
+        return None
+    try:
+        kind = NodeKind(prefix)
+        if kind is not NodeKind.EVENT:
+            return kind, UUID(bytes=raw)
+        number = int.from_bytes(raw[:8], "big")
+        if number >= 1 << 63:
+            return None
+        return kind, EventKey(number, from_microseconds(int.from_bytes(raw[8:], "big", signed=True)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def decode_alert_id(text: str) -> AlertId | None:
+    """Return the alert id that a text names; None where it names none."""
+    decoded = decode_id(text)
+    if decoded is None or decoded[0] is not NodeKind.ALERT or not isinstance(decoded[1], UUID):
+        return None
+    return AlertId(decoded[1])

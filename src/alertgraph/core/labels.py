@@ -1,0 +1,84 @@
+"""Labels and how they are matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+import re2
+
+from alertgraph.core.errors import InputError
+
+BUILT_INS = ("@title", "@severity", "@source", "@service", "@dedup_key")
+PATTERN_LENGTH_MAX = 1024
+# RE2 compiles in time linear in the pattern, but `a{1000}{1000}` multiplies: its own budget bounds that.
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+_OPTIONS.max_mem = 1 << 20
+
+
+class MatchOperator(IntEnum):
+    """How a label is compared; regular expressions are RE2 and match the whole value."""
+
+    EQUAL = 1
+    NOT_EQUAL = 2
+    REGEX = 3
+    NOT_REGEX = 4
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re2._Regexp:
+    return re2.compile(pattern, _OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """What a label, or a built-in such as @severity, must be; an absent label reads as empty text."""
+
+    label: str
+    operator: MatchOperator
+    value: str
+
+    def matches(self, values: Mapping[str, str]) -> bool:
+        """Say whether the labels and built-ins in `values` satisfy this matcher."""
+        actual = values.get(self.label, "")
+        match self.operator:
+            case MatchOperator.EQUAL:
+                return actual == self.value
+            case MatchOperator.NOT_EQUAL:
+                return actual != self.value
+            case MatchOperator.REGEX:
+                return _compiled(self.value).fullmatch(actual) is not None
+            case MatchOperator.NOT_REGEX:
+                return _compiled(self.value).fullmatch(actual) is None
+
+
+def matches_all(matchers: tuple[Matcher, ...], values: Mapping[str, str]) -> bool:
+    """Say whether every matcher holds; none at all holds always."""
+    return all(matcher.matches(values) for matcher in matchers)
+
+
+def check_matcher(matcher: Matcher, *path: str) -> Matcher:
+    """Return the matcher if it can be used.
+
+    Raises:
+        InputError: The label is empty or no built-in, or the pattern is no RE2 expression.
+    """
+    if not matcher.label or len(matcher.label) > 256:
+        raise InputError("A label's name has 1 to 256 characters.", *path, "label")
+    if matcher.label.startswith("@") and matcher.label not in BUILT_INS:
+        raise InputError(f"{matcher.label} is no built-in; there are {', '.join(BUILT_INS)}.", *path, "label")
+    if "\x00" in matcher.label or "\x00" in matcher.value:
+        raise InputError("A NUL character is not allowed.", *path, "value")
+    if len(matcher.value) > PATTERN_LENGTH_MAX:
+        raise InputError(f"A matcher's value has at most {PATTERN_LENGTH_MAX} characters.", *path, "value")
+    if matcher.operator in (MatchOperator.REGEX, MatchOperator.NOT_REGEX):
+        try:
+            _compiled(matcher.value)
+        except re2.error as error:
+            reason = error.args[0] if error.args else error
+            text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+            raise InputError(f"Not an RE2 expression: {text}.", *path, "value") from error
+    return matcher

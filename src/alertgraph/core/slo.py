@@ -1,0 +1,64 @@
+"""What a tenant has been promised: how soon an alert is acknowledged and resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from alertgraph.core.severity import Severity
+from alertgraph.core.tier import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class SlaTarget:
+    """The promise for one severity, both counted from triggered."""
+
+    severity: Severity
+    acknowledge_within: timedelta
+    resolve_within: timedelta
+
+
+def _targets(acknowledge: tuple[int, ...], resolve: tuple[int, ...]) -> Mapping[Severity, SlaTarget]:
+    return {
+        severity: SlaTarget(severity, timedelta(minutes=to_acknowledge), timedelta(minutes=to_resolve))
+        for severity, to_acknowledge, to_resolve in zip(
+            sorted(Severity, reverse=True), acknowledge, resolve, strict=True
+        )
+    }
+
+
+HOUR, DAY = 60, 24 * 60
+# Minutes for CRITICAL, HIGH, MEDIUM, LOW, INFO. A tenant gets its tier's row when it is made; the operator
+# may change single targets afterwards.
+TIER_TARGETS: Mapping[Tier, Mapping[Severity, SlaTarget]] = {
+    Tier.FREE: _targets((60, 4 * HOUR, DAY, 3 * DAY, 7 * DAY), (DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY)),
+    Tier.STANDARD: _targets((15, 60, 8 * HOUR, DAY, 3 * DAY), (4 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY)),
+    Tier.PREMIUM: _targets((10, 30, 4 * HOUR, DAY, 3 * DAY), (2 * HOUR, 8 * HOUR, 2 * DAY, 5 * DAY, 14 * DAY)),
+    Tier.ENTERPRISE: _targets((5, 15, 2 * HOUR, 8 * HOUR, DAY), (HOUR, 4 * HOUR, DAY, 3 * DAY, 7 * DAY)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SlaClocks:
+    """By when an alert is to be acknowledged and resolved."""
+
+    acknowledge_by: datetime
+    resolve_by: datetime
+
+
+def sla_clocks(target: SlaTarget, triggered_at: datetime) -> SlaClocks:
+    """Return the clocks of an alert of the target's severity that began at `triggered_at`."""
+    return SlaClocks(triggered_at + target.acknowledge_within, triggered_at + target.resolve_within)
+
+
+def acknowledge_breached(
+    clocks: SlaClocks, first_acknowledged_at: datetime | None, ended_at: datetime | None, now: datetime
+) -> bool:
+    """Say whether an alert was not acknowledged in time; one that ended before needs no acknowledgement."""
+    return min(x for x in (first_acknowledged_at, ended_at, now) if x is not None) > clocks.acknowledge_by
+
+
+def resolve_breached(clocks: SlaClocks, ended_at: datetime | None, now: datetime) -> bool:
+    """Say whether an alert was not resolved in time."""
+    return (ended_at or now) > clocks.resolve_by

@@ -1,0 +1,1 @@
+"""Where requests enter: HTTP, websockets, command line, and the wiring of it all."""

@@ -1,0 +1,1 @@
+"""Other systems' wire formats, translated to alerts."""

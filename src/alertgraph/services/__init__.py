@@ -1,0 +1,1 @@
+"""The shell: loads, asks the core, appends once, answers."""

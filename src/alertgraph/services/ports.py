@@ -1,0 +1,372 @@
+"""What services need of the world, as protocols. The wiring alone knows who fulfils them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from alertgraph.core.alert import Alert
+from alertgraph.core.cursor import LogCursor
+from alertgraph.core.event import SealedEvent, StoredEvent
+from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Loaded, StoredAnswer, TenantConfig
+from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, FlushId, SavedViewId, TenantId
+from alertgraph.core.metrics import MetricsWindow, Tally
+from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.slo import SlaTarget
+from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
+
+
+class Clock(Protocol):
+    """The one clock."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware and in UTC."""
+        ...
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Return after that long, by this clock."""
+        ...
+
+
+class Dice(Protocol):
+    """The one source of randomness."""
+
+    def bits(self, count: int) -> int:
+        """Return that many random bits, fit for secrets."""
+        ...
+
+    def fraction(self) -> float:
+        """Return a number from 0 to 1, 1 not included."""
+        ...
+
+
+class TenantLog(Protocol):
+    """The write side: a tenant's log and what is derived from it.
+
+    Every method raises DependencyError where the store is away.
+    """
+
+    async def config(self, tenant_id: TenantId) -> TenantConfig | None:
+        """Return the tenant's configuration; None where there is no such tenant."""
+        ...
+
+    async def open_alerts(self, tenant_id: TenantId, limit: int) -> tuple[Sequence[Alert], bool]:
+        """Return open alerts, newest first, and whether these are all."""
+        ...
+
+    async def load(
+        self,
+        tenant_id: TenantId,
+        keys: Collection[str],
+        alert_ids: Collection[AlertId],
+        idempotency_keys: Collection[IdempotencyKey],
+    ) -> Loaded:
+        """Return the state that some commands are about, in one round trip and without a lock."""
+        ...
+
+    async def append(self, tenant_id: TenantId, flush: Flush, *, locked: bool = False) -> Appended:
+        """Write a flush: all of it or nothing, in one call.
+
+        Args:
+            tenant_id: Whose log.
+            flush: What was decided.
+            locked: Take the head's lock first and wait for it, the slow way after repeated refusals.
+
+        Raises:
+            StaleDecisionError: Something the flush relied on has changed; nothing was written.
+            LostCommitError: The connection broke while the answer was awaited: see `find_flush`.
+            PoisonError: The store refuses these very rows, whatever the state; nothing was written.
+            DependencyError: The store is away; nothing was written.
+        """
+        ...
+
+    async def find_flush(self, tenant_id: TenantId, flush: Flush) -> Appended | None:
+        """Return what became of a flush whose answer was lost, once it can't be under way any more.
+
+        Takes the head's lock, so that a commit still in progress is waited for. None: it was not written.
+        """
+        ...
+
+    async def head(self, tenant_id: TenantId) -> Head | None:
+        """Return where the tenant's log ends; None where there is no such tenant."""
+        ...
+
+    async def heads(self, tenant_ids: Collection[TenantId]) -> Mapping[TenantId, int]:
+        """Return the number of the last event of each tenant: what the sweep for lost hints reads."""
+        ...
+
+    async def events_after(self, tenant_id: TenantId, after: LogCursor, limit: int) -> Sequence[StoredEvent]:
+        """Return the events behind a position, in order and without a gap."""
+        ...
+
+    async def check_cursor(self, tenant_id: TenantId, cursor: LogCursor) -> None:
+        """Return where one can read on from the cursor.
+
+        Raises:
+            CursorExpiredError: What is behind it is gone, or it is of another log.
+        """
+        ...
+
+
+class LostCommitError(Exception):
+    """The connection broke while a commit was awaited: it may have happened or not."""
+
+
+class PoisonError(Exception):
+    """The store refuses a flush for what is in it; the message says what, without values."""
+
+
+class DueWork(Protocol):
+    """Which tenants have alerts whose time has come."""
+
+    async def due_tenants(self, now: datetime, limit: int) -> Sequence[TenantId]:
+        """Return tenants with something due, those due longest first. Who has work is all that is told."""
+        ...
+
+    async def next_due_at(self) -> datetime | None:
+        """Return the earliest due time of all tenants; None where nothing is due by itself."""
+        ...
+
+    def claim(self, tenant_id: TenantId) -> AbstractAsyncContextManager[bool]:
+        """Hold a tenant's work for the length of the context; False where another process has it."""
+        ...
+
+    async def due_alerts(self, tenant_id: TenantId, now: datetime, limit: int) -> Sequence[Alert]:
+        """Return a tenant's alerts that are due, oldest due time first."""
+        ...
+
+    async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> None:
+        """Set the due time of alerts that were found not due yet, where they are unchanged."""
+        ...
+
+
+class Snapshot(Protocol):
+    """One tenant's data as of one moment; closed when the operation ends.
+
+    Methods may be called concurrently: they take turns on one connection. Each raises DependencyError
+    where the store is away.
+    """
+
+    async def as_of(self) -> LogCursor:
+        """Return where the log ended at that moment."""
+        ...
+
+    async def tenant(self) -> Tenant:
+        """Return the tenant."""
+        ...
+
+    async def settings(self) -> TenantSettings:
+        """Return what an ADMIN may set."""
+        ...
+
+    async def sla_targets(self) -> Sequence[SlaTarget]:
+        """Return the promises, worst severity first."""
+        ...
+
+    async def alerts(self, ids: Collection[AlertId]) -> Mapping[AlertId, Alert]:
+        """Return the alerts that exist among the ids, open and closed."""
+        ...
+
+    async def alert_page(self, query: AlertQuery) -> Page[Alert]:
+        """Return a page of alerts.
+
+        Raises:
+            InputError: A cursor is not of this order, or a filter can't be used; the path names it.
+        """
+        ...
+
+    async def event_page(self, query: EventQuery) -> Page[StoredEvent]:
+        """Return a page of the log, oldest first."""
+        ...
+
+    async def timelines(self, query: TimelineQuery) -> Mapping[AlertId, Page[StoredEvent]]:
+        """Return the same page of several alerts' timelines, in one round trip."""
+        ...
+
+    async def events(self, keys: Collection[EventKey]) -> Mapping[EventKey, StoredEvent]:
+        """Return the events that exist among the keys."""
+        ...
+
+    async def label_suggestions(self, label: str | None, prefix: str, limit: int) -> Sequence[str]:
+        """Return names of labels in use, or one label's values, the commonest first."""
+        ...
+
+    async def tally(self, window: MetricsWindow) -> Tally:
+        """Return the counters and durations of a window, exact to the event."""
+        ...
+
+    async def tally_series(self, window: MetricsWindow, bucket: timedelta) -> Sequence[tuple[datetime, Tally]]:
+        """Return the same cut into buckets, zeros included, by start."""
+        ...
+
+    async def open_counts(self, window: MetricsWindow) -> Tally:
+        """Return how many were open at the window's end, by group, in `opened`."""
+        ...
+
+    async def open_alert_count(self) -> int:
+        """Return how many alerts are open now."""
+        ...
+
+    async def saved_view_page(self, page: PageRequest, subject: str) -> Page[SavedView]:
+        """Return a subject's own views and the shared ones, by name, with the total count."""
+        ...
+
+    async def saved_views(self, ids: Collection[SavedViewId], subject: str) -> Mapping[SavedViewId, SavedView]:
+        """Return those of the views that the subject may see."""
+        ...
+
+    async def api_key_page(self, page: PageRequest) -> Page[ApiKey]:
+        """Return the tenant's keys, newest first, with the total count."""
+        ...
+
+    async def api_keys(self, ids: Collection[ApiKeyId]) -> Mapping[ApiKeyId, ApiKey]:
+        """Return the keys that exist among the ids."""
+        ...
+
+
+class SnapshotSource(Protocol):
+    """Opens snapshots."""
+
+    def snapshot(self, tenant_id: TenantId) -> AbstractAsyncContextManager[Snapshot]:
+        """Return a context in which one moment of a tenant's data can be read; connects at the first read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """How a key's secret is kept: never the secret itself.
+
+    Attributes:
+        digest: HMAC-SHA-256 of the whole secret with the installation's pepper.
+    """
+
+    prefix: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as needed to check a credential.
+
+    Attributes:
+        digests: Those that are accepted: the present one, and during a rotation's overlap the one before.
+    """
+
+    tenant: Tenant
+    key: ApiKey
+    digests: Sequence[bytes]
+
+
+class Configuration(Protocol):
+    """What people set up: each change is one event in the tenant's log and raises its config_version.
+
+    Every method that changes something first calls `decide` with what there is, under the head's lock, and
+    writes what it returns together with the events, in one transaction: `decide` may be called again
+    and must be pure. What it raises (RefusedError) goes to the caller and nothing is written.
+    """
+
+    async def change_settings(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[TenantSettings], tuple[TenantSettings, SealedEvent] | None],
+    ) -> tuple[TenantSettings, Appended | None]:
+        """Change the settings; None from `decide` changes nothing."""
+        ...
+
+    async def change_saved_view(
+        self,
+        tenant_id: TenantId,
+        view_id: SavedViewId,
+        decide: Callable[[SavedView | None], tuple[SavedView | None, SealedEvent] | None],
+    ) -> tuple[SavedView | None, Appended | None]:
+        """Create (None before), change, or delete (None after) a saved view."""
+        ...
+
+    async def change_api_key(
+        self,
+        tenant_id: TenantId,
+        key_id: ApiKeyId,
+        decide: Callable[[ApiKey | None], tuple[ApiKey, SealedEvent] | None],
+        *,
+        secret: KeySecret | None = None,
+        old_secret_until: datetime | None = None,
+    ) -> tuple[ApiKey | None, Appended | None]:
+        """Create or change a key; with `secret` it gets a new one, the old one working until then."""
+        ...
+
+    async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
+        """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""
+        ...
+
+    async def note_key_use(self, tenant_id: TenantId, key_id: ApiKeyId, at: datetime) -> None:
+        """Remember the last use of a key, to the minute; no event."""
+        ...
+
+    async def answer(self, tenant_id: TenantId, key: IdempotencyKey) -> StoredAnswer | None:
+        """Return what was answered to an idempotency key the first time."""
+        ...
+
+    async def keep_answer(self, tenant_id: TenantId, answer: StoredAnswer) -> None:
+        """Keep an answer for a configuration change; the first one kept stays."""
+        ...
+
+
+class Vault(Protocol):
+    """Seals what is personal or secret with the tenant's data key."""
+
+    async def seal(self, tenant_id: TenantId, purpose: str, plaintext: str) -> str:
+        """Return ciphertext in base64, bound to the tenant and the purpose."""
+        ...
+
+    async def open(self, tenant_id: TenantId, purpose: str, sealed: str) -> str | None:
+        """Return the plaintext; None where its key was destroyed or the text was moved or changed."""
+        ...
+
+
+class Wakeups(Protocol):
+    """Hints between processes that a tenant's log has grown, sent after the commit. Any may be lost."""
+
+    async def announce(self, tenant_id: TenantId, number: int) -> None:
+        """Tell every process that the tenant's log now ends at `number`; never raises, may be batched."""
+        ...
+
+    def listen(self) -> AsyncIterator[tuple[TenantId, int]]:
+        """Yield what other processes announce, for as long as it is iterated; reconnects by itself."""
+        ...
+
+    @property
+    def healthy(self) -> bool:
+        """Whether hints arrive at present; while not, the sweep alone finds events."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedEvents:
+    """Events that this process has just appended, for its own streams."""
+
+    tenant_id: TenantId
+    flush_id: FlushId
+    events: Sequence[StoredEvent]
+
+
+class Observer(Protocol):
+    """Where services report what an operator watches; never raises and never waits."""
+
+    def flushed(self, *, commands: int, events: int, seconds: float, outcome: str) -> None:
+        """One flush ended: `outcome` is committed, touched, refused or failed."""
+        ...
+
+    def queued(self, seconds: float) -> None:
+        """A command waited that long for its flush."""
+        ...
+
+    def streamed(self, *, events: int, source: str) -> None:
+        """Events reached streams from `memory` or from the `table`."""
+        ...
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop of ours caught an error and goes on."""
+        ...

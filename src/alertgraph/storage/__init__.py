@@ -1,0 +1,1 @@
+"""PostgreSQL: the log and all that is derived from it."""
