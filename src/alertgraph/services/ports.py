@@ -260,18 +260,29 @@ class StoredKey:
     digests: Sequence[bytes]
 
 
+class AnsweredError(Exception):
+    """An idempotency key was answered before; nothing was written."""
+
+    def __init__(self, stored: StoredAnswer) -> None:
+        super().__init__("answered before")
+        self.stored = stored
+
+
 class Configuration(Protocol):
     """What people set up: each change is one event in the tenant's log and raises its config_version.
 
     Every method that changes something first calls `decide` with what there is, under the head's lock, and
     writes what it returns together with the events, in one transaction: `decide` may be called again
-    and must be pure. What it raises (RefusedError) goes to the caller and nothing is written.
+    and must be pure. What it raises (RefusedError) goes to the caller and nothing is written. With
+    `answer`, AnsweredError is raised where its key has an answer already, else it is kept along with the change.
     """
 
     async def change_settings(
         self,
         tenant_id: TenantId,
         decide: Callable[[TenantSettings], tuple[TenantSettings, SealedEvent] | None],
+        *,
+        answer: StoredAnswer | None = None,
     ) -> tuple[TenantSettings, Appended | None]:
         """Change the settings; None from `decide` changes nothing."""
         ...
@@ -281,6 +292,8 @@ class Configuration(Protocol):
         tenant_id: TenantId,
         view_id: SavedViewId,
         decide: Callable[[SavedView | None], tuple[SavedView | None, SealedEvent] | None],
+        *,
+        answer: StoredAnswer | None = None,
     ) -> tuple[SavedView | None, Appended | None]:
         """Create (None before), change, or delete (None after) a saved view."""
         ...
@@ -293,6 +306,7 @@ class Configuration(Protocol):
         *,
         secret: KeySecret | None = None,
         old_secret_until: datetime | None = None,
+        answer: StoredAnswer | None = None,
     ) -> tuple[ApiKey | None, Appended | None]:
         """Create or change a key; with `secret` it gets a new one, the old one working until then."""
         ...
@@ -307,10 +321,6 @@ class Configuration(Protocol):
 
     async def answer(self, tenant_id: TenantId, key: IdempotencyKey) -> StoredAnswer | None:
         """Return what was answered to an idempotency key the first time."""
-        ...
-
-    async def keep_answer(self, tenant_id: TenantId, answer: StoredAnswer) -> None:
-        """Keep an answer for a configuration change; the first one kept stays."""
         ...
 
 
