@@ -67,19 +67,33 @@ class TenantLog(Protocol):
         """Return the state that some commands are about, in one round trip and without a lock."""
         ...
 
-    async def append(self, tenant_id: TenantId, flush: Flush, *, locked: bool = False) -> Appended:
+    async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
         """Write a flush: all of it or nothing, in one call.
 
         Args:
             tenant_id: Whose log.
             flush: What was decided.
-            locked: Take the head's lock first and wait for it, the slow way after repeated refusals.
 
         Raises:
             StaleDecisionError: Something the flush relied on has changed; nothing was written.
             LostCommitError: The connection broke while the answer was awaited: see `find_flush`.
             PoisonError: The store refuses these very rows, whatever the state; nothing was written.
             DependencyError: The store is away; nothing was written.
+        """
+        ...
+
+    async def append_locked(
+        self,
+        tenant_id: TenantId,
+        keys: Collection[str],
+        alert_ids: Collection[AlertId],
+        idempotency_keys: Collection[IdempotencyKey],
+        decide: Callable[[TenantConfig, Loaded], Flush],
+    ) -> tuple[Flush, Appended]:
+        """Load, decide and write while the head's lock is held: the slow way, after repeated refusals.
+
+        Raises:
+            The same as `append`; StaleDecisionError only where `decide` relied on what it had not asked for.
         """
         ...
 

@@ -1,0 +1,414 @@
+"""The write path: commands of one tenant that arrive together become one flush.
+
+No timer is needed: while a flush is on its way, what arrives waits, and the next flush takes all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from alertgraph.core.batch import Batch, Outcome, Request
+from alertgraph.core.errors import AlertGraphError, DependencyError, NotFoundError, StaleDecisionError
+from alertgraph.core.event import StoredEvent
+from alertgraph.core.flush import (
+    COMMAND_COUNT_MAX,
+    EVENT_COUNT_MAX,
+    Appended,
+    Flush,
+    IdempotencyKey,
+    Loaded,
+    TenantConfig,
+)
+from alertgraph.core.ids import AlertId, FlushId, TenantId
+from alertgraph.core.lifecycle import ById, target_of
+from alertgraph.services.open_alerts import TENANT_ALERT_COUNT_MAX, OpenAlerts, TenantMemory
+from alertgraph.services.ports import (
+    Clock,
+    CommittedEvents,
+    Dice,
+    LostCommitError,
+    Observer,
+    PoisonError,
+    TenantLog,
+)
+
+REFUSAL_COUNT_MAX = 3
+LOCKED_TRY_COUNT_MAX = 5
+# Waiting actions of one tenant; more is answered with UNAVAILABLE at once instead of after a time-out.
+QUEUE_LENGTH_MAX = 20_000
+# Configuration that was not proved by an append for this long is read again.
+CONFIG_AGE_MAX = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: Request
+    answered: asyncio.Future[tuple[Outcome, ...]]
+    queued_at: datetime
+
+
+class _Lane:
+    """One tenant's queue; at most one flush of it is under way in this process."""
+
+    __slots__ = ("busy", "length", "queue", "tenant_id")
+
+    def __init__(self, tenant_id: TenantId) -> None:
+        self.tenant_id = tenant_id
+        self.queue: deque[_Pending] = deque()
+        self.length = 0
+        self.busy = False
+
+    def take(self) -> list[_Pending]:
+        """Return what the next flush is made of, in order."""
+        taken: list[_Pending] = []
+        room = EVENT_COUNT_MAX
+        while self.queue and len(taken) < COMMAND_COUNT_MAX:
+            size = len(self.queue[0].request.actions)
+            if taken and size > room:
+                break
+            taken.append(self.queue.popleft())
+            room -= size
+            self.length -= size
+        return taken
+
+
+class Lanes:
+    """Takes requests of all tenants and answers each once it is committed.
+
+    Args:
+        log: Where flushes go.
+        committed: Called with the events of each flush right after its commit; must not wait.
+        scheduled: Called with the earliest due time of the alerts that a flush wrote.
+        width: How many flushes may be under way at once, each of another tenant.
+        level_max: The highest level that can be climbed to.
+    """
+
+    def __init__(
+        self,
+        log: TenantLog,
+        memory: OpenAlerts,
+        clock: Clock,
+        dice: Dice,
+        observer: Observer,
+        committed: Callable[[CommittedEvents], None],
+        scheduled: Callable[[datetime], None],
+        *,
+        width: int = 4,
+        level_max: int = 5,
+    ) -> None:
+        self._log = log
+        self._memory = memory
+        self._clock = clock
+        self._dice = dice
+        self._observer = observer
+        self._committed = committed
+        self._scheduled = scheduled
+        self._level_max = level_max
+        self._lanes: dict[TenantId, _Lane] = {}
+        self._ready: deque[_Lane] = deque()
+        self._idle_width = width
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def submit(self, tenant_id: TenantId, request: Request) -> tuple[Outcome, ...]:
+        """Have a request carried out; return once it is committed, one outcome for each action.
+
+        Raises:
+            DependencyError: The store is away, too much is waiting, or the process is going down.
+            NotFoundError: There is no such tenant.
+        """
+        return await self.enqueue(tenant_id, request)
+
+    def enqueue(self, tenant_id: TenantId, request: Request) -> asyncio.Future[tuple[Outcome, ...]]:
+        """Queue a request at once, keeping the order of calls; await the result for its outcomes."""
+        if self._closed:
+            raise DependencyError("alertgraph", retryable=True, message="The service is going down; try again.")
+        lane = self._lanes.get(tenant_id)
+        if lane is None:
+            lane = self._lanes[tenant_id] = _Lane(tenant_id)
+        if lane.length + len(request.actions) > QUEUE_LENGTH_MAX:
+            raise DependencyError(
+                "alertgraph", retryable=True, message="Too many commands of this tenant are waiting; try again."
+            )
+        answered: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
+        lane.queue.append(_Pending(request, answered, self._clock.now()))
+        lane.length += len(request.actions)
+        if not lane.busy:
+            lane.busy = True
+            self._ready.append(lane)
+            self._start()
+        return answered
+
+    async def drain(self) -> None:
+        """Take no more and return once everything queued is answered."""
+        self._closed = True
+        while self._flushes:
+            await asyncio.gather(*self._flushes, return_exceptions=True)
+
+    @property
+    def queue_length(self) -> int:
+        """How many actions wait for a flush."""
+        return sum(lane.length for lane in self._lanes.values())
+
+    def oldest_wait(self) -> timedelta:
+        """Return how long the command that waits longest has waited."""
+        heads = [lane.queue[0].queued_at for lane in self._lanes.values() if lane.queue]
+        return self._clock.now() - min(heads) if heads else timedelta(0)
+
+    def _start(self) -> None:
+        while self._ready and self._idle_width > 0:
+            self._idle_width -= 1
+            task = asyncio.create_task(self._run())
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)
+
+    async def _run(self) -> None:
+        """Flush lane after lane, round robin, until none has anything."""
+        try:
+            while self._ready:
+                lane = self._ready.popleft()
+                await self._flush_lane(lane)
+                if lane.queue:
+                    self._ready.append(lane)
+                else:
+                    lane.busy = False
+                    del self._lanes[lane.tenant_id]
+        finally:
+            self._idle_width += 1
+
+    async def _flush_lane(self, lane: _Lane) -> None:
+        taken = lane.take()
+        started = self._clock.now()
+        for pending in taken:
+            self._observer.queued((started - pending.queued_at).total_seconds())
+        try:
+            await self._write(lane.tenant_id, taken)
+        except AlertGraphError as error:
+            _fail(taken, error)
+        except Exception as error:  # noqa: BLE001  (the lane outlives any failure; who waits is told)
+            self._observer.failed("lanes", error)
+            _fail(taken, error)
+
+    async def _write(self, tenant_id: TenantId, taken: Sequence[_Pending]) -> None:
+        """Write these commands, splitting them where they stand in one another's way."""
+        started = self._clock.now()
+        known = _Asked.of(taken)
+        for refusals in range(REFUSAL_COUNT_MAX):
+            config, loaded = await self._load(tenant_id, known, fresh=refusals > 0)
+            batch, outcomes = self._decide(config, loaded, taken)
+            if batch.is_empty:
+                _answer(taken, outcomes)
+                return
+            flush = batch.flush(FlushId(UUID(int=self._dice.bits(128))))
+            try:
+                appended = await self._append(tenant_id, flush)
+            except StaleDecisionError:
+                self._observer.flushed(commands=len(taken), events=0, seconds=0.0, outcome="refused")
+                known.add(flush)
+                continue
+            except PoisonError as error:
+                if len(taken) == 1:
+                    self._observer.failed("lanes", error)
+                    raise DependencyError(
+                        "postgresql", retryable=False, message="The store refuses this command."
+                    ) from error
+                await self._write_halves(tenant_id, taken)
+                return
+            if appended is None:
+                continue
+            self._settle(tenant_id, taken, batch, flush, appended, outcomes, started)
+            return
+        if len(taken) > 1:
+            await self._write_halves(tenant_id, taken)
+        else:
+            await self._write_locked(tenant_id, taken, known, started)
+
+    async def _write_halves(self, tenant_id: TenantId, taken: Sequence[_Pending]) -> None:
+        middle = len(taken) // 2
+        for half in (taken[:middle], taken[middle:]):
+            try:
+                await self._write(tenant_id, half)
+            except AlertGraphError as error:
+                _fail(half, error)
+
+    async def _write_locked(
+        self, tenant_id: TenantId, taken: Sequence[_Pending], known: _Asked, started: datetime
+    ) -> None:
+        """The slow way: load and decide while the head's lock is held, so that nobody can be faster."""
+        decided: list[tuple[Batch, list[tuple[Outcome, ...]]]] = []
+
+        def decide(config: TenantConfig, loaded: Loaded) -> Flush:
+            decided[:] = [self._decide(config, loaded, taken)]
+            return decided[0][0].flush(FlushId(UUID(int=self._dice.bits(128))))
+
+        for _ in range(LOCKED_TRY_COUNT_MAX):
+            try:
+                flush, appended = await self._log.append_locked(
+                    tenant_id, known.keys, known.alert_ids, known.idempotency_keys, decide
+                )
+            except StaleDecisionError:
+                known.add(decided[0][0].flush(FlushId(UUID(int=0))))
+                continue
+            batch, outcomes = decided[0]
+            self._settle(tenant_id, taken, batch, flush, appended, outcomes, started)
+            return
+        raise DependencyError(
+            "postgresql", retryable=True, message="The alert changes too quickly to be written; try again."
+        )
+
+    async def _append(self, tenant_id: TenantId, flush: Flush) -> Appended | None:
+        """Append; None where the answer was lost and it turned out that nothing was written."""
+        try:
+            return await self._log.append(tenant_id, flush)
+        except LostCommitError as error:
+            # A commit is never taken for failed because its answer was late: ask the log itself.
+            self._observer.failed("lanes", error)
+            return await self._log.find_flush(tenant_id, flush)
+
+    async def _load(self, tenant_id: TenantId, asked: _Asked, *, fresh: bool) -> tuple[TenantConfig, Loaded]:
+        memory = self._memory.get(tenant_id)
+        if memory is None:
+            memory = await self._remember(tenant_id)
+        elif fresh or self._clock.now() - memory.read_at > CONFIG_AGE_MAX:
+            config = await self._log.config(tenant_id)
+            if config is None:
+                self._memory.drop(tenant_id)
+                raise NotFoundError("There is no such tenant.")
+            memory.config, memory.read_at = config, self._clock.now()
+        if fresh:
+            memory.doubt(asked.keys, asked.alert_ids)
+        trusts_absence = memory.complete and not fresh
+        missing_keys = [] if trusts_absence else [key for key in asked.keys if key not in memory.by_key]
+        missing_ids = [alert_id for alert_id in asked.alert_ids if alert_id not in memory.by_id]
+        by_key = {key: memory.by_key[key] for key in asked.keys if key in memory.by_key}
+        by_id = {alert_id: memory.by_id[alert_id] for alert_id in asked.alert_ids if alert_id in memory.by_id}
+        if not (missing_keys or missing_ids or asked.idempotency_keys):
+            return memory.config, Loaded(by_key, by_id, {})
+        loaded = await self._log.load(tenant_id, missing_keys, missing_ids, asked.idempotency_keys)
+        for alert in (*loaded.by_key.values(), *loaded.by_id.values()):
+            memory.keep(alert)
+        return memory.config, Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers)
+
+    async def _remember(self, tenant_id: TenantId) -> TenantMemory:
+        config = await self._log.config(tenant_id)
+        if config is None:
+            raise NotFoundError("There is no such tenant.")
+        alerts, complete = await self._log.open_alerts(tenant_id, TENANT_ALERT_COUNT_MAX // 2)
+        memory = TenantMemory(config, self._clock.now(), complete)
+        for alert in alerts:
+            memory.keep(alert)
+        self._memory.put(tenant_id, memory)
+        return memory
+
+    def _decide(
+        self, config: TenantConfig, loaded: Loaded, taken: Sequence[_Pending]
+    ) -> tuple[Batch, list[tuple[Outcome, ...]]]:
+        batch = Batch(loaded, config, self._clock.now(), self._level_max)
+        return batch, [batch.apply(pending.request) for pending in taken]
+
+    def _settle(
+        self,
+        tenant_id: TenantId,
+        taken: Sequence[_Pending],
+        batch: Batch,
+        flush: Flush,
+        appended: Appended,
+        outcomes: Sequence[tuple[Outcome, ...]],
+        started: datetime,
+    ) -> None:
+        """After the commit: remember, answer, and pass the events on."""
+        final = {}
+        memory = self._memory.get(tenant_id)
+        for alert_id, (alert, event_index) in batch.alerts().items():
+            after = replace(
+                alert,
+                version=alert.version if event_index is None else appended.first_number + event_index,
+                occurrence_count=appended.occurrence_counts.get(alert_id, alert.occurrence_count),
+            )
+            final[alert_id] = after
+            if memory is not None:
+                memory.keep(after)
+        _answer(
+            taken,
+            [
+                tuple(
+                    replace(outcome, alert=final.get(outcome.alert.id, outcome.alert))
+                    if outcome.alert is not None
+                    else outcome
+                    for outcome in group
+                )
+                for group in outcomes
+            ],
+        )
+        due = [after.due_at for after in final.values() if after.due_at is not None]
+        if due:
+            self._scheduled(min(due))
+        seconds = (self._clock.now() - started).total_seconds()
+        self._observer.flushed(
+            commands=len(taken),
+            events=len(flush.events),
+            seconds=seconds,
+            outcome="committed" if flush.events else "touched",
+        )
+        if flush.events:
+            self._committed(CommittedEvents(tenant_id, flush.id, stored_events(flush, appended)))
+
+
+class _Asked:
+    """Which state some commands are about."""
+
+    def __init__(
+        self, keys: set[str], alert_ids: set[AlertId], idempotency_keys: Collection[IdempotencyKey]
+    ) -> None:
+        self.keys = keys
+        self.alert_ids = alert_ids
+        self.idempotency_keys = idempotency_keys
+
+    @classmethod
+    def of(cls, taken: Sequence[_Pending]) -> _Asked:
+        """Return what the commands name."""
+        targets = [target_of(action) for pending in taken for action in pending.request.actions]
+        return cls(
+            {target.dedup_key for target in targets if not isinstance(target, ById)},
+            {target.alert_id for target in targets if isinstance(target, ById)},
+            [pending.request.idempotency for pending in taken if pending.request.idempotency is not None],
+        )
+
+    def add(self, flush: Flush) -> None:
+        """Also ask for what deciding turned out to rely on."""
+        self.keys |= set(flush.reliance.keys)
+        self.alert_ids |= set(flush.reliance.alerts)
+
+
+def stored_events(flush: Flush, appended: Appended) -> list[StoredEvent]:
+    """Return a flush's events in their place in the log."""
+    last = len(flush.events) - 1
+    return [
+        StoredEvent(
+            number=appended.first_number + index,
+            recorded_at=appended.recorded_at,
+            flush_id=flush.id,
+            event=sealed.event,
+            content=sealed.content,
+            leaf=sealed.leaf,
+            link=appended.link if index == last else None,
+        )
+        for index, sealed in enumerate(flush.events)
+    ]
+
+
+def _answer(taken: Sequence[_Pending], outcomes: Sequence[tuple[Outcome, ...]]) -> None:
+    for pending, outcome in zip(taken, outcomes, strict=True):
+        if not pending.answered.done():
+            pending.answered.set_result(outcome)
+
+
+def _fail(taken: Sequence[_Pending], error: Exception) -> None:
+    for pending in taken:
+        if not pending.answered.done():
+            pending.answered.set_exception(error)

@@ -1,0 +1,88 @@
+"""What this process remembers of tenants: their configuration and their open alerts.
+
+It may be wrong at any time: whatever is decided on it is checked by the append, and a refusal mends it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alertgraph.core.alert import Alert
+from alertgraph.core.flush import TenantConfig
+from alertgraph.core.ids import AlertId, TenantId
+
+# A full alert takes one or two kilobytes: together at most about 200 MB.
+ALERT_COUNT_MAX = 100_000
+TENANT_ALERT_COUNT_MAX = 20_000
+
+
+@dataclass(slots=True)
+class TenantMemory:
+    """What is remembered of one tenant.
+
+    Attributes:
+        complete: Whether a dedup key that is not here has no open alert, as far as this process knows.
+        read_at: When the configuration was read.
+    """
+
+    config: TenantConfig
+    read_at: datetime
+    complete: bool
+    by_key: dict[str, Alert] = field(default_factory=dict)
+    by_id: dict[AlertId, Alert] = field(default_factory=dict)
+
+    def keep(self, alert: Alert) -> None:
+        """Remember an alert as it is now: an open one, or that it is not open any more."""
+        self.forget(alert.id)
+        if alert.is_open:
+            if len(self.by_id) >= TENANT_ALERT_COUNT_MAX:
+                # The one remembered longest goes; from now on absence says nothing.
+                self.forget(next(iter(self.by_id)))
+                self.complete = False
+            self.by_id[alert.id] = alert
+            self.by_key[alert.dedup_key] = alert
+
+    def forget(self, alert_id: AlertId) -> None:
+        """Know nothing of an alert."""
+        known = self.by_id.pop(alert_id, None)
+        if known is not None and self.by_key.get(known.dedup_key) is known:
+            del self.by_key[known.dedup_key]
+
+    def doubt(self, keys: Iterable[str], alert_ids: Iterable[AlertId]) -> None:
+        """Forget what a refusal showed to be doubtful."""
+        for key in keys:
+            known = self.by_key.get(key)
+            if known is not None:
+                self.forget(known.id)
+        for alert_id in alert_ids:
+            self.forget(alert_id)
+
+
+class OpenAlerts:
+    """The memory of all tenants, bounded; the tenant used longest ago is forgotten first."""
+
+    def __init__(self) -> None:
+        self._tenants: OrderedDict[TenantId, TenantMemory] = OrderedDict()
+
+    def get(self, tenant_id: TenantId) -> TenantMemory | None:
+        """Return what is remembered of a tenant."""
+        memory = self._tenants.get(tenant_id)
+        if memory is not None:
+            self._tenants.move_to_end(tenant_id)
+        return memory
+
+    def put(self, tenant_id: TenantId, memory: TenantMemory) -> None:
+        """Remember a tenant, and forget others where it gets too much."""
+        self._tenants[tenant_id] = memory
+        self._tenants.move_to_end(tenant_id)
+        total = sum(len(other.by_id) for other in self._tenants.values())
+        while total > ALERT_COUNT_MAX and len(self._tenants) > 1:
+            _, oldest = self._tenants.popitem(last=False)
+            total -= len(oldest.by_id)
+
+    def drop(self, tenant_id: TenantId) -> None:
+        """Know nothing of a tenant."""
+        self._tenants.pop(tenant_id, None)

@@ -1,0 +1,199 @@
+"""What a caller reads: one moment of the tenant's data, narrowed to what the caller may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.cursor import LogCursor
+from alertgraph.core.errors import AccessDeniedError, InputError
+from alertgraph.core.event import EventKind, StoredEvent
+from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId
+from alertgraph.core.labels import Matcher, check_matcher, matches_all
+from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
+from alertgraph.core.query import (
+    AlertFilter,
+    AlertOrder,
+    AlertQuery,
+    EventFilter,
+    EventQuery,
+    EventVisibility,
+    Page,
+    PageRequest,
+    TimelineQuery,
+)
+from alertgraph.core.slo import SlaTarget
+from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, Tenant, TenantSettings
+from alertgraph.services.alerts import NOTE_PURPOSE
+from alertgraph.services.ports import Clock, Snapshot, Vault
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+LABEL_SUGGESTION_COUNT_MAX = 100
+
+
+class Reading:
+    """One operation's reads. Every method takes turns with the others on one snapshot.
+
+    Methods need VIEWER where nothing else is said, and raise AccessDeniedError below it.
+    """
+
+    def __init__(self, snapshot: Snapshot, principal: Principal, clock: Clock, vault: Vault) -> None:
+        self._snapshot = snapshot
+        self._principal = principal
+        self._vault = vault
+        # One instant for the whole operation, so that two fields can't disagree on what is late.
+        self.now: datetime = clock.now()
+
+    @property
+    def visibility(self) -> EventVisibility:
+        """Which events the caller may see."""
+        return EventVisibility(self._principal.role, self._principal.scope)
+
+    async def as_of(self) -> LogCursor:
+        """Return where the log ended at the snapshot's moment."""
+        return await self._snapshot.as_of()
+
+    async def tenant(self) -> Tenant:
+        """Return the caller's tenant. INGEST."""
+        return await self._snapshot.tenant()
+
+    async def settings(self) -> TenantSettings:
+        """Return what an ADMIN may set."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.settings()
+
+    async def sla_targets(self) -> Sequence[SlaTarget]:
+        """Return the promise per severity, worst first."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.sla_targets()
+
+    async def alerts(self, ids: Collection[AlertId]) -> Mapping[AlertId, Alert]:
+        """Return those of the alerts that the caller may see."""
+        self._principal.require(Role.VIEWER)
+        found = await self._snapshot.alerts(ids)
+        return {alert_id: alert for alert_id, alert in found.items() if self.sees(alert)}
+
+    def sees(self, alert: Alert) -> bool:
+        """Say whether an alert is within the scope of the caller's key."""
+        scope = self._principal.scope
+        return not scope or matches_all(scope, alert_match_values(alert))
+
+    async def alert_page(
+        self, wanted: AlertFilter, order: AlertOrder, page: PageRequest, *, with_total: bool
+    ) -> Page[Alert]:
+        """Return a page of alerts.
+
+        Raises:
+            InputError: A filter or cursor can't be used; the path names it.
+        """
+        self._principal.require(Role.VIEWER)
+        _check_matchers(wanted.matchers)
+        return await self._snapshot.alert_page(
+            AlertQuery(wanted, order, page, self.now, self._principal.scope, with_total)
+        )
+
+    async def event_page(self, wanted: EventFilter, page: PageRequest) -> Page[StoredEvent]:
+        """Return a page of the log, oldest first: what the caller's role may see of it."""
+        self._principal.require(Role.VIEWER)
+        _check_matchers(wanted.matchers)
+        return await self._snapshot.event_page(EventQuery(wanted, page, self.visibility))
+
+    async def timelines(
+        self, alert_ids: Sequence[AlertId], kinds: frozenset[EventKind] | None, page: PageRequest
+    ) -> Mapping[AlertId, Page[StoredEvent]]:
+        """Return the same page of several alerts' timelines, for alerts the caller was shown."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.timelines(TimelineQuery(tuple(alert_ids), kinds, page))
+
+    async def events(self, keys: Collection[EventKey]) -> Mapping[EventKey, StoredEvent]:
+        """Return those of the events that the caller may see."""
+        self._principal.require(Role.VIEWER)
+        found = await self._snapshot.events(keys)
+        return {key: stored for key, stored in found.items() if self.visibility.sees(stored)}
+
+    async def note(self, stored: StoredEvent) -> str | None:
+        """Return what a person wrote with an event; None where nothing, or where it was made unreadable."""
+        sealed = stored.event.note
+        if sealed is None:
+            return None
+        return await self._vault.open(self._principal.tenant.id, NOTE_PURPOSE, sealed)
+
+    async def label_suggestions(self, label: str | None, prefix: str, limit: int) -> Sequence[str]:
+        """Return names of labels in use, or one label's values, the commonest first."""
+        self._require_unscoped()
+        if not 1 <= limit <= LABEL_SUGGESTION_COUNT_MAX:
+            raise InputError(f"first is 1 to {LABEL_SUGGESTION_COUNT_MAX}.", "first")
+        for name, text in (("label", label or ""), ("prefix", prefix)):
+            if "\x00" in text or len(text) > 4096:
+                raise InputError(f"{name} is too long or contains a NUL character.", name)
+        return await self._snapshot.label_suggestions(label, prefix, limit)
+
+    async def tally(self, window: MetricsWindow) -> Tally:
+        """Return the counters and durations of a window."""
+        self._require_unscoped()
+        _check_window(window)
+        return await self._snapshot.tally(window)
+
+    async def open_counts(self, window: MetricsWindow) -> Tally:
+        """Return how many were open at the window's end, by group."""
+        self._require_unscoped()
+        _check_window(window)
+        return await self._snapshot.open_counts(window)
+
+    async def tally_series(self, window: MetricsWindow, bucket: timedelta) -> Sequence[tuple[datetime, Tally]]:
+        """Return a window's figures cut into buckets, zeros included.
+
+        Raises:
+            InputError: The bucket is no number of whole hours or days, is too fine for figures older than
+                48 hours, or there would be more than 500.
+        """
+        self._require_unscoped()
+        _check_window(window)
+        if bucket < HOUR or bucket % HOUR or (bucket > DAY and bucket % DAY):
+            raise InputError("bucket is a number of whole hours up to P1D, or of whole days.", "bucket")
+        if bucket % DAY and window.since < self.now - MINUTES_KEPT:
+            raise InputError("A bucket finer than a day reaches back 48 hours at most.", "bucket")
+        if (window.until - window.since) / bucket > SERIES_LENGTH_MAX:
+            raise InputError(f"There would be more than {SERIES_LENGTH_MAX} buckets.", "bucket")
+        return await self._snapshot.tally_series(window, bucket)
+
+    async def saved_view_page(self, page: PageRequest) -> Page[SavedView]:
+        """Return the caller's views and the shared ones, by name."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.saved_view_page(page, self._principal.subject)
+
+    async def saved_views(self, ids: Collection[SavedViewId]) -> Mapping[SavedViewId, SavedView]:
+        """Return those of the views that the caller may see."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.saved_views(ids, self._principal.subject)
+
+    async def api_key_page(self, page: PageRequest) -> Page[ApiKey]:
+        """Return the tenant's keys, newest first. ADMIN."""
+        self._principal.require(Role.ADMIN)
+        return await self._snapshot.api_key_page(page)
+
+    async def api_keys(self, ids: Collection[ApiKeyId]) -> Mapping[ApiKeyId, ApiKey]:
+        """Return those of the keys that the caller may see: none below ADMIN."""
+        if self._principal.role < Role.ADMIN:
+            return {}
+        return await self._snapshot.api_keys(ids)
+
+    def _require_unscoped(self) -> None:
+        self._principal.require(Role.VIEWER)
+        if self._principal.scope:
+            # Counters know no labels: they would tell of alerts that the key may not see.
+            raise AccessDeniedError("A key that is limited by matchers can't read figures of all alerts.")
+
+
+def _check_matchers(matchers: Sequence[Matcher]) -> None:
+    for index, matcher in enumerate(matchers):
+        check_matcher(matcher, "filter", "matchers", str(index))
+
+
+def _check_window(window: MetricsWindow) -> None:
+    if window.until <= window.since:
+        raise InputError("until is not after since.", "until")
+    if window.until - window.since > WINDOW_MAX:
+        raise InputError(f"A window is at most {WINDOW_MAX.days} days.", "since")

@@ -1,0 +1,313 @@
+"""The log, followed live: from a cursor, first from the table, then from memory, without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from alertgraph.core.cursor import LogCursor, decode_log_cursor, log_start
+from alertgraph.core.errors import AlertGraphError, NotFoundError
+from alertgraph.core.event import StoredEvent
+from alertgraph.core.flush import Head
+from alertgraph.core.ids import TenantId
+from alertgraph.core.labels import check_matcher
+from alertgraph.core.query import EventFilter, EventVisibility
+from alertgraph.core.tenant import Principal, Role
+from alertgraph.services.ports import Clock, CommittedEvents, Observer, TenantLog, Wakeups
+
+RING_LENGTH = 4096
+BATCH_LENGTH_MAX = 100
+READ_LENGTH_MAX = 500
+CATCH_UP_COUNT_MAX = 4
+SIGN_OF_LIFE_EVERY = timedelta(seconds=15)
+SWEEP_EVERY = timedelta(seconds=1)
+FAILURE_PAUSE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """Some events in commit order, and how far the stream has come.
+
+    Attributes:
+        events: 0 to 100 that match; empty as a sign of life.
+        cursor: Everything that matches up to here has been given.
+        live: False while catching up.
+    """
+
+    events: Sequence[StoredEvent]
+    cursor: LogCursor
+    live: bool
+
+
+class _Feed:
+    """What this process knows of the end of one tenant's log, for everybody who follows it."""
+
+    __slots__ = ("epoch", "followers", "grown", "pulling", "ring", "tail", "wanted")
+
+    def __init__(self, head: Head) -> None:
+        self.epoch = head.log_epoch
+        self.tail = _head_cursor(head)
+        self.ring: deque[StoredEvent] = deque(maxlen=RING_LENGTH)
+        self.grown = asyncio.Event()
+        self.wanted = head.number
+        self.pulling = False
+        self.followers = 0
+
+    def extend(self, events: Sequence[StoredEvent]) -> bool:
+        """Take events that follow the tail; False where there is a gap, and then none is taken."""
+        fresh = [stored for stored in events if stored.number > self.tail.number]
+        if not fresh:
+            return True
+        if fresh[0].number != self.tail.number + 1:
+            return False
+        self.ring.extend(fresh)
+        self.tail = event_cursor(fresh[-1], self.epoch)
+        self.wanted = max(self.wanted, self.tail.number)
+        grown, self.grown = self.grown, asyncio.Event()
+        grown.set()
+        return True
+
+    def slice(self, after: int, length: int) -> list[StoredEvent] | None:
+        """Return the ring's events behind a number; None where the ring does not reach back so far."""
+        if not self.ring or self.ring[0].number > after + 1:
+            return None
+        start = after + 1 - self.ring[0].number
+        return list(islice(self.ring, start, start + length))
+
+
+class StreamService:
+    """Gives callers the events of their tenant as they are committed, by this process or another.
+
+    Args:
+        elsewhere: Called with events that another process appended, so that what is remembered of the
+            tenant can be mended.
+    """
+
+    def __init__(
+        self,
+        log: TenantLog,
+        wakeups: Wakeups,
+        clock: Clock,
+        observer: Observer,
+        elsewhere: Callable[[TenantId, Sequence[StoredEvent]], None],
+    ) -> None:
+        self._log = log
+        self._wakeups = wakeups
+        self._clock = clock
+        self._observer = observer
+        self._elsewhere = elsewhere
+        self._feeds: dict[TenantId, _Feed] = {}
+        self._openings: dict[TenantId, asyncio.Lock] = {}
+        self._catch_ups = asyncio.Semaphore(CATCH_UP_COUNT_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---------------------------------------------------------------------------------- writers
+
+    def offer(self, committed: CommittedEvents) -> None:
+        """Take the events of a flush of this process, and tell other processes."""
+        last = committed.events[-1].number
+        feed = self._feeds.get(committed.tenant_id)
+        if feed is not None and not feed.extend(committed.events):
+            self._want(committed.tenant_id, feed, last)
+        self._spawn(self._wakeups.announce(committed.tenant_id, last))
+
+    def changed(self, tenant_id: TenantId, number: int) -> None:
+        """Learn that this process has appended up to `number` by another way than a flush."""
+        feed = self._feeds.get(tenant_id)
+        if feed is not None:
+            self._want(tenant_id, feed, number)
+        self._spawn(self._wakeups.announce(tenant_id, number))
+
+    # ---------------------------------------------------------------------------------- readers
+
+    async def follow(
+        self, principal: Principal, wanted: EventFilter, after: str | None
+    ) -> AsyncIterator[StreamBatch]:
+        """Yield what the caller may see and the filter lets through, from behind `after`, else from now.
+
+        Raises:
+            InputError: `after` is no cursor, or a matcher can't be used.
+            CursorExpiredError: What is behind `after` is gone, or it is of another log.
+            AccessDeniedError: Below VIEWER.
+        """
+        principal.require(Role.VIEWER)
+        for index, matcher in enumerate(wanted.matchers):
+            check_matcher(matcher, "filter", "matchers", str(index))
+        position = decode_log_cursor(after, "after") if after is not None else None
+        tenant_id = principal.tenant.id
+        if position is not None:
+            await self._log.check_cursor(tenant_id, position)
+        visibility = EventVisibility(principal.role, principal.scope)
+        feed = await self._open(tenant_id)
+        try:
+            async for batch in self._batches(tenant_id, feed, visibility, wanted, position or feed.tail):
+                yield batch
+        finally:
+            feed.followers -= 1
+            if feed.followers == 0 and self._feeds.get(tenant_id) is feed:
+                del self._feeds[tenant_id]
+
+    async def growth(self, principal: Principal) -> AsyncIterator[int]:
+        """Yield the number the tenant's log ends at, at once and again whenever it has grown.
+
+        Numbers are skipped where the caller is slower than the log, and one is repeated at least every 15
+        seconds.
+        """
+        principal.require(Role.VIEWER)
+        feed = await self._open(principal.tenant.id)
+        try:
+            while True:
+                grown = feed.grown
+                yield feed.tail.number
+                await _until(grown, SIGN_OF_LIFE_EVERY)
+        finally:
+            feed.followers -= 1
+            if feed.followers == 0 and self._feeds.get(principal.tenant.id) is feed:
+                del self._feeds[principal.tenant.id]
+
+    @property
+    def follower_count(self) -> int:
+        """How many streams are open."""
+        return sum(feed.followers for feed in self._feeds.values())
+
+    async def _batches(
+        self,
+        tenant_id: TenantId,
+        feed: _Feed,
+        visibility: EventVisibility,
+        wanted: EventFilter,
+        position: LogCursor,
+    ) -> AsyncIterator[StreamBatch]:
+        if position.number > feed.tail.number:
+            # The cursor was checked against the table, so this process is merely behind.
+            self._want(tenant_id, feed, position.number)
+        last_word = self._clock.now()
+        while True:
+            grown = feed.grown
+            if position.number < feed.tail.number:
+                events = await self._read(tenant_id, feed, position)
+                matching = [e for e in events if visibility.sees(e) and wanted.matches(e)]
+                position = event_cursor(events[-1], feed.epoch)
+                for start in range(0, len(matching), BATCH_LENGTH_MAX):
+                    chunk = matching[start : start + BATCH_LENGTH_MAX]
+                    is_last = start + BATCH_LENGTH_MAX >= len(matching)
+                    cursor = position if is_last else event_cursor(chunk[-1], feed.epoch)
+                    yield StreamBatch(chunk, cursor, is_last and position.number >= feed.tail.number)
+                    last_word = self._clock.now()
+            elif await _until(grown, SIGN_OF_LIFE_EVERY - (self._clock.now() - last_word)):
+                continue
+            if self._clock.now() - last_word >= SIGN_OF_LIFE_EVERY:
+                yield StreamBatch((), position, position.number >= feed.tail.number)
+                last_word = self._clock.now()
+
+    async def _read(self, tenant_id: TenantId, feed: _Feed, position: LogCursor) -> Sequence[StoredEvent]:
+        events: Sequence[StoredEvent] | None = feed.slice(position.number, READ_LENGTH_MAX)
+        if events:
+            self._observer.streamed(events=len(events), source="memory")
+            return events
+        async with self._catch_ups:
+            events = await self._log.events_after(tenant_id, position, READ_LENGTH_MAX)
+        if not events:
+            # The head said there is more: what is missing was removed by retention, or another log came.
+            await self._log.check_cursor(tenant_id, position)
+            raise NotFoundError("The log ends before its own head; run `alertgraph audit verify`.")
+        self._observer.streamed(events=len(events), source="table")
+        return events
+
+    # ------------------------------------------------------------------------------------ feeds
+
+    async def _open(self, tenant_id: TenantId) -> _Feed:
+        """Return the tenant's feed with one follower more, beginning it where nobody followed yet."""
+        lock = self._openings.setdefault(tenant_id, asyncio.Lock())
+        async with lock:
+            feed = self._feeds.get(tenant_id)
+            if feed is None:
+                head = await self._log.head(tenant_id)
+                if head is None:
+                    raise NotFoundError("There is no such tenant.")
+                feed = self._feeds[tenant_id] = _Feed(head)
+            feed.followers += 1
+        if not lock.locked():
+            self._openings.pop(tenant_id, None)
+        return feed
+
+    def _want(self, tenant_id: TenantId, feed: _Feed, number: int) -> None:
+        feed.wanted = max(feed.wanted, number)
+        if feed.wanted > feed.tail.number and not feed.pulling:
+            feed.pulling = True
+            self._spawn(self._pull(tenant_id, feed))
+
+    async def _pull(self, tenant_id: TenantId, feed: _Feed) -> None:
+        """Read from the table what the feed is missing."""
+        try:
+            while feed.wanted > feed.tail.number and self._feeds.get(tenant_id) is feed:
+                async with self._catch_ups:
+                    events = await self._log.events_after(tenant_id, feed.tail, READ_LENGTH_MAX)
+                if not events:
+                    # A hint may run ahead of what can be read, or lie: the sweep will tell.
+                    feed.wanted = feed.tail.number
+                    return
+                self._elsewhere(tenant_id, events)
+                feed.extend(events)
+        except AlertGraphError as error:
+            # The sweep tries again.
+            self._observer.failed("streams", error)
+        finally:
+            feed.pulling = False
+
+    async def listen(self) -> None:
+        """Take hints of other processes, for as long as it runs."""
+        while True:
+            try:
+                async for tenant_id, number in self._wakeups.listen():
+                    feed = self._feeds.get(tenant_id)
+                    if feed is not None:
+                        self._want(tenant_id, feed, number)
+            except Exception as error:  # noqa: BLE001  (a loop outlives any failure; the sweep finds events meanwhile)
+                self._observer.failed("streams", error)
+            await self._clock.sleep(FAILURE_PAUSE)
+
+    async def sweep(self) -> None:
+        """Find what hints have missed, each second, for as long as it runs."""
+        while True:
+            try:
+                await self._clock.sleep(SWEEP_EVERY)
+                if self._feeds:
+                    heads = await self._log.heads(list(self._feeds))
+                    for tenant_id, number in heads.items():
+                        feed = self._feeds.get(tenant_id)
+                        if feed is not None:
+                            self._want(tenant_id, feed, number)
+            except Exception as error:  # noqa: BLE001  (a loop outlives any failure)
+                self._observer.failed("streams", error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def event_cursor(stored: StoredEvent, log_epoch: int) -> LogCursor:
+    """Return the position behind an event."""
+    return LogCursor(log_epoch, stored.number, stored.recorded_at, stored.leaf[:4])
+
+
+def _head_cursor(head: Head) -> LogCursor:
+    if head.number == 0:
+        return log_start(head.log_epoch)
+    return LogCursor(head.log_epoch, head.number, head.recorded_at, head.leaf[:4])
+
+
+async def _until(event: asyncio.Event, limit: timedelta) -> bool:
+    """Wait for an event; False where the limit came first."""
+    try:
+        async with asyncio.timeout(max(0.0, limit.total_seconds())):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
