@@ -1,0 +1,133 @@
+"""Between rows and values: alerts, events and who did something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
+from alertgraph.core.event import StoredEvent, parse_canonical
+from alertgraph.core.ids import AlertId, FlushId
+from alertgraph.core.severity import Severity
+from alertgraph.core.slo import SlaClocks
+from alertgraph.storage import tables
+
+# The columns that `alert_of` and `event_of` read, in their order: SELECT them by these names, nothing in between.
+ALERT_COLUMNS = tuple(column.name for column in tables.alert_closed.columns if column.name != "tenant_id")
+EVENT_COLUMNS = ("number", "recorded_at", "flush_id", "content", "leaf", "link")
+ALERT_SELECT = ", ".join(ALERT_COLUMNS)
+EVENT_SELECT = ", ".join(EVENT_COLUMNS)
+
+_SEVERITIES = {int(severity): severity for severity in Severity}
+_STATUSES = {int(status): status for status in AlertStatus}
+_HOLDS = {int(reason): reason for reason in HoldReason}
+
+
+def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
+    """Return the alert that a row holds.
+
+    Args:
+        row: A record whose fields from `offset` on are ALERT_COLUMNS.
+        offset: How many fields stand before them.
+    """
+    (
+        id_,
+        version,
+        dedup_key,
+        title,
+        description,
+        severity,
+        status,
+        source,
+        monitored_service,
+        labels,
+        annotations,
+        links,
+        occurrence_count,
+        triggered_at,
+        last_seen_at,
+        acknowledged_at,
+        acknowledged_until,
+        acknowledged_by,
+        first_acknowledged_at,
+        resolved_at,
+        resolved_by,
+        escalation_level,
+        hold_reason,
+        acknowledge_by,
+        resolve_by,
+        resolve_at,
+        resolve_by_timeout,
+        verdict,
+    ) = row[offset : offset + 28] if offset or len(row) > 28 else row
+    return Alert(
+        id=AlertId(id_),
+        dedup_key=dedup_key,
+        title=title,
+        description=description,
+        severity=_SEVERITIES[severity],
+        status=_STATUSES[status],
+        source=source,
+        monitored_service=monitored_service,
+        labels=labels,
+        annotations=annotations,
+        links=tuple(Link(link["href"], link["text"]) for link in links) if links else (),
+        occurrence_count=occurrence_count,
+        triggered_at=triggered_at,
+        last_seen_at=last_seen_at,
+        acknowledged_at=acknowledged_at,
+        acknowledged_until=acknowledged_until,
+        acknowledged_by=None if acknowledged_by is None else actor_of(acknowledged_by),
+        first_acknowledged_at=first_acknowledged_at,
+        resolved_at=resolved_at,
+        resolved_by=None if resolved_by is None else actor_of(resolved_by),
+        escalation_level=escalation_level,
+        held=None if hold_reason is None else _HOLDS[hold_reason],
+        sla=SlaClocks(acknowledge_by, resolve_by),
+        resolve_at=resolve_at,
+        resolve_by_timeout=resolve_by_timeout,
+        verdict=None if verdict is None else AlertVerdict(verdict),
+        version=version,
+    )
+
+
+def event_of(row: Sequence[Any]) -> StoredEvent:
+    """Return the event that a row holds whose fields are EVENT_COLUMNS."""
+    number, recorded_at, flush_id, content, leaf, link = row
+    return StoredEvent(
+        number=number,
+        recorded_at=recorded_at,
+        flush_id=FlushId(flush_id),
+        event=parse_canonical(content),
+        content=content,
+        leaf=leaf,
+        link=link,
+    )
+
+
+def actor_of(value: Mapping[str, Any]) -> Actor:
+    """Return the actor that a JSON column holds."""
+    return Actor(ActorKind(value["kind"]), value["name"], value["reference"])
+
+
+def actor_value(actor: Actor) -> dict[str, Any]:
+    """Return what a JSON column keeps of an actor."""
+    return {"kind": int(actor.kind), "name": actor.name, "reference": actor.reference}
+
+
+def links_value(links: Sequence[Link]) -> list[dict[str, str]]:
+    """Return what a JSON column keeps of links."""
+    return [{"href": link.href, "text": link.text} for link in links]
+
+
+def encode_json(value: object) -> bytes:
+    """Return a value in the binary form of jsonb: its version, then the text."""
+    return b"\x01" + orjson.dumps(value)
+
+
+def decode_json(raw: bytes) -> Any:
+    """Return the value of a jsonb in binary form."""
+    return orjson.loads(memoryview(raw)[1:])

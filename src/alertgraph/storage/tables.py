@@ -1,0 +1,350 @@
+"""The tables as SQLAlchemy knows them: what the migrations have made, for programs to look up.
+
+Migrations are the truth; a test compares the two. Partitions, policies and functions stand in the migrations only.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from alertgraph.storage.migrate import SCHEMA
+
+metadata = MetaData(schema=SCHEMA)
+
+_Instant = DateTime(timezone=True)
+
+
+def _of_tenant(*, primary_key: bool = True) -> Column[object]:
+    return Column("tenant_id", Uuid, primary_key=primary_key, nullable=False)
+
+
+def _of_configured_tenant() -> Column[object]:
+    # Foreign keys only between configuration tables: elsewhere they cost each write a look at its tenant.
+    return Column(
+        "tenant_id", Uuid, ForeignKey("alertgraph.tenant.tenant_id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+def _zeros(name: str) -> Column[object]:
+    return Column(name, LargeBinary, nullable=False, server_default=text("decode(repeat('00', 32), 'hex')"))
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _of_tenant(),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("tier", SmallInteger, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    UniqueConstraint("slug", name="tenant_slug_key"),
+)
+
+tenant_settings = Table(
+    "tenant_settings",
+    metadata,
+    _of_configured_tenant(),
+    Column("resolve_timeout", Interval, nullable=False),
+    Column("retention", Interval, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+)
+
+sla_target = Table(
+    "sla_target",
+    metadata,
+    _of_configured_tenant(),
+    Column("severity", SmallInteger, primary_key=True, autoincrement=False),
+    Column("acknowledge_within", Interval, nullable=False),
+    Column("resolve_within", Interval, nullable=False),
+)
+
+data_key = Table(
+    "data_key",
+    metadata,
+    _of_configured_tenant(),
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    _of_configured_tenant(),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("old_digest", LargeBinary),
+    Column("old_digest_until", _Instant),
+    Column("role", SmallInteger, nullable=False),
+    Column("matchers", JSONB, nullable=False),
+    Column("cost_budget", Integer),
+    Column("created_at", _Instant, nullable=False),
+    Column("created_by", JSONB, nullable=False),
+    Column("expires_at", _Instant),
+    Column("last_used_at", _Instant),
+    Column("revoked_at", _Instant),
+    Column("version", BigInteger, nullable=False),
+    Index("api_key_prefix", "prefix"),
+)
+
+saved_view = Table(
+    "saved_view",
+    metadata,
+    _of_configured_tenant(),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("order_by", JSONB),
+    Column("shared", Boolean, nullable=False),
+    Column("owner", JSONB, nullable=False),
+    Column("owner_subject", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    Index("saved_view_name", "tenant_id", "name", "id"),
+)
+
+master_key_check = Table(
+    "master_key_check",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=true()),
+    Column("value", LargeBinary, nullable=False),
+    CheckConstraint("only_row", name="master_key_check_only_row_check"),
+)
+
+tenant_head = Table(
+    "tenant_head",
+    metadata,
+    _of_tenant(),
+    Column("number", BigInteger, nullable=False, server_default="0"),
+    _zeros("link"),
+    _zeros("leaf"),
+    Column("recorded_at", _Instant, nullable=False, server_default=text("to_timestamp(0)")),
+    Column("config_version", BigInteger, nullable=False, server_default="0"),
+    Column("log_epoch", Integer, nullable=False, server_default="1"),
+    Column("pruned_number", BigInteger, nullable=False, server_default="0"),
+    _zeros("pruned_link"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    _of_tenant(),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("recorded_at", _Instant, primary_key=True),
+    Column("flush_id", Uuid, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("actor_kind", SmallInteger, nullable=False),
+    Column("alert_id", Uuid),
+    Column("severity_before", SmallInteger),
+    Column("severity_after", SmallInteger),
+    Column("service_before", Text),
+    Column("service_after", Text),
+    Column("source", Text, nullable=False),
+    Column("subject_type", Text),
+    Column("subject_id", Text),
+    Column("content", Text, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("link", LargeBinary),
+    Index("event_alert", "tenant_id", "alert_id", "number", postgresql_where=text("alert_id IS NOT NULL")),
+    Index("event_recorded", "tenant_id", "recorded_at"),
+    Index("event_flush", "tenant_id", "flush_id", postgresql_where=text("link IS NOT NULL")),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+
+def _alert_columns() -> tuple[Column[object], ...]:
+    return (
+        _of_tenant(),
+        Column("id", Uuid, primary_key=True),
+        Column("version", BigInteger, nullable=False),
+        Column("dedup_key", Text, nullable=False),
+        Column("title", Text, nullable=False),
+        Column("description", Text, nullable=False),
+        Column("severity", SmallInteger, nullable=False),
+        Column("status", SmallInteger, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("monitored_service", Text),
+        Column("labels", JSONB, nullable=False),
+        Column("annotations", JSONB, nullable=False),
+        Column("links", JSONB, nullable=False),
+        Column("occurrence_count", Integer, nullable=False),
+        Column("triggered_at", _Instant, nullable=False),
+        Column("last_seen_at", _Instant, nullable=False),
+        Column("acknowledged_at", _Instant),
+        Column("acknowledged_until", _Instant),
+        Column("acknowledged_by", JSONB),
+        Column("first_acknowledged_at", _Instant),
+        Column("resolved_at", _Instant),
+        Column("resolved_by", JSONB),
+        Column("escalation_level", Integer, nullable=False),
+        Column("hold_reason", SmallInteger),
+        Column("acknowledge_by", _Instant, nullable=False),
+        Column("resolve_by", _Instant, nullable=False),
+        Column("resolve_at", _Instant),
+        Column("resolve_by_timeout", Boolean, nullable=False),
+        Column("verdict", SmallInteger),
+    )
+
+
+alert_open = Table(
+    "alert_open",
+    metadata,
+    *_alert_columns(),
+    Column("due_at", _Instant),
+    UniqueConstraint("tenant_id", "dedup_key", name="alert_open_dedup_key"),
+    Index("alert_open_due", "tenant_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
+    Index("alert_open_severity", "tenant_id", "severity", "id"),
+)
+
+
+def _closed_indexes(table: str) -> tuple[Index, ...]:
+    return (
+        Index(f"{table}_triggered", "tenant_id", "triggered_at", "id"),
+        Index(f"{table}_last_seen", "tenant_id", "last_seen_at", "id"),
+        Index(f"{table}_severity", "tenant_id", "severity", "id"),
+        Index(f"{table}_service", "tenant_id", "monitored_service", "triggered_at", "id"),
+        Index(f"{table}_key", "tenant_id", "dedup_key"),
+        Index(f"{table}_resolved", "tenant_id", "resolved_at"),
+    )
+
+
+alert_closed = Table(
+    "alert_closed",
+    metadata,
+    *_alert_columns(),
+    *_closed_indexes("alert_closed"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+alert_closed_late = Table("alert_closed_late", metadata, *_alert_columns(), *_closed_indexes("alert_closed_late"))
+
+idempotency_answer = Table(
+    "idempotency_answer",
+    metadata,
+    _of_tenant(),
+    Column("operation", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    Index("idempotency_answer_created", "created_at"),
+)
+
+engine_claim = Table("engine_claim", metadata, _of_tenant())
+
+
+def _metric(name: str, period: Column[object]) -> Table:
+    return Table(
+        name,
+        metadata,
+        _of_tenant(),
+        period,
+        Column("severity", SmallInteger, primary_key=True, autoincrement=False),
+        Column("monitored_service", Text, primary_key=True),
+        Column("created", BigInteger, nullable=False),
+        Column("acknowledged", BigInteger, nullable=False),
+        Column("resolved", BigInteger, nullable=False),
+        Column("escalated", BigInteger, nullable=False),
+        Column("opened", BigInteger, nullable=False),
+        Column("acknowledge_ms", BigInteger, nullable=False),
+        Column("resolve_ms", BigInteger, nullable=False),
+        Column("sla_total", BigInteger, nullable=False),
+        Column("sla_met", BigInteger, nullable=False),
+        Column("self_resolved", BigInteger, nullable=False),
+    )
+
+
+def _durations(name: str, period: Column[object]) -> Table:
+    return Table(
+        name,
+        metadata,
+        _of_tenant(),
+        period,
+        Column("severity", SmallInteger, primary_key=True, autoincrement=False),
+        Column("monitored_service", Text, primary_key=True),
+        Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+        Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+        Column("count", BigInteger, nullable=False),
+    )
+
+
+metric_minute = _metric("metric_minute", Column("at", _Instant, primary_key=True))
+metric_day = _metric("metric_day", Column("day", Date, primary_key=True))
+metric_minute_duration = _durations("metric_minute_duration", Column("at", _Instant, primary_key=True))
+metric_day_duration = _durations("metric_day_duration", Column("day", Date, primary_key=True))
+
+open_count = Table(
+    "open_count",
+    metadata,
+    _of_tenant(),
+    Column("severity", SmallInteger, primary_key=True, autoincrement=False),
+    Column("monitored_service", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+alert_terms = Table(
+    "alert_terms",
+    metadata,
+    _of_tenant(),
+    Column("id", Uuid, primary_key=True),
+    Column("terms", ARRAY(Text), nullable=False),
+    Index("alert_terms_terms", "terms", postgresql_using="gin"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+label_name = Table(
+    "label_name",
+    metadata,
+    _of_tenant(),
+    Column("label", Text, primary_key=True),
+    Column("uses", BigInteger, nullable=False),
+)
+
+label_usage = Table(
+    "label_usage",
+    metadata,
+    _of_tenant(),
+    Column("label", Text, primary_key=True),
+    Column("value_hash", LargeBinary, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("uses", BigInteger, nullable=False),
+    Index("label_usage_uses", "tenant_id", "label", "uses"),
+)
+
+index_position = Table(
+    "index_position",
+    metadata,
+    _of_tenant(),
+    Column("number", BigInteger, nullable=False),
+    Column("recorded_at", _Instant, nullable=False, server_default=text("to_timestamp(0)")),
+)
+
+# A row of these is no tenant's: what it says, it says of the installation.
+INSTALLATION_TABLES = frozenset({"master_key_check"})
+PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms")
