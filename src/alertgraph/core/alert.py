@@ -83,6 +83,8 @@ class Draft:
         ends_at: When the sender holds it to be over unless it fires again; None where the sender names no end.
         ends_by_timeout: Whether `ends_at` is the dialect's time-out rather than the sender's word;
             an explicit end beats a time-out.
+        timeout: How long after it was last seen the dialect ends an alert with no `ends_at`, where the tenant
+            sets no time-out of its own; None for never.
     """
 
     title: str
@@ -97,6 +99,7 @@ class Draft:
     triggered_at: datetime | None = None
     ends_at: datetime | None = None
     ends_by_timeout: bool = False
+    timeout: timedelta | None = None
 
     @property
     def key(self) -> str:

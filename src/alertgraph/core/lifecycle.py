@@ -294,8 +294,8 @@ def _fire(draft: Draft, alert: Alert | None, situation: Situation) -> Decision:
 def _resolve_at(draft: Draft, situation: Situation) -> tuple[datetime | None, bool]:
     if draft.ends_at is not None:
         return draft.ends_at, draft.ends_by_timeout
-    timeout = situation.config.settings.resolve_timeout
-    return (situation.now + timeout, True) if timeout > timedelta(0) else (None, False)
+    timeout = situation.config.settings.resolve_timeout or draft.timeout
+    return (situation.now + timeout, True) if timeout else (None, False)
 
 
 def _trigger(draft: Draft, situation: Situation) -> Decision:
