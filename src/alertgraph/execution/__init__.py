@@ -1,0 +1,1 @@
+"""GraphQL documents: parsed, bounded, priced and executed. Knows nothing of alerts."""
