@@ -1,0 +1,87 @@
+"""What every test may ask for: a database of its own, a Redis of its own, a directory, a free port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import DatabaseServer, DatabaseServers, RedisServer, short_directory
+from tests.servers import free_port as find_free_port
+
+# A failure in CI is the same failure on the desk; `--hypothesis-profile=explore` looks for new ones.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "both_servers: runs on the wheel's PostgreSQL and on Debian's (or CRITICAL_ALERT_TEST_DATABASE_URL)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_server" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_servers") is not None
+        metafunc.parametrize("database_server", DatabaseServers.NAMES if both else ("wheel",), indirect=True)
+
+
+@pytest.fixture(scope="session")
+def database_servers() -> Iterator[DatabaseServers]:
+    """The PostgreSQL servers of this worker."""
+    servers = DatabaseServers()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def database_server(request: pytest.FixtureRequest, database_servers: DatabaseServers) -> DatabaseServer:
+    """The server that this test runs on."""
+    return database_servers.get(request.param)
+
+
+@pytest.fixture
+def database_url(database_server: DatabaseServer) -> Iterator[str]:
+    """A database with the whole schema and no rows, of a login that is no superuser."""
+    with database_server.database(migrated=True) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(database_server: DatabaseServer) -> Iterator[str]:
+    """A database without any table."""
+    with database_server.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running Redis that the test may kill, restart or pause."""
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of a running, empty Redis."""
+    return redis_server.url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory for the application: short of path, and open to the account PostgreSQL runs as."""
+    with short_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses."""
+    return find_free_port()
