@@ -155,10 +155,6 @@ class Batch:
         """Return every alert the batch looked at, as it is now, with the index of its last event."""
         return {alert_id: (state.alert, state.event_index) for alert_id, state in self._states.items()}
 
-    def absent_keys(self) -> Sequence[str]:
-        """Return the dedup keys that have no open alert when the batch is written."""
-        return [key for key, alert_id in self._open.items() if alert_id is None]
-
     def _act(self, action: Action, new_id: AlertId, request: Request) -> Outcome:
         target = target_of(action)
         alert = self._by_id(target.alert_id) if isinstance(target, ById) else self._by_key(target.dedup_key)
@@ -191,12 +187,9 @@ class Batch:
         if decision.events:
             self._events.extend(decision.events)
             state.event_index = len(self._events) - 1
-        self._open[after.dedup_key] = after.id if after.is_open else self._still_open(after)
-
-    def _still_open(self, ended: Alert) -> AlertId | None:
-        """The open alert with an ended one's key: another one, where the ended was closed before."""
-        present = self._open.get(ended.dedup_key)
-        return present if present != ended.id else None
+        if decision.created or (before is not None and before.is_open):
+            # What was closed before tells nothing of its key: another alert may be open under it.
+            self._open[after.dedup_key] = after.id if after.is_open else None
 
     def _by_id(self, alert_id: AlertId) -> Alert | None:
         state = self._states.get(alert_id)
