@@ -159,11 +159,9 @@ class Batch:
         target = target_of(action)
         alert = self._by_id(target.alert_id) if isinstance(target, ById) else self._by_key(target.dedup_key)
         situation = Situation(self.now, self.config, request.actor, new_id, request.scope, self.level_max)
-        if isinstance(action, Reopen) and alert is not None and not alert.is_open:
-            present = self._by_key(alert.dedup_key)
-            if present is not None:
-                # It fires already: reopening it comes to the open one.
-                return Outcome(present, alert_id=present.id)
+        if isinstance(action, Reopen) and alert is not None and not alert.is_open and situation.sees(alert):
+            # It may fire already: reopening it then comes to the open one.
+            alert = self._by_key(alert.dedup_key) or alert
         decision = decide(action, alert, situation)
         if decision.problem is not None:
             return Outcome(decision.alert, problem=decision.problem)

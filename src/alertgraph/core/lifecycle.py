@@ -193,6 +193,10 @@ class Situation:
     scope: tuple[Matcher, ...] = ()
     level_max: int = 5
 
+    def sees(self, alert: Alert) -> bool:
+        """Say whether an alert is within the caller's reach."""
+        return not self.scope or matches_all(self.scope, alert_match_values(alert))
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -250,7 +254,7 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
         return _fire(action.draft, alert, situation)
     if isinstance(action, Clear):
         return _clear(action, alert, situation)
-    if alert is None or not matches_all(situation.scope, alert_match_values(alert)):
+    if alert is None or not situation.sees(alert):
         # What a key may not see is as unknown as what does not exist.
         name = "dedupKey" if isinstance(action.target, ByKey) else "alertId"
         return refuse(ErrorCode.NOT_FOUND, "There is no such alert.", name)
@@ -377,7 +381,7 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
 
 
 def _clear(action: Clear, alert: Alert | None, situation: Situation) -> Decision:
-    if alert is None or not matches_all(situation.scope, alert_match_values(alert)):
+    if alert is None or not situation.sees(alert):
         return Decision(None)
     ended_at = min(max(action.ended_at, alert.triggered_at), max(situation.now, alert.triggered_at))
     return _end(alert, situation.actor, ended_at, situation, note=None)
@@ -536,7 +540,7 @@ def _end(alert: Alert, actor: Actor, ended_at: datetime, situation: Situation, *
 
 def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
     if alert.is_open:
-        return Decision(alert)
+        return _unchanged(alert, situation, action.note)
     now = situation.now
     again = replace(
         alert,
