@@ -290,8 +290,13 @@ def _fire(draft: Draft, alert: Alert | None, situation: Situation) -> Decision:
     problems = check_draft(draft, situation.now)
     if problems:
         return Decision(None, problem=problems[0])
-    if not matches_all(situation.scope, draft_match_values(draft)):
+    if situation.scope and not matches_all(situation.scope, draft_match_values(draft)):
         return refuse(ErrorCode.INVALID_INPUT, "The key may only send alerts that match its matchers.", "labels")
+    if alert is not None and not situation.sees(alert):
+        # Folding would rewrite and show it; a second open alert under the same dedup key there can't be.
+        return refuse(
+            ErrorCode.CONFLICT, "Another alert, beyond the key's matchers, is open under this dedup key.", "dedupKey"
+        )
     return _trigger(draft, situation) if alert is None else _fold_repeat(draft, alert, situation)
 
 
