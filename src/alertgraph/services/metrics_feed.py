@@ -89,7 +89,7 @@ class MetricsFeed:
         last: MetricsFigures | None = None
         try:
             async for _ in self._streams.growth(principal):
-                figures = await self._figures(wanted, shared, min(every, EVERY_MIN))
+                figures = await self._figures(wanted, shared)
                 if last is None or not _same(figures, last):
                     last = figures
                     yield figures
@@ -99,10 +99,10 @@ class MetricsFeed:
             if shared.watchers == 0 and self._shared.get(wanted) is shared:
                 del self._shared[wanted]
 
-    async def _figures(self, wanted: _Wanted, shared: _Shared, age_max: timedelta) -> MetricsFigures:
+    async def _figures(self, wanted: _Wanted, shared: _Shared) -> MetricsFigures:
         async with shared.lock:
             now = self._clock.now()
-            if shared.figures is None or shared.computed_at is None or now - shared.computed_at >= age_max:
+            if shared.figures is None or shared.computed_at is None or now - shared.computed_at >= EVERY_MIN:
                 window = MetricsWindow(now - wanted.window, now, wanted.severities, wanted.monitored_services)
                 async with self._snapshots.snapshot(wanted.tenant_id) as snapshot:
                     tally = await snapshot.tally(window)

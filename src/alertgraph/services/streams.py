@@ -223,8 +223,7 @@ class StreamService:
 
     async def _open(self, tenant_id: TenantId) -> _Feed:
         """Return the tenant's feed with one follower more, beginning it where nobody followed yet."""
-        lock = self._openings.setdefault(tenant_id, asyncio.Lock())
-        async with lock:
+        async with self._openings.setdefault(tenant_id, asyncio.Lock()):
             feed = self._feeds.get(tenant_id)
             if feed is None:
                 head = await self._log.head(tenant_id)
@@ -232,8 +231,6 @@ class StreamService:
                     raise NotFoundError("There is no such tenant.")
                 feed = self._feeds[tenant_id] = _Feed(head)
             feed.followers += 1
-        if not lock.locked():
-            self._openings.pop(tenant_id, None)
         return feed
 
     def _want(self, tenant_id: TenantId, feed: _Feed, number: int) -> None:

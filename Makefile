@@ -1,0 +1,78 @@
+# alertgraph: `make` lists what there is to do.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+SEED ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-faults check lint types imports schema-check schema format lock bench build clean debian
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "alertgraph needs Python 3.11 or newer; PYTHON=/path/to/python3 make $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "» making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.python requirements-critical.txt pyproject.toml
+	@echo "» installing alertgraph and what it needs (requirements-critical.txt)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --no-input -r requirements-critical.txt | grep -E '^(Collecting|Successfully)' || true
+	@$(BIN)/alertgraph --version >/dev/null
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	@echo "» installing what the tests need (requirements-dev.txt)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -r requirements-dev.txt | grep -E '^(Collecting|Successfully)' || true
+	@$(BIN)/pytest --version >/dev/null
+	@touch $@
+
+install: $(VENV)/.runtime ## Make .venv with everything alertgraph needs to run
+
+run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its URL and first key
+	@exec $(BIN)/alertgraph serve
+
+test: $(VENV)/.dev ## Run the tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not faults"
+
+test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores that go away
+	@$(BIN)/pytest -n 0 -m faults
+
+check: lint types imports schema-check ## Check style, types, import contracts and the published schema; changes nothing
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	@$(BIN)/lint-imports
+
+schema-check: $(VENV)/.dev
+	@$(BIN)/alertgraph schema | diff -u schema.graphql - || { echo "schema.graphql is not what the code says: run make schema" >&2; exit 1; }
+
+schema: $(VENV)/.dev ## Write schema.graphql anew
+	@$(BIN)/alertgraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## Choose and write the locked versions anew
+	@$(BIN)/python -m pip install -q uv && sh tools/lock.sh
+
+bench: $(VENV)/.dev ## Measure: writes, reads and fan-out beside what they are compared with; writes bench/results/
+	@$(BIN)/python -m bench
+
+build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build
+
+debian: ## Install the Debian programs that some tests run: redis, prometheus, postgresql (needs root)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus postgresql postgresql-contrib
+
+clean: ## Remove what was built and installed here
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules

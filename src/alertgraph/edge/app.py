@@ -1,0 +1,160 @@
+"""The ASGI application: starts and ends the service, measures requests, and hands them to its routes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import structlog
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alertgraph.core.errors import AlertGraphError
+from alertgraph.edge.telemetry import Telemetry, configure_logging, request_id
+from alertgraph.edge.wiring import Service, StartError, open_service
+from alertgraph.settings import Settings, SettingsError, read_settings
+
+# A caller's own request id is taken over where it can stand in a log line as it is.
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class Application:
+    """alertgraph as an ASGI application.
+
+    Args:
+        settings: None to read them from the environment when the application starts.
+        role: all, api or engine.
+        announce: Called once the service is up, with lines for the person who started it.
+
+    Attributes:
+        start_error: Why it could not start; None while it could.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        role: str = "all",
+        announce: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._role = role
+        self._announce = announce
+        self._telemetry = Telemetry()
+        self._log = structlog.get_logger("alertgraph")
+        self._service: Service | None = None
+        self._router: ASGIApp | None = None
+        self.start_error: StartError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, carry a websocket, or live through the server's begin and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif self._router is not None:
+            await self._router(scope, receive, send)
+
+    async def drain(self) -> None:
+        """Tell sockets that the service goes down, and finish what they have under way."""
+        if self._service is not None:
+            await self._service.drain()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except (StartError, SettingsError) as error:
+            self.start_error = error if isinstance(error, StartError) else StartError(str(error))
+        except AlertGraphError as error:
+            self.start_error = StartError(error.message)
+        if self.start_error is not None:
+            await self._stop()
+            # The server prints the message and ends; whoever runs us by `alertgraph serve` prints it itself.
+            if self._settings is None:
+                self._log.error(str(self.start_error))
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        settings = self._settings
+        if settings is None:
+            settings = read_settings()
+            configure_logging(settings.log_format, settings.log_level)
+        self._service = await open_service(settings, self._role, self._telemetry)
+        self._router = Starlette(routes=self._service.routes())
+        if self._announce is not None:
+            self._announce(self._service.greeting)
+        else:
+            for line in self._service.greeting:
+                self._log.info(line)
+
+    async def _stop(self) -> None:
+        service, self._service = self._service, None
+        if service is not None:
+            # Also when the server is in a hurry: what was accepted is written.
+            with suppress(asyncio.CancelledError):
+                await service.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with an id of its own, and count how it ended."""
+        started = time.perf_counter()
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        current = given.decode() if SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        token = request_id.set(current)
+        scope.setdefault("state", {})["request_id"] = current
+        status = 500
+        answered = False
+
+        async def sent(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status, answered = message["status"], True
+                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
+                message = {**message, "headers": [*headers, (b"x-request-id", current.encode())]}
+            await send(message)
+
+        try:
+            if self._router is None:
+                await _refuse(sent, 503, "The service is not up.")
+            else:
+                await self._router(scope, receive, sent)
+        except Exception as error:
+            # The request boundary outlives any failure: what is said outside is only the id to quote.
+            self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
+            if not answered:
+                await _refuse(sent, 500, f"Internal error; quote the request id {current}.")
+        finally:
+            route = _route_of(scope)
+            self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
+            self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - started)
+            request_id.reset(token)
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    body = orjson.dumps({"type": "about:blank", "title": text, "status": status})
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _route_of(scope: MutableMapping[str, Any]) -> str:
+    """Return the route's pattern, never the path as sent: a metric's labels must stay few."""
+    if "endpoint" not in scope:
+        return "unmatched"
+    pattern = str(scope["path"])
+    for name, value in scope.get("path_params", {}).items():
+        pattern = pattern.replace(str(value), f"{{{name}}}", 1)
+    return pattern

@@ -1,0 +1,345 @@
+"""The command line: `alertgraph`. Errors are one sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from alertgraph import __version__
+
+app = typer.Typer(
+    name="alertgraph",
+    help="The on-call brain: takes in critical alerts, keeps them, and serves one GraphQL API.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tenants = typer.Typer(help="Make and list tenants. Works on the database directly.", no_args_is_help=True)
+keys = typer.Typer(help="Make, list and revoke API keys. Works on the database directly.", no_args_is_help=True)
+audit = typer.Typer(help="Prove that the log is what was written.", no_args_is_help=True)
+app.add_typer(tenants, name="tenant")
+app.add_typer(keys, name="key")
+app.add_typer(audit, name="audit")
+
+T = TypeVar("T")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+TenantOption = Annotated[str, typer.Option("--tenant", "-t", help="Slug of the tenant.")]
+UrlOption = Annotated[str, typer.Option("--url", envvar="ALERTGRAPH_URL", help="Where alertgraph is served.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key", envvar="ALERTGRAPH_KEY", help="An API key; better given by the variable.", show_envvar=True
+    ),
+]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def say(line: str) -> None:
+    """Print a line for people."""
+    typer.echo(line)
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON value on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def fail(sentence: str, code: int = 1) -> NoReturn:
+    """End with one sentence on standard error."""
+    typer.echo(f"alertgraph: {sentence}", err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _carried_out(work: Callable[[], T]) -> T:
+    """Do something that may fail for reasons that a person can mend, and say those in one sentence."""
+    from alertgraph.core.errors import AlertGraphError
+    from alertgraph.edge.wiring import StartError
+    from alertgraph.settings import SettingsError
+
+    try:
+        return work()
+    except (SettingsError, StartError) as error:
+        fail(str(error))
+    except AlertGraphError as error:
+        fail(error.message)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  (typer calls it so)
+    if wanted:
+        say(f"alertgraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take options that stand before the command."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on [CRITICAL_ALERT_HOST, 127.0.0.1].")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on [CRITICAL_ALERT_PORT, 8000]; 0 for any.")
+    ] = None,
+    role: Annotated[
+        str, typer.Option(help="all: everything in one process; api: requests only; engine: what falls due only.")
+    ] = "all",
+) -> None:
+    """Serve the API; without CRITICAL_ALERT_DATABASE_URL on an embedded PostgreSQL."""
+    from alertgraph.edge.server import serve as serve_forever
+    from alertgraph.settings import read_settings
+
+    if role not in ("all", "api", "engine"):
+        fail(f"--role is all, api or engine, not {role}.", 2)
+    overrides = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    raise typer.Exit(_carried_out(lambda: serve_forever(read_settings(**overrides), role)))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the shape that this release needs."""
+    from alertgraph.edge.wiring import migrate_database
+    from alertgraph.settings import read_settings
+
+    _carried_out(lambda: migrate_database(read_settings()))
+    say("The database is up to date.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from resolvers.schema import print_sdl
+
+    typer.echo(print_sdl(), nl=False)
+
+
+# ---------------------------------------------------------------------------------------- operator
+
+
+@tenants.command("create")
+def tenant_create(
+    slug: Annotated[str, typer.Argument(help="Short name: lower-case letters, digits, hyphens.")],
+    name: Annotated[str | None, typer.Option(help="Name for people; the slug where left out.")] = None,
+    tier: Annotated[str, typer.Option(help="free, standard, premium or enterprise.")] = "standard",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a tenant."""
+    from alertgraph.core.tier import Tier
+    from alertgraph.edge.operator import create_tenant, operated
+
+    if tier.upper() not in Tier.__members__:
+        fail(f"--tier is free, standard, premium or enterprise, not {tier}.", 2)
+    made = _carried_out(lambda: operated(create_tenant, slug, name or slug, Tier[tier.upper()]))
+    if as_json:
+        say_json(made)
+    else:
+        say(f"Tenant {slug} is made. Give it a key: alertgraph key create --tenant {slug} --role admin")
+
+
+@tenants.command("list")
+def tenant_list(as_json: JsonOption = False) -> None:
+    """List the tenants."""
+    from alertgraph.edge.operator import list_tenants, operated
+
+    for tenant in _carried_out(lambda: operated(list_tenants)):
+        if as_json:
+            say_json(tenant)
+        else:
+            say(f"{tenant['slug']:<24} {tenant['tier']:<12} {tenant['name']}")
+
+
+@keys.command("create")
+def key_create(
+    tenant: TenantOption,
+    role: Annotated[str, typer.Option(help="ingest, viewer, responder or admin.")] = "viewer",
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an API key and print its secret, once."""
+    from alertgraph.core.tenant import Role
+    from alertgraph.edge.operator import create_key, operated
+
+    if role.upper() not in Role.__members__:
+        fail(f"--role is ingest, viewer, responder or admin, not {role}.", 2)
+    made = _carried_out(
+        lambda: operated(create_key, tenant, Role[role.upper()], name or f"{role} by command line")
+    )
+    if as_json:
+        say_json(made)
+    else:
+        say(made["key"])
+
+
+@keys.command("list")
+def key_list(tenant: TenantOption, as_json: JsonOption = False) -> None:
+    """List a tenant's keys, without their secrets."""
+    from alertgraph.edge.operator import list_keys, operated
+
+    for key in _carried_out(lambda: operated(list_keys, tenant)):
+        if as_json:
+            say_json(key)
+        else:
+            state = (
+                "revoked" if key["revokedAt"] else "expires " + key["expiresAt"] if key["expiresAt"] else "valid"
+            )
+            say(f"{key['prefix']}…  {key['role']:<10} {state:<10} {key['name']}  {key['id']}")
+
+
+@keys.command("revoke")
+def key_revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `alertgraph key list` prints it.")],
+    tenant: TenantOption,
+) -> None:
+    """End a key at once, open sockets included."""
+    from alertgraph.edge.operator import operated, revoke_key
+
+    _carried_out(lambda: operated(revoke_key, tenant, key_id))
+    say("The key is revoked.")
+
+
+@audit.command("verify")
+def audit_verify(
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Slug; all tenants where left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every event's content, leaf and link, and that the log has no gap; exits with 1 on a fault."""
+    from alertgraph.edge.operator import operated, verify
+
+    sound = True
+    for result in _carried_out(lambda: operated(verify, tenant)):
+        fault = result["fault"]
+        sound = sound and fault is None
+        if as_json:
+            say_json(result)
+        elif fault is None:
+            say(f"{result['tenant']}: {result['checked']:,} events, every leaf and link holds.")
+        else:
+            say(f"{result['tenant']}: FAULT at event {fault['number']}: {fault['text']}")
+    if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check the installation: database, roles, partitions, Redis, clock, keys; exits with 1 on a fault."""
+    from alertgraph.edge.doctor import examine
+    from alertgraph.settings import read_settings
+
+    findings = _carried_out(lambda: examine(read_settings()))
+    for finding in findings:
+        if as_json:
+            say_json({"check": finding.check, "state": finding.state, "text": finding.text})
+        else:
+            mark = {"ok": "✓", "warning": "!", "fault": "✗"}[finding.state]
+            say(f"{mark} {finding.check:<14} {finding.text}")
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(1)
+
+
+# ----------------------------------------------------------------------------------------- clients
+
+
+@app.command()
+def send(
+    title: Annotated[str, typer.Argument(help="One line: what is wrong.")],
+    severity: Annotated[
+        str, typer.Option("--severity", "-s", help="critical, high, medium, low or info.")
+    ] = "high",
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="name=value; may be repeated.")] = None,
+    service: Annotated[str | None, typer.Option(help="Name of the thing watched.")] = None,
+    description: Annotated[str | None, typer.Option(help="More text.")] = None,
+    dedup_key: Annotated[
+        str | None, typer.Option(help="Alerts with the same key are one while it is open.")
+    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send an alert to a running alertgraph."""
+    from alertgraph.edge.client import ClientError, send_alert
+
+    labels = {}
+    for text in label or ():
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            fail(f"--label is name=value, not {text!r}.", 2)
+        labels[name] = value
+    fields: dict[str, Any] = {"title": title, "severity": severity.upper(), "labels": labels}
+    said = {"monitoredService": service, "description": description, "dedupKey": dedup_key}
+    fields.update({name: value for name, value in said.items() if value is not None})
+    try:
+        answer = send_alert(url, _key(key), fields)
+    except ClientError as error:
+        fail(str(error))
+    alert = answer["alert"]
+    if as_json:
+        say_json(answer)
+    elif answer["created"]:
+        say(f"{alert['id']} is open.")
+    else:
+        say(f"{alert['id']} fired again: {alert['occurrenceCount']} times now.")
+
+
+@app.command()
+def tail(
+    after: Annotated[str | None, typer.Option(help="Begin behind this cursor instead of now.")] = None,
+    url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow the tenant's log; reconnects by itself and misses nothing."""
+    from alertgraph.edge.client import ClientError, follow
+
+    def show(event: dict[str, Any]) -> None:
+        if as_json:
+            say_json(event)
+        else:
+            say(f"{event['occurredAt'][:19].replace('T', ' ')}  {event['number']:>8}  {event['summary']}")
+
+    try:
+        follow(url, _key(key), after, show, lambda line: typer.echo(line, err=True))
+    except ClientError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read us has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _key(given: str | None) -> str:
+    """Return the key given, or the one that a first start on this machine left in the data directory."""
+    if given:
+        return given
+    from alertgraph.edge.wiring import bootstrap_key_path
+    from alertgraph.settings import read_settings
+
+    path: Path = _carried_out(lambda: bootstrap_key_path(read_settings()))
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        fail(
+            "give an API key with --key or ALERTGRAPH_KEY; `alertgraph key create --tenant default` makes one.", 2
+        )

@@ -1,0 +1,102 @@
+"""The process that serves: takes the port first, says where it listens, and goes down without losing anything."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+
+import structlog
+import uvicorn
+
+from alertgraph.edge.app import Application
+from alertgraph.edge.telemetry import configure_logging
+from alertgraph.edge.wiring import StartError
+from alertgraph.settings import Settings
+
+# Longer than any request may take; what is still open then is cut.
+DRAIN_SECONDS = 20
+WEBSOCKET_MESSAGE_BYTES_MAX = 65_536
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Tells sockets that the service goes down before their connections are closed."""
+
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or []:
+            listening.close()
+        await self._application.drain()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings, role: str) -> int:
+    """Serve until told to stop; return the process's exit status.
+
+    Raises:
+        StartError: The port is taken, or something the service needs is away; one sentence says what to do.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    listening = _listen(settings.host, settings.port)
+    port = listening.getsockname()[1]
+    application = Application(settings, role=role, announce=lambda lines: _announce(settings.host, port, lines))
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+        ws_ping_interval=None,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=65_536,
+    )
+    server = _Server(config, application)
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        # uvicorn raises the signal again once it has gone down cleanly.
+        return 0
+    finally:
+        listening.close()
+    if application.start_error is not None:
+        raise application.start_error
+    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started, so that a taken one costs nothing."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        # Fails here, too, where another program listens on the port of one address that we want all of.
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"Port {port} on {host} is taken by another program; choose another with --port or "
+                "CRITICAL_ALERT_PORT."
+            ) from error
+        raise StartError(f"Can't listen on {host}, port {port}: {error.strerror}.") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _announce(host: str, port: int, lines: list[str]) -> None:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104  (shown, not bound)
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    structlog.get_logger("alertgraph").info("serving", url=url)
+    sys.stdout.write("\n".join(["", f"  alertgraph is up: {url}", *(f"  {line}" for line in lines), "", ""]))
+    sys.stdout.flush()

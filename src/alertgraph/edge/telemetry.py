@@ -1,0 +1,211 @@
+"""What an operator sees: structured logs and the figures on /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# The same complaint of the same part is written once a second at most; the counter counts them all.
+COMPLAINT_EVERY_SECONDS = 1.0
+ECS_VERSION = "8.17.0"
+
+
+def configure_logging(log_format: str | None, level: str) -> None:
+    """Have everything that is logged, by libraries too, come out as one line each on standard error.
+
+    Args:
+        log_format: `console` for people, `json` for machines (Elastic Common Schema); None to choose by
+            whether standard error is a terminal.
+        level: The least level that is written.
+    """
+    chosen = log_format or ("console" if sys.stderr.isatty() else "json")
+    shared: list[Any] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        _add_request_id,
+    ]
+    last: list[Any] = (
+        [structlog.processors.format_exc_info, _to_ecs, structlog.processors.JSONRenderer()]
+        if chosen == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Strawberry prints the whole source of a bad document: that floods, and leaks what is in it.
+    logging.getLogger("strawberry.execution").setLevel(logging.CRITICAL + 1)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _add_request_id(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    current = request_id.get()
+    if current is not None:
+        fields.setdefault("request_id", current)
+    return fields
+
+
+def _to_ecs(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Give the fields the names of the Elastic Common Schema; what it has no name for goes under labels."""
+    ecs: dict[str, Any] = {
+        "@timestamp": fields.pop("timestamp", None),
+        "log.level": fields.pop("level", "info"),
+        "message": fields.pop("event", ""),
+        "ecs.version": ECS_VERSION,
+        "service.name": "alertgraph",
+        "log.logger": fields.pop("logger", "alertgraph"),
+    }
+    if "request_id" in fields:
+        ecs["http.request.id"] = fields.pop("request_id")
+    if "exception" in fields:
+        ecs["error.stack_trace"] = fields.pop("exception")
+    if "error" in fields:
+        ecs["error.message"] = str(fields.pop("error"))
+    if fields:
+        ecs["labels"] = {
+            name: value if isinstance(value, bool | int | float) else str(value) for name, value in fields.items()
+        }
+    return ecs
+
+
+class Telemetry:
+    """Counts and measures; also the services' Observer."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._log = structlog.get_logger("alertgraph")
+        self._complained: dict[tuple[str, str], float] = {}
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Counter(
+            "alertgraph_http_requests_total",
+            "HTTP requests answered, by route and status.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "alertgraph_http_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.operations = Counter(
+            "alertgraph_graphql_operations_total",
+            "GraphQL operations finished, by type and outcome: ok or an error code.",
+            ("type", "outcome"),
+            registry=self.registry,
+        )
+        self.operation_seconds = Histogram(
+            "alertgraph_graphql_operation_duration_seconds",
+            "Execution of queries and mutations.",
+            ("type",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._flushes = Counter(
+            "alertgraph_flushes_total",
+            "Writes to tenants' logs, by outcome: committed, touched (repeats only) or refused (decided anew).",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._commands = Counter(
+            "alertgraph_commands_total", "Requests carried out by flushes.", registry=self.registry
+        )
+        self._events = Counter(
+            "alertgraph_events_total", "Events appended by this process.", registry=self.registry
+        )
+        self._flush_seconds = Histogram(
+            "alertgraph_ingest_duration_seconds",
+            "From the begin of a flush to its commit.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._queue_seconds = Histogram(
+            "alertgraph_queue_wait_seconds",
+            "How long commands waited for their flush.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._streamed = Counter(
+            "alertgraph_stream_events_total",
+            "Events read for streams, from memory or from the table.",
+            ("source",),
+            registry=self.registry,
+        )
+        self._failures = Counter(
+            "alertgraph_failures_total",
+            "Errors that a loop caught before it went on, by part.",
+            ("part",),
+            registry=self.registry,
+        )
+
+    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show a figure on /metrics that is read when somebody asks."""
+        Gauge(name, text, registry=self.registry).set_function(read)
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """Return a figure to be set."""
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def page(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    # ------------------------------------------------------------------------- ports.Observer
+
+    def flushed(self, *, commands: int, events: int, seconds: float, outcome: str) -> None:
+        """One flush ended."""
+        self._flushes.labels(outcome).inc()
+        if outcome != "refused":
+            self._commands.inc(commands)
+            self._events.inc(events)
+            self._flush_seconds.observe(seconds)
+
+    def queued(self, seconds: float) -> None:
+        """A command waited that long for its flush."""
+        self._queue_seconds.observe(max(0.0, seconds))
+
+    def streamed(self, *, events: int, source: str) -> None:
+        """Events were read for streams."""
+        self._streamed.labels(source).inc(events)
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop caught an error and goes on."""
+        self._failures.labels(part).inc()
+        kind = type(error).__name__
+        now = time.monotonic()
+        if now - self._complained.get((part, kind), -COMPLAINT_EVERY_SECONDS) >= COMPLAINT_EVERY_SECONDS:
+            self._complained[(part, kind)] = now
+            expected = isinstance(error, (asyncio.CancelledError, OSError)) or kind.endswith("DependencyError")
+            self._log.warning(f"{part}: {error}", part=part, error=kind, exc_info=None if expected else error)

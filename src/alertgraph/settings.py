@@ -1,0 +1,159 @@
+"""Configuration from CRITICAL_ALERT_* variables: read once, checked at once, then passed on as plain values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from alertgraph.core.duration import parse_duration
+from alertgraph.core.tenant import SLUG
+
+PREFIX = "CRITICAL_ALERT_"
+# Read by the tests, and allowed to stand in the environment of a service.
+FOREIGN = frozenset({"CRITICAL_ALERT_TEST_DATABASE_URL"})
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+REDIS_SCHEMES = ("redis://", "rediss://", "redis+cluster://")
+
+
+class SettingsError(Exception):
+    """The configuration cannot work; the message is one sentence that names the variable."""
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+class Settings(BaseModel):
+    """Everything an operator may set, each by the variable CRITICAL_ALERT_ and the name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = None
+    migration_database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    data_dir: Path = Path("~/.local/share/alertgraph")
+    pg_bin: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    bootstrap_tenant: str = "default"
+    bootstrap_api_key: SecretStr | None = None
+    master_key: SecretStr | None = None
+    log_format: Literal["console", "json"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    database_pool_size: int = Field(default=10, ge=4, le=200)
+    max_escalation_levels: int = Field(default=5, ge=1, le=100)
+    cost_budget: int = Field(default=600_000, ge=1)
+    allowed_origins: str = ""
+    introspection: bool = True
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url", "migration_database_url", mode="after")
+    @classmethod
+    def _check_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(POSTGRES_SCHEMES):
+            raise ValueError("it begins with postgresql://")
+        return value
+
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _check_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError("it begins with redis://, rediss:// or redis+cluster://")
+        return value
+
+    @field_validator("bootstrap_tenant", mode="after")
+    @classmethod
+    def _check_tenant(cls, value: str) -> str:
+        if not SLUG.fullmatch(value):
+            raise ValueError("it is 1 to 63 lower-case letters, digits and inner hyphens")
+        return value
+
+    @field_validator("bootstrap_api_key", mode="after")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else None
+        if secret is not None and not (
+            secret.startswith("ag_") and 32 <= len(secret) <= 200 and secret.isascii() and secret.isprintable()
+        ):
+            raise ValueError(
+                "it begins with ag_ and has 32 to 200 characters, such as `alertgraph key new` prints"
+            )
+        return value
+
+    @field_validator("master_key", mode="after")
+    @classmethod
+    def _check_master_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                raw = base64.b64decode(value.get_secret_value(), validate=True)
+            except binascii.Error:
+                raw = b""
+            if len(raw) != 32:
+                raise ValueError("it is 32 bytes in base64, such as `openssl rand -base64 32` prints")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.migration_database_url is not None and self.database_url is None:
+            raise ValueError(f"{PREFIX}MIGRATION_DATABASE_URL needs {PREFIX}DATABASE_URL")
+        return self
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins that browsers may open websockets from, besides our own."""
+        return frozenset(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
+
+
+def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Return the settings of the environment.
+
+    Args:
+        environ: In place of the process's own variables; for tests.
+        overrides: Values that the command line gives; they win.
+
+    Raises:
+        SettingsError: A value is refused, or a variable with our prefix is unknown, which is how a misspelt
+            one would otherwise go unnoticed.
+    """
+    variables = os.environ if environ is None else environ
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in variables if name.startswith(PREFIX) and name not in known and name not in FOREIGN
+    )
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
+        raise SettingsError(f"{unknown[0]} is no setting; {hint}")
+    values = {known[name]: value for name, value in variables.items() if name in known and value != ""}
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+        if not fault["loc"]:
+            raise SettingsError(f"{message}.") from None
+        raise SettingsError(f"{PREFIX}{str(fault['loc'][0]).upper()} is refused: {message}.") from None

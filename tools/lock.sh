@@ -1,0 +1,19 @@
+#!/bin/sh
+# Writes the lock files: every version, direct or not, for every platform and Python from 3.11 on.
+set -eu
+uv=.venv/bin/uv
+{
+    echo "# Locked versions of everything alertgraph needs to run. Written by \`make lock\`; do not edit."
+    "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url pyproject.toml
+    echo "# The project itself, from this folder."
+    echo "--editable ."
+} > requirements-critical.txt.new
+mv requirements-critical.txt.new requirements-critical.txt
+kept=$(mktemp)
+trap 'rm -f "$kept"' EXIT
+grep -v editable requirements-critical.txt > "$kept"
+{
+    echo "# Locked versions of what the tests and checks need besides. Written by \`make lock\`; do not edit."
+    "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --constraint "$kept" --group dev
+} > requirements-dev.txt.new
+mv requirements-dev.txt.new requirements-dev.txt
