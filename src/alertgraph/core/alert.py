@@ -290,6 +290,11 @@ def check_instant(at: datetime, name: str, now: datetime) -> list[Problem]:
     return []
 
 
+def check_dedup_key(dedup_key: str) -> list[Problem]:
+    """Return what is wrong with a dedup key that a caller gives."""
+    return check_text(dedup_key, "dedupKey", DEDUP_KEY_LENGTH_MAX, length_min=1, one_line=True)
+
+
 def check_draft(draft: Draft, now: datetime) -> list[Problem]:
     """Return everything that is wrong with what a sender says; paths are the names of the API's fields."""
     problems = check_text(draft.title, "title", TITLE_LENGTH_MAX, length_min=1, one_line=True)
@@ -301,7 +306,7 @@ def check_draft(draft: Draft, now: datetime) -> list[Problem]:
             draft.monitored_service, "monitoredService", NAME_LENGTH_MAX, length_min=1, one_line=True
         )
     if draft.dedup_key is not None:
-        problems += check_text(draft.dedup_key, "dedupKey", DEDUP_KEY_LENGTH_MAX, length_min=1, one_line=True)
+        problems += check_dedup_key(draft.dedup_key)
     if draft.labels is not None:
         problems += check_labels(draft.labels)
     if draft.annotations is not None:

@@ -24,7 +24,7 @@ from alertgraph.core.flush import (
 )
 from alertgraph.core.ids import AlertId, FlushId, NodeKind, decode_alert_id, encode_id
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import Action, ById, Decision, Reopen, Situation, decide, target_of
+from alertgraph.core.lifecycle import Action, ById, Decision, Reopen, Situation, check_action, decide, target_of
 from alertgraph.core.metrics import tally
 
 
@@ -156,6 +156,9 @@ class Batch:
         return {alert_id: (state.alert, state.event_index) for alert_id, state in self._states.items()}
 
     def _act(self, action: Action, new_id: AlertId, request: Request) -> Outcome:
+        refused = check_action(action, self.now)
+        if refused is not None:
+            return Outcome(None, problem=refused)
         target = target_of(action)
         alert = self._by_id(target.alert_id) if isinstance(target, ById) else self._by_key(target.dedup_key)
         situation = Situation(self.now, self.config, request.actor, new_id, request.scope, self.level_max)

@@ -18,4 +18,10 @@ def dedup_key_of(labels: Mapping[str, str], *, title: str, source: str, monitore
     identity: object = (
         {"labels": dict(labels)} if labels else {"title": title, "source": source, "service": monitored_service}
     )
-    return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    try:
+        raw = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # No text of any language, such as half a surrogate pair: such contents are refused when they are
+        # checked, and until then any key will do.
+        raw = b""
+    return hashlib.sha256(raw).hexdigest()

@@ -21,6 +21,7 @@ from alertgraph.core.alert import (
     Link,
     alert_match_values,
     check_annotations,
+    check_dedup_key,
     check_draft,
     check_links,
     check_text,
@@ -242,11 +243,21 @@ def check_note(note: str | None, *, required: bool = False) -> list[Problem]:
     return check_text(note, "note", NOTE_LENGTH_MAX, length_min=1 if required else 0)
 
 
+def check_action(action: Action, now: datetime) -> Problem | None:
+    """Return what is wrong with an action whatever it may meet: to be known before its target is looked up."""
+    if isinstance(action, Fire):
+        problems = check_draft(action.draft, now)
+    else:
+        target = target_of(action)
+        problems = check_dedup_key(target.dedup_key) if isinstance(target, ByKey) else []
+    return problems[0] if problems else None
+
+
 def decide(action: Action, alert: Alert | None, situation: Situation) -> Decision:
     """Return what an action on `alert` comes to, all of it or a refusal.
 
     Args:
-        action: What somebody wants.
+        action: What somebody wants; `check_action` found nothing wrong with it.
         alert: The state of its target; None where there is none.
         situation: When, by whom, under which configuration.
     """
@@ -287,15 +298,14 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
 
 
 def _fire(draft: Draft, alert: Alert | None, situation: Situation) -> Decision:
-    problems = check_draft(draft, situation.now)
-    if problems:
-        return Decision(None, problem=problems[0])
     if situation.scope and not matches_all(situation.scope, draft_match_values(draft)):
         return refuse(ErrorCode.INVALID_INPUT, "The key may only send alerts that match its matchers.", "labels")
     if alert is not None and not situation.sees(alert):
         # Folding would rewrite and show it; a second open alert under the same dedup key there can't be.
         return refuse(
-            ErrorCode.CONFLICT, "Another alert, beyond the key's matchers, is open under this dedup key.", "dedupKey"
+            ErrorCode.CONFLICT,
+            "Another alert, beyond the key's matchers, is open under this dedup key.",
+            "dedupKey",
         )
     return _trigger(draft, situation) if alert is None else _fold_repeat(draft, alert, situation)
 

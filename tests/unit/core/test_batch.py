@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from alertgraph.core.alert import AlertStatus, AlertVerdict
 from alertgraph.core.batch import Outcome
 from alertgraph.core.errors import ErrorCode
@@ -19,9 +17,7 @@ from alertgraph.core.lifecycle import (
     Reopen,
     Resolve,
 )
-from alertgraph.core.severity import Severity
 from tests.factories import (
-    HOUR,
     T0,
     a_batch,
     a_draft,
@@ -30,7 +26,6 @@ from tests.factories import (
     a_request,
     an_alert,
     an_id,
-    an_idempotency_key,
 )
 
 
@@ -105,3 +100,32 @@ def test_a_reopened_alert_out_of_scope_is_not_shown_by_way_of_one_in_scope() -> 
 
     assert refusal(outcome) is ErrorCode.NOT_FOUND
     assert outcome.alert is None
+
+
+def test_a_key_that_no_store_can_take_is_refused_and_not_relied_on() -> None:
+    batch = a_batch()
+
+    outcomes = batch.apply(
+        a_request(
+            Clear("a\x00b", T0),
+            Resolve(ByKey("\ud800")),
+            Acknowledge(ByKey("k" * 513)),
+            Fire(a_draft(dedup_key="")),
+        )
+    )
+
+    assert [(refusal(o), o.problem.path) for o in outcomes if o.problem] == [
+        (ErrorCode.INVALID_INPUT, ("dedupKey",))
+    ] * 4
+    assert batch.flush(a_flush_id()).reliance.keys == {}
+
+
+def test_a_refused_draft_is_relied_on_by_nothing() -> None:
+    batch = a_batch()
+
+    (outcome,) = batch.apply(a_request(Fire(a_draft(title="", labels={"a": "\ud800"}))))
+
+    assert outcome.problem is not None
+    assert outcome.problem.path == ("title",)
+    assert batch.flush(a_flush_id()).reliance.keys == {}
+    assert batch.is_empty
