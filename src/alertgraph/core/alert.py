@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -26,15 +27,21 @@ LABEL_COUNT_MAX = 64
 LABEL_NAME_LENGTH_MAX = 256
 LABEL_VALUE_LENGTH_MAX = 4096
 ANNOTATIONS_BYTES_MAX = 65_536
+# The log keeps them some levels deeper, and JSON is written to a depth of 254.
+ANNOTATIONS_DEPTH_MAX = 64
 LINK_COUNT_MAX = 20
 HREF_LENGTH_MAX = 2048
 TRIGGERED_AT_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 # A sender's clock may run ahead; by more than this it is a mistake.
 FUTURE_MAX = timedelta(days=1)
+# Short of the last year there is, so that it can be told in any time zone.
+ENDS_AT_MAX = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Control characters but tab, line feed and carriage return: PostgreSQL refuses NUL, and no reader wants the rest.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# NUL as JSON writes it, rather than a backslash followed by the letters u0000.
+_WRITTEN_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class AlertStatus(IntEnum):
@@ -222,6 +229,8 @@ def check_text(
     text: str, name: str, length_max: int, *, length_min: int = 0, one_line: bool = False
 ) -> list[Problem]:
     """Return what is wrong with a text, at the path of its name: length, control or broken characters."""
+    if length_min <= len(text) <= length_max and text.isprintable() and (not length_min or not text.isspace()):
+        return []
     if not length_min <= len(text) <= length_max:
         return [_invalid(f"{name} has {length_min} to {length_max:,} characters; this has {len(text):,}.", name)]
     if _CONTROL.search(text) or (one_line and ("\n" in text or "\r" in text)):
@@ -239,7 +248,9 @@ def check_labels(labels: Mapping[str, str]) -> list[Problem]:
         return [_invalid(f"labels has at most {LABEL_COUNT_MAX} entries; this has {len(labels):,}.", "labels")]
     problems: list[Problem] = []
     for name, value in labels.items():
-        shown = name[:64]
+        if _is_plain_label(name, value):
+            continue
+        shown = name[:64].encode(errors="replace").decode()
         if not isinstance(value, str):
             problems.append(_invalid(f"The label {shown} is not a text.", "labels", shown))
             continue
@@ -253,18 +264,56 @@ def check_labels(labels: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
+def _is_plain_label(name: str, value: object) -> bool:
+    """Say whether a label is beyond doubt, as nearly all are: `check_labels` looks closely at the others."""
+    return (
+        isinstance(value, str)
+        and len(value) <= LABEL_VALUE_LENGTH_MAX
+        and value.isprintable()
+        and 0 < len(name) <= LABEL_NAME_LENGTH_MAX
+        and name.isprintable()
+        and name[0] not in "@ "
+    )
+
+
 def check_annotations(annotations: Mapping[str, object]) -> list[Problem]:
-    """Return what is wrong with annotations: anything that JSON can hold, within 64 KiB."""
+    """Return what is wrong with annotations: anything that JSON can hold, within 64 KiB and 64 levels."""
+    if not annotations:
+        return []
     try:
         raw = orjson.dumps(annotations)
     except (TypeError, orjson.JSONEncodeError) as error:
         return [_invalid(f"annotations cannot be kept as JSON: {error}.", "annotations")]
     if len(raw) > ANNOTATIONS_BYTES_MAX:
         return [_invalid(f"annotations has at most {ANNOTATIONS_BYTES_MAX:,} bytes as JSON.", "annotations")]
-    # orjson escapes control characters as \u00XX; jsonb refuses NUL wherever it stands.
-    if b"\\u0000" in raw:
+    # jsonb refuses NUL wherever it stands.
+    if b"\\u0000" in raw and _WRITTEN_NUL.search(raw):
         return [_invalid("annotations contains a NUL character.", "annotations")]
+    if raw.count(b"{") + raw.count(b"[") > ANNOTATIONS_DEPTH_MAX and _depth(annotations) > ANNOTATIONS_DEPTH_MAX:
+        return [_invalid(f"annotations has at most {ANNOTATIONS_DEPTH_MAX} levels.", "annotations")]
+    # JSON knows no infinity: it is written as null, which would not be what was sent.
+    if b"null" in raw and not _is_finite(annotations):
+        return [_invalid("annotations contains a number that is not finite.", "annotations")]
     return []
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _depth(value: object) -> int:
+    """Return how many levels of objects and lists a JSON value has."""
+    if not isinstance(value, dict | list | tuple):
+        return 0
+    return 1 + max(map(_depth, _children(value)), default=0)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(map(_is_finite, _children(value)))
 
 
 def check_links(links: Sequence[Link]) -> list[Problem]:
@@ -315,4 +364,6 @@ def check_draft(draft: Draft, now: datetime) -> list[Problem]:
         problems += check_links(draft.links)
     if draft.triggered_at is not None:
         problems += check_instant(draft.triggered_at, "triggeredAt", now)
+    if draft.ends_at is not None and not TRIGGERED_AT_MIN <= draft.ends_at < ENDS_AT_MAX:
+        problems.append(_invalid(f"endsAt is not within 2000 to 9998: {draft.ends_at.isoformat()}.", "endsAt"))
     return problems
