@@ -76,6 +76,7 @@ CREATE TABLE api_key (
     name text NOT NULL,
     prefix text NOT NULL,
     digest bytea NOT NULL,
+    old_prefix text,
     old_digest bytea,
     old_digest_until timestamptz,
     role smallint NOT NULL,
@@ -92,7 +93,10 @@ CREATE TABLE api_key (
 """
 
 # Whoever presents a key names no tenant: find_keys looks here, and only there.
-API_KEY_PREFIX = "CREATE INDEX api_key_prefix ON api_key (prefix)"
+API_KEY_INDEXES = (
+    "CREATE INDEX api_key_prefix ON api_key (prefix)",
+    "CREATE INDEX api_key_old_prefix ON api_key (old_prefix) WHERE old_prefix IS NOT NULL",
+)
 
 SAVED_VIEW = """
 CREATE TABLE saved_view (
@@ -140,7 +144,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = alertgraph, pg_temp AS $$
            k.digest, CASE WHEN k.old_digest_until > now() THEN k.old_digest END, k.role, k.matchers,
            k.cost_budget, k.created_at, k.created_by, k.expires_at, k.last_used_at, k.revoked_at, k.version
     FROM api_key k JOIN tenant t ON t.tenant_id = k.tenant_id
-    WHERE k.prefix = p_prefix
+    WHERE k.prefix = p_prefix OR (k.old_prefix = p_prefix AND k.old_digest_until > now())
 $$
 """
 
@@ -156,7 +160,7 @@ def upgrade() -> None:
         SLA_TARGET,
         DATA_KEY,
         API_KEY,
-        API_KEY_PREFIX,
+        *API_KEY_INDEXES,
         SAVED_VIEW,
         SAVED_VIEW_NAME,
         "SELECT guard('tenant', 'SELECT')",

@@ -36,7 +36,6 @@ APPEND_V1 = f"""
 CREATE FUNCTION append_v1(
     p_tenant uuid,
     p_flush uuid,
-    p_locked boolean,
     -- What the decision relied on.
     p_config_version bigint,
     p_keys text[],
@@ -149,11 +148,6 @@ BEGIN
         WHERE h.tenant_id = p_tenant AND (p_config_version IS NULL OR h.config_version = p_config_version)
         RETURNING h.number - v_event_count + 1, h.recorded_at, h.link
         INTO o_first_number, o_recorded_at, o_link;
-    ELSIF p_locked THEN
-        SELECT h.number + 1, h.recorded_at, h.link INTO o_first_number, o_recorded_at, o_link
-        FROM tenant_head h
-        WHERE h.tenant_id = p_tenant AND (p_config_version IS NULL OR h.config_version = p_config_version)
-        FOR UPDATE;
     ELSE
         SELECT h.number + 1, h.recorded_at, h.link INTO o_first_number, o_recorded_at, o_link
         FROM tenant_head h

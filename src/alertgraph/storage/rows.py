@@ -113,21 +113,20 @@ def actor_of(value: Mapping[str, Any]) -> Actor:
     return Actor(ActorKind(value["kind"]), value["name"], value["reference"])
 
 
-def actor_value(actor: Actor) -> dict[str, Any]:
-    """Return what a JSON column keeps of an actor."""
-    return {"kind": int(actor.kind), "name": actor.name, "reference": actor.reference}
-
-
-def links_value(links: Sequence[Link]) -> list[dict[str, str]]:
-    """Return what a JSON column keeps of links."""
-    return [{"href": link.href, "text": link.text} for link in links]
-
-
 def encode_json(value: object) -> bytes:
-    """Return a value in the binary form of jsonb: its version, then the text."""
-    return b"\x01" + orjson.dumps(value)
+    """Return a value in the binary form of jsonb: its version, then the text.
+
+    Actors and links are dataclasses, which become objects of their fields.
+    """
+    return b"\x01" + orjson.dumps(value, default=_plain)
 
 
 def decode_json(raw: bytes) -> Any:
     """Return the value of a jsonb in binary form."""
     return orjson.loads(memoryview(raw)[1:])
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} can't be kept as JSON")

@@ -97,6 +97,7 @@ api_key = Table(
     Column("name", Text, nullable=False),
     Column("prefix", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
+    Column("old_prefix", Text),
     Column("old_digest", LargeBinary),
     Column("old_digest_until", _Instant),
     Column("role", SmallInteger, nullable=False),
@@ -109,6 +110,7 @@ api_key = Table(
     Column("revoked_at", _Instant),
     Column("version", BigInteger, nullable=False),
     Index("api_key_prefix", "prefix"),
+    Index("api_key_old_prefix", "old_prefix", postgresql_where=text("old_prefix IS NOT NULL")),
 )
 
 saved_view = Table(

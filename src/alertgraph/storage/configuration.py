@@ -1,0 +1,323 @@
+"""What people set up, changed in the same transaction as the event that tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from alertgraph.core.errors import DependencyError
+from alertgraph.core.event import SealedEvent
+from alertgraph.core.flush import Appended, Flush, IdempotencyKey, Reliance, StoredAnswer
+from alertgraph.core.ids import ApiKeyId, FlushId, SavedViewId, TenantId
+from alertgraph.core.labels import Matcher, MatchOperator
+from alertgraph.core.tenant import ApiKey, Role, SavedView, Tenant, TenantSettings
+from alertgraph.core.tier import Tier
+from alertgraph.services.ports import AnsweredError, KeySecret, LostCommitError, StoredKey
+from alertgraph.storage.database import DEPENDENCY, Connection, Database
+from alertgraph.storage.log import append, find_flush, lock_head
+from alertgraph.storage.rows import actor_of
+
+T = TypeVar("T")
+
+# The columns that `api_key_of` and `saved_view_of` read, in their order.
+API_KEY_COLUMNS = (
+    "id",
+    "name",
+    "prefix",
+    "role",
+    "matchers",
+    "cost_budget",
+    "created_at",
+    "created_by",
+    "expires_at",
+    "last_used_at",
+    "revoked_at",
+    "version",
+)
+SAVED_VIEW_COLUMNS = ("id", "name", "filter", "order_by", "shared", "owner", "owner_subject", "version")
+API_KEY_SELECT = ", ".join(API_KEY_COLUMNS)
+SAVED_VIEW_SELECT = ", ".join(SAVED_VIEW_COLUMNS)
+
+_ANSWER = """
+SELECT request_hash, answer FROM idempotency_answer
+WHERE tenant_id = $1 AND operation = $2 AND subject = $3 AND key = $4
+"""
+
+_SETTINGS = "SELECT resolve_timeout, retention, version FROM tenant_settings WHERE tenant_id = $1"
+_WRITE_SETTINGS = """
+UPDATE tenant_settings SET resolve_timeout = $2, retention = $3, version = $4 WHERE tenant_id = $1
+"""
+
+_SAVED_VIEW = f"""
+SELECT {SAVED_VIEW_SELECT} FROM saved_view WHERE tenant_id = $1 AND id = $2
+"""  # noqa: S608  (columns are constants)
+_WRITE_SAVED_VIEW = """
+INSERT INTO saved_view (tenant_id, id, name, filter, order_by, shared, owner, owner_subject, version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (tenant_id, id) DO UPDATE SET
+    name = excluded.name, filter = excluded.filter, order_by = excluded.order_by, shared = excluded.shared,
+    version = excluded.version
+"""
+_DELETE_SAVED_VIEW = "DELETE FROM saved_view WHERE tenant_id = $1 AND id = $2"
+
+_API_KEY = f"""
+SELECT {API_KEY_SELECT} FROM api_key WHERE tenant_id = $1 AND id = $2
+"""  # noqa: S608  (columns are constants)
+_INSERT_API_KEY = """
+INSERT INTO api_key (
+    tenant_id, id, name, role, matchers, cost_budget, created_at, created_by, expires_at, revoked_at, version,
+    prefix, digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+_UPDATE_API_KEY = """
+UPDATE api_key SET
+    name = $3, role = $4, matchers = $5, cost_budget = $6, expires_at = $7, revoked_at = $8, version = $9
+WHERE tenant_id = $1 AND id = $2
+"""
+_ROTATE_API_KEY = """
+UPDATE api_key SET
+    old_prefix = prefix, old_digest = digest, old_digest_until = $3, prefix = $4, digest = $5
+WHERE tenant_id = $1 AND id = $2
+"""
+_NOTE_KEY_USE = """
+UPDATE api_key SET last_used_at = date_trunc('minute', $3::timestamptz)
+WHERE tenant_id = $1 AND id = $2
+    AND (last_used_at IS NULL OR last_used_at < date_trunc('minute', $3::timestamptz))
+"""
+_FIND_KEYS = f"""
+SELECT tenant_id, slug, tenant_name, tier, digest, old_digest, {API_KEY_SELECT} FROM find_keys($1)
+"""  # noqa: S608  (columns are constants)
+
+
+class PostgresConfiguration:
+    """Fulfils `services.ports.Configuration`.
+
+    Args:
+        new_flush_id: Where the ids of appends come from.
+    """
+
+    def __init__(self, database: Database, new_flush_id: Callable[[], UUID]) -> None:
+        self._database = database
+        self._new_flush_id = new_flush_id
+
+    async def change_settings(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[TenantSettings], tuple[TenantSettings, SealedEvent] | None],
+        *,
+        answer: StoredAnswer | None = None,
+    ) -> tuple[TenantSettings, Appended | None]:
+        """Change the settings; None from `decide` changes nothing."""
+
+        async def read(connection: Connection) -> TenantSettings:
+            row = await connection.fetchrow(_SETTINGS, tenant_id)
+            return TenantSettings(*row)
+
+        async def write(connection: Connection, after: TenantSettings, version: int) -> None:
+            await connection.execute(_WRITE_SETTINGS, tenant_id, after.resolve_timeout, after.retention, version)
+
+        return await self._change(tenant_id, read, decide, write, answer)
+
+    async def change_saved_view(
+        self,
+        tenant_id: TenantId,
+        view_id: SavedViewId,
+        decide: Callable[[SavedView | None], tuple[SavedView | None, SealedEvent] | None],
+        *,
+        answer: StoredAnswer | None = None,
+    ) -> tuple[SavedView | None, Appended | None]:
+        """Create (None before), change, or delete (None after) a saved view."""
+
+        async def read(connection: Connection) -> SavedView | None:
+            row = await connection.fetchrow(_SAVED_VIEW, tenant_id, view_id)
+            return saved_view_of(row) if row is not None else None
+
+        async def write(connection: Connection, after: SavedView | None, version: int) -> None:
+            if after is None:
+                await connection.execute(_DELETE_SAVED_VIEW, tenant_id, view_id)
+                return
+            await connection.execute(
+                _WRITE_SAVED_VIEW,
+                tenant_id,
+                view_id,
+                after.name,
+                after.filter,
+                after.order_by,
+                after.shared,
+                after.owner,
+                after.owner_subject,
+                version,
+            )
+
+        return await self._change(tenant_id, read, decide, write, answer)
+
+    async def change_api_key(
+        self,
+        tenant_id: TenantId,
+        key_id: ApiKeyId,
+        decide: Callable[[ApiKey | None], tuple[ApiKey, SealedEvent] | None],
+        *,
+        secret: KeySecret | None = None,
+        old_secret_until: datetime | None = None,
+        answer: StoredAnswer | None = None,
+    ) -> tuple[ApiKey | None, Appended | None]:
+        """Create or change a key; with `secret` it gets a new one, the old one working until then."""
+
+        async def read(connection: Connection) -> ApiKey | None:
+            row = await connection.fetchrow(_API_KEY, tenant_id, key_id)
+            return api_key_of(row) if row is not None else None
+
+        async def write(connection: Connection, after: ApiKey, version: int) -> None:
+            matchers = list(after.matchers)
+            updated = await connection.execute(
+                _UPDATE_API_KEY,
+                tenant_id,
+                key_id,
+                after.name,
+                after.role,
+                matchers,
+                after.cost_budget,
+                after.expires_at,
+                after.revoked_at,
+                version,
+            )
+            if updated == "UPDATE 1":
+                if secret is not None:
+                    await connection.execute(
+                        _ROTATE_API_KEY, tenant_id, key_id, old_secret_until, secret.prefix, secret.digest
+                    )
+                return
+            assert secret is not None, "a new key comes with its secret"
+            await connection.execute(
+                _INSERT_API_KEY,
+                tenant_id,
+                key_id,
+                after.name,
+                after.role,
+                matchers,
+                after.cost_budget,
+                after.created_at,
+                after.created_by,
+                after.expires_at,
+                after.revoked_at,
+                version,
+                secret.prefix,
+                secret.digest,
+            )
+
+        return await self._change(tenant_id, read, decide, write, answer)
+
+    async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
+        """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_FIND_KEYS, prefix)
+        return [_stored_key_of(row) for row in rows]
+
+    async def note_key_use(self, tenant_id: TenantId, key_id: ApiKeyId, at: datetime) -> None:
+        """Remember the last use of a key, to the minute; no event."""
+        async with self._database.transaction(tenant_id) as connection:
+            await connection.execute(_NOTE_KEY_USE, tenant_id, key_id, at)
+
+    async def answer(self, tenant_id: TenantId, key: IdempotencyKey) -> StoredAnswer | None:
+        """Return what was answered to an idempotency key the first time."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            return await _read_answer(connection, tenant_id, key)
+
+    async def _change(
+        self,
+        tenant_id: TenantId,
+        read: Callable[[Connection], Awaitable[T]],
+        decide: Callable[[T], tuple[Any, SealedEvent] | None],
+        write: Callable[[Connection, Any, int], Awaitable[None]],
+        answer: StoredAnswer | None,
+    ) -> tuple[T, Appended | None]:
+        """Decide on what there is while nobody else can change it, and write event and row together."""
+        answers = (answer,) if answer is not None else ()
+        written: list[Flush] = []
+
+        async def work(connection: Connection) -> tuple[T, Appended | None]:
+            # The head first, as everybody does: what is read next can't change before it is written.
+            await lock_head(connection, tenant_id)
+            if answer is not None:
+                stored = await _read_answer(connection, tenant_id, answer.key)
+                if stored is not None:
+                    raise AnsweredError(stored)
+            before = await read(connection)
+            decided = decide(before)
+            flush_id = FlushId(self._new_flush_id())
+            if decided is None:
+                if answers:
+                    await append(connection, tenant_id, Flush(flush_id, Reliance(), answers=answers))
+                return before, None
+            after, event = decided
+            flush = Flush(flush_id, Reliance(), (event,), answers=answers, raises_config_version=True)
+            appended = await append(connection, tenant_id, flush)
+            await write(connection, after, appended.first_number)
+            written.append(flush)
+            return await read(connection), appended
+
+        try:
+            return await self._database.write(tenant_id, work)
+        except LostCommitError as error:
+            if written:
+                async with self._database.transaction(tenant_id, keeps=False) as connection:
+                    found = await find_flush(connection, tenant_id, written[-1])
+                    if found is not None:
+                        return await read(connection), found
+            raise DependencyError(DEPENDENCY, retryable=True) from error
+
+
+def api_key_of(row: Sequence[Any]) -> ApiKey:
+    """Return the key that a row holds whose fields are API_KEY_COLUMNS."""
+    (
+        id_,
+        name,
+        prefix,
+        role,
+        matchers,
+        cost_budget,
+        created_at,
+        created_by,
+        expires_at,
+        last_used_at,
+        revoked_at,
+        version,
+    ) = row
+    return ApiKey(
+        id=ApiKeyId(id_),
+        name=name,
+        prefix=prefix,
+        role=Role(role),
+        matchers=tuple(Matcher(m["label"], MatchOperator(m["operator"]), m["value"]) for m in matchers),
+        cost_budget=cost_budget,
+        created_at=created_at,
+        created_by=actor_of(created_by),
+        expires_at=expires_at,
+        last_used_at=last_used_at,
+        revoked_at=revoked_at,
+        version=version,
+    )
+
+
+def saved_view_of(row: Sequence[Any]) -> SavedView:
+    """Return the view that a row holds whose fields are SAVED_VIEW_COLUMNS."""
+    id_, name, filter_, order_by, shared, owner, owner_subject, version = row
+    return SavedView(SavedViewId(id_), name, filter_, order_by, shared, actor_of(owner), owner_subject, version)
+
+
+def _stored_key_of(row: Sequence[Any]) -> StoredKey:
+    tenant_id, slug, tenant_name, tier, digest, old_digest = row[:6]
+    return StoredKey(
+        Tenant(TenantId(tenant_id), slug, tenant_name, Tier(tier)),
+        api_key_of(row[6:]),
+        [one for one in (digest, old_digest) if one is not None],
+    )
+
+
+async def _read_answer(connection: Connection, tenant_id: TenantId, key: IdempotencyKey) -> StoredAnswer | None:
+    row = await connection.fetchrow(_ANSWER, tenant_id, key.operation, key.subject, key.key)
+    if row is None:
+        return None
+    return StoredAnswer(IdempotencyKey(key.operation, key.subject, key.key, row[0]), row[1])

@@ -1,0 +1,402 @@
+"""Connections to PostgreSQL: a pool that runs as the service's role, and errors that say what can be done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from alertgraph.core.errors import DependencyError, StaleDecisionError
+from alertgraph.core.ids import TenantId
+from alertgraph.services.ports import LostCommitError, PoisonError
+from alertgraph.storage.migrate import API, SCHEMA, dsn_of, owner_settings
+from alertgraph.storage.rows import decode_json, encode_json
+
+DEPENDENCY = "postgresql"
+POOL_SIZE = 8
+
+# The safety net: whatever hangs, hangs for a bounded time, and holds no lock meanwhile.
+_LIMITS = {
+    "idle_in_transaction_session_timeout": "2s",
+    "lock_timeout": "1s",
+    "statement_timeout": "30s",
+}
+_CONNECT_SECONDS = 10.0
+# Longer than the server's own limit, for networks that swallow answers.
+_COMMAND_SECONDS = 35.0
+_ACQUIRE_SECONDS = 10.0
+# After this long without an answer a commit counts as lost.
+COMMIT_WITHIN = timedelta(seconds=10)
+
+# asyncpg has no types: a connection of the pool, in its proxy.
+Connection: TypeAlias = Any
+T = TypeVar("T")
+
+_STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError)
+
+
+class Database:
+    """The service's connections to one database.
+
+    Every connection runs as one role that row-level security binds, and sees no row before a transaction names
+    its tenant. A connection that saw an error or a cancellation inside a transaction is closed, never reused.
+    """
+
+    def __init__(self, pool: Any, url: str) -> None:
+        self._pool = pool
+        self._url = url
+        # Commits whose caller was cancelled, by the connection they still use.
+        self._alone: dict[Connection, asyncio.Task[None]] = {}
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        pool_size: int = POOL_SIZE,
+        role: str = API,
+        application_name: str = "alertgraph",
+    ) -> Database:
+        """Return a database that was reached once; further connections are made as they are needed.
+
+        Args:
+            url: As libpq writes it, with several hosts where there are standbys.
+            pool_size: How many connections at most.
+            role: The role to run as; the login must be a member of it.
+            application_name: What the server's own views call us.
+
+        Raises:
+            DependencyError: The server can't be reached or refuses us; the message says which.
+        """
+        try:
+            pool = asyncpg.create_pool(
+                dsn_of(url),
+                min_size=0,
+                init_size=1,
+                max_size=pool_size,
+                max_queries=1_000_000,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings={
+                    "role": role,
+                    "search_path": SCHEMA,
+                    "application_name": application_name,
+                    # Compiling pays off in long queries only, of which there are none here.
+                    "jit": "off",
+                    **_LIMITS,
+                },
+                init=_set_codecs,
+                reset=_keep,
+            )
+            await pool
+        except (*_STORE_ERRORS, ValueError) as error:
+            raise _connect_error(error) from error
+        return cls(pool, url)
+
+    @property
+    def url(self) -> str:
+        """Where it is; holds the password, so it belongs in no log."""
+        return self._url
+
+    async def close(self) -> None:
+        """Close every connection, once what is under way has ended."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=_ACQUIRE_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection on which each statement is a transaction of its own.
+
+        No row of any tenant is visible on it, but through functions that name the tenant themselves.
+
+        Raises:
+            DependencyError: The store is away or failed.
+        """
+        connection = await self._acquire()
+        try:
+            yield connection
+        except _STORE_ERRORS as error:
+            if not isinstance(error, asyncpg.PostgresError):
+                _discard(connection)
+            raise translated(error) from error
+        except asyncio.CancelledError:
+            _discard(connection)
+            raise
+        finally:
+            await self._give_back(connection)
+
+    @asynccontextmanager
+    async def transaction(
+        self, tenant_id: TenantId, *, read_only: bool = False, snapshot: bool = False, keeps: bool = True
+    ) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction that sees this tenant's rows; commit at the end.
+
+        Args:
+            tenant_id: Whose rows.
+            read_only: Refuse to write.
+            snapshot: Every statement sees the same moment.
+            keeps: Whether there is anything to commit; without it the end is a rollback, which can't get lost.
+
+        Raises:
+            DependencyError: The store is away or failed; nothing was written.
+            StaleDecisionError: Another transaction was faster; nothing was written.
+            LostCommitError: The connection broke while the commit was awaited.
+            PoisonError: The store refuses these values; nothing was written.
+        """
+        connection = await self._acquire()
+        try:
+            await begin(connection, tenant_id, read_only=read_only, snapshot=snapshot)
+            try:
+                yield connection
+            except (*_STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
+                raise
+            except BaseException:
+                # The caller changed its mind: the connection itself is sound.
+                await connection.execute("ROLLBACK")
+                raise
+            if read_only or not keeps:
+                await connection.execute("ROLLBACK")
+            else:
+                await self._uncancelled(connection, _end, COMMIT_WITHIN)
+        except _STORE_ERRORS as error:
+            _discard(connection)
+            raise translated(error) from error
+        except (asyncio.CancelledError, GeneratorExit, LostCommitError):
+            if connection not in self._alone:
+                _discard(connection)
+            raise
+        finally:
+            await self._give_back(connection)
+
+    async def commit(self, work: Callable[[Connection], Awaitable[T]], *, within: timedelta = COMMIT_WITHIN) -> T:
+        """Return what `work` returns, which writes: it runs to its end even where the caller is cancelled.
+
+        Args:
+            work: Sends one statement on the connection it is given.
+            within: After this long the connection is closed, and nobody knows whether it was committed.
+
+        Raises:
+            LostCommitError: The answer did not come: it may have happened or not.
+            StaleDecisionError: Refused by the store for what has changed; nothing was written.
+            PoisonError: The store refuses these values; nothing was written.
+            DependencyError: The store is away; nothing was written.
+        """
+
+        async def sent(connection: Connection) -> T:
+            return await _answer_of(work, connection)
+
+        return await self._run(sent, within)
+
+    async def write(
+        self,
+        tenant_id: TenantId,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        within: timedelta = COMMIT_WITHIN,
+    ) -> T:
+        """Return what `work` returns, which does several things in one transaction of the tenant.
+
+        It runs to its end even where the caller is cancelled, and is undone where `work` raises.
+
+        Raises:
+            The same as `commit`, and whatever `work` raises of its own.
+        """
+
+        async def whole(connection: Connection) -> T:
+            await begin(connection, tenant_id)
+            try:
+                result = await work(connection)
+            except _STORE_ERRORS:
+                raise
+            except Exception:
+                await connection.execute("ROLLBACK")
+                raise
+            await _end(connection)
+            return result
+
+        return await self._run(whole, within)
+
+    async def _run(self, work: Callable[[Connection], Coroutine[Any, Any, T]], within: timedelta) -> T:
+        connection = await self._acquire()
+        try:
+            return await self._uncancelled(connection, work, within)
+        except LostCommitError:
+            _discard(connection)
+            raise
+        except _STORE_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await self._give_back(connection)
+
+    async def _uncancelled(
+        self, connection: Connection, work: Callable[[Connection], Coroutine[Any, Any, T]], within: timedelta
+    ) -> T:
+        task = asyncio.ensure_future(work(connection))
+        try:
+            await asyncio.wait({task}, timeout=within.total_seconds())
+        except asyncio.CancelledError:
+            # It goes on without us, and gives the connection back when it has ended.
+            ending = asyncio.ensure_future(self._end_alone(task, connection, within))
+            self._alone[connection] = ending
+            raise
+        if not task.done():
+            _discard(connection)
+            with suppress(*_STORE_ERRORS, LostCommitError):
+                await task
+            raise LostCommitError("no answer to a commit in time")
+        return task.result()
+
+    async def _end_alone(self, task: asyncio.Task[Any], connection: Connection, within: timedelta) -> None:
+        await asyncio.wait({task}, timeout=within.total_seconds())
+        if not task.done():
+            _discard(connection)
+        # Whoever asked has left: the error, where there is one, is nobody's any more.
+        if isinstance((await asyncio.gather(task, return_exceptions=True))[0], BaseException):
+            _discard(connection)
+        del self._alone[connection]
+        await self._give_back(connection)
+
+    async def _give_back(self, connection: Connection) -> None:
+        if connection in self._alone:
+            return
+        # What can fail here has failed before, and was told.
+        with suppress(*_STORE_ERRORS):
+            if connection.is_in_transaction():
+                _discard(connection)
+            await self._pool.release(connection, timeout=_CONNECT_SECONDS)
+
+    async def _acquire(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        except TimeoutError as error:
+            raise DependencyError(DEPENDENCY, retryable=True) from error
+        except _STORE_ERRORS as error:
+            raise _connect_error(error) from error
+
+
+@asynccontextmanager
+async def owner_connection(url: str) -> AsyncIterator[Connection]:
+    """Lend a connection of its own that runs as the owner of the tables and sees every tenant.
+
+    For the operator's commands and for housekeeping, never for a request.
+
+    Raises:
+        DependencyError: The store is away or failed, or the login may not act as the owner.
+    """
+    try:
+        connection = await asyncpg.connect(
+            dsn_of(url),
+            timeout=_CONNECT_SECONDS,
+            server_settings={**owner_settings(), "lock_timeout": "1s"},
+        )
+    except (*_STORE_ERRORS, ValueError) as error:
+        raise _connect_error(error) from error
+    try:
+        await _set_codecs(connection)
+        yield connection
+    except _STORE_ERRORS as error:
+        raise translated(error) from error
+    finally:
+        with suppress(*_STORE_ERRORS):
+            await connection.close(timeout=_CONNECT_SECONDS)
+
+
+def translated(error: BaseException) -> Exception:
+    """Return the error of ours that says what a store's error means; messages hold no values."""
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # asyncpg itself could not encode a value; its message quotes the value.
+        return PoisonError("a value does not fit its column")
+    if not isinstance(error, asyncpg.PostgresError):
+        return DependencyError(DEPENDENCY, retryable=True)
+    state = str(error.sqlstate or "")
+    match state[:2]:
+        case _ if state in ("40001", "40P01"):
+            return StaleDecisionError(str(error.args[0]) if error.args else "stale")
+        case "23" if _is_missing_partition(error):
+            # The month's partition went away between the look and the insert.
+            return StaleDecisionError("a partition was retired meanwhile")
+        case "22" | "23" | "54":
+            return PoisonError(f"SQLSTATE {state} {error.constraint_name or ''}".strip())
+        case "P0":
+            return PoisonError(str(error.args[0]) if error.args else state)
+        case "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX":
+            return DependencyError(DEPENDENCY, retryable=True)
+        case _:
+            return DependencyError(
+                DEPENDENCY, retryable=False, message=f"The database refused a statement with SQLSTATE {state}."
+            )
+
+
+def _is_missing_partition(error: asyncpg.PostgresError) -> bool:
+    return error.sqlstate == "23514" and not error.constraint_name and error.table_name == "alert_closed"
+
+
+def _connect_error(error: BaseException) -> DependencyError:
+    state = str(getattr(error, "sqlstate", None) or "")
+    if state == "42501":
+        message = "The login may not act as the service's role: run the migrations with its URL."
+    elif state == "22023":
+        message = "The database is not prepared for alertgraph: run `alertgraph migrate` first."
+    elif state[:2] in ("28", "3D"):
+        message = "The database refuses the login: check the user, the password and the name of the database."
+    elif isinstance(error, ValueError):
+        message = "The database's URL can't be understood: check its spelling."
+    else:
+        return DependencyError(DEPENDENCY, retryable=True)
+    return DependencyError(DEPENDENCY, retryable=False, message=message)
+
+
+async def _answer_of(work: Callable[[Connection], Awaitable[T]], connection: Connection) -> T:
+    try:
+        return await work(connection)
+    except asyncpg.PostgresError as error:
+        # A server that goes down may have committed before it said so.
+        if str(error.sqlstate or "")[:2] in ("08", "57") and error.sqlstate != "57014":
+            raise LostCommitError("the server ended the connection") from error
+        raise
+    except (asyncpg.InterfaceError, OSError, EOFError) as error:
+        if isinstance(error, ValueError):
+            # It was never sent.
+            raise
+        raise LostCommitError("the connection broke") from error
+
+
+async def begin(
+    connection: Connection, tenant_id: TenantId, *, read_only: bool = False, snapshot: bool = False
+) -> None:
+    """Begin a transaction that sees this tenant's rows, in one message."""
+    isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
+    access = " READ ONLY" if read_only else ""
+    # SET takes no parameters: the text is built from a UUID and nothing else.
+    await connection.execute(f"BEGIN{isolation}{access}; SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'")
+
+
+async def _end(connection: Connection) -> None:
+    await _answer_of(_commit, connection)
+
+
+async def _commit(connection: Connection) -> None:
+    await connection.execute("COMMIT")
+
+
+async def _set_codecs(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=encode_json, decoder=decode_json, format="binary"
+    )
+
+
+async def _keep(_: Connection) -> None:
+    """Nothing to undo: nobody changes a session here, and a doubtful connection was closed."""
+
+
+def _discard(connection: Connection) -> None:
+    # One that was closed already has left the pool, which asyncpg takes for a mistake.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()

@@ -1,0 +1,441 @@
+"""A tenant's log in PostgreSQL: one call loads what a decision needs, one call writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from alertgraph.core.alert import Alert, AlertStatus
+from alertgraph.core.cursor import LogCursor
+from alertgraph.core.errors import CursorExpiredError, NotFoundError
+from alertgraph.core.event import SealedEvent, StoredEvent
+from alertgraph.core.flush import (
+    AlertWrite,
+    Appended,
+    Flush,
+    Head,
+    IdempotencyKey,
+    Loaded,
+    StoredAnswer,
+    TenantConfig,
+    Touch,
+)
+from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.metrics import COUNT_NAMES, Tally
+from alertgraph.core.severity import Severity
+from alertgraph.core.slo import SlaTarget
+from alertgraph.core.tenant import TenantSettings
+from alertgraph.storage.database import Connection, Database
+from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of
+
+_NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
+
+_APPEND_ARGUMENT_COUNT = 75
+_APPEND = f"SELECT * FROM append_v1({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
+
+_LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, and an answer's five
+_LOAD = f"""
+SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v1($1, $2, $3, $4, $5, $6)
+"""  # noqa: S608  (columns are constants)
+
+_CONFIG = """
+SELECT h.config_version, s.resolve_timeout, s.retention, s.version
+FROM tenant_head h JOIN tenant_settings s ON s.tenant_id = h.tenant_id
+WHERE h.tenant_id = $1
+"""
+_SLA_TARGETS = "SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1"
+
+_OPEN_ALERTS = f"""
+SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 ORDER BY id DESC LIMIT $2
+"""  # noqa: S608  (columns are constants)
+
+_HEAD = """
+SELECT number, recorded_at, leaf, link, config_version, log_epoch, pruned_number, pruned_link
+FROM tenant_head WHERE tenant_id = $1
+"""
+_PRUNED_NUMBER = "SELECT pruned_number FROM tenant_head WHERE tenant_id = $1"
+_LOCK_HEAD = "SELECT number FROM tenant_head WHERE tenant_id = $1 FOR UPDATE"
+
+_EVENTS_AFTER = f"""
+SELECT {EVENT_SELECT} FROM event
+WHERE tenant_id = $1 AND number > $2 AND recorded_at >= $3 ORDER BY number LIMIT $4
+"""  # noqa: S608  (columns are constants)
+_EVENT_AT = "SELECT leaf FROM event WHERE tenant_id = $1 AND number = $2 AND recorded_at = $3"
+
+_FLUSH_END = (
+    "SELECT number, recorded_at, link FROM event WHERE tenant_id = $1 AND flush_id = $2 AND link IS NOT NULL"
+)
+_COUNTS_OF = """
+SELECT id, occurrence_count FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2)
+UNION ALL SELECT id, occurrence_count FROM alert_closed WHERE tenant_id = $1 AND id = ANY ($2)
+UNION ALL SELECT id, occurrence_count FROM alert_closed_late WHERE tenant_id = $1 AND id = ANY ($2)
+"""
+_TOUCHED = """
+SELECT o.id, o.last_seen_at FROM alert_open o WHERE o.tenant_id = $1 AND o.id = ANY ($2) ORDER BY o.id FOR UPDATE
+"""
+_ANSWERED = """
+SELECT count(*) FROM unnest($2::text[], $3::text[], $4::text[]) AS k (operation, subject, key)
+JOIN idempotency_answer i ON i.tenant_id = $1
+    AND i.operation = k.operation AND i.subject = k.subject AND i.key = k.key
+"""
+
+
+class PostgresLog:
+    """The write side: fulfils `services.ports.TenantLog`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def config(self, tenant_id: TenantId) -> TenantConfig | None:
+        """Return the tenant's configuration; None where there is no such tenant."""
+        async with self._database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
+            return await read_config(connection, tenant_id)
+
+    async def open_alerts(self, tenant_id: TenantId, limit: int) -> tuple[Sequence[Alert], bool]:
+        """Return open alerts, newest first, and whether these are all."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(_OPEN_ALERTS, tenant_id, limit + 1)
+        return [alert_of(row) for row in rows[:limit]], len(rows) <= limit
+
+    async def load(
+        self,
+        tenant_id: TenantId,
+        keys: Collection[str],
+        alert_ids: Collection[AlertId],
+        idempotency_keys: Collection[IdempotencyKey],
+    ) -> Loaded:
+        """Return the state that some commands are about, in one round trip and without a lock."""
+        async with self._database.connection() as connection:
+            return await load(connection, tenant_id, keys, alert_ids, idempotency_keys)
+
+    async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
+        """Write a flush: all of it or nothing, in one call; errors as `services.ports.TenantLog` says."""
+        arguments = append_arguments(tenant_id, flush)
+
+        async def call(connection: Connection) -> Appended:
+            return _appended(await connection.fetchrow(_APPEND, *arguments))
+
+        return await self._database.commit(call)
+
+    async def append_locked(
+        self,
+        tenant_id: TenantId,
+        keys: Collection[str],
+        alert_ids: Collection[AlertId],
+        idempotency_keys: Collection[IdempotencyKey],
+        decide: Callable[[TenantConfig, Loaded], Flush],
+    ) -> tuple[Flush, Appended]:
+        """Load, decide and write while the head's lock is held; errors as `services.ports.TenantLog` says."""
+
+        async def decide_and_write(connection: Connection) -> tuple[Flush, Appended]:
+            await lock_head(connection, tenant_id)
+            config = await read_config(connection, tenant_id)
+            assert config is not None, "a tenant with a head has settings"
+            loaded = await load(connection, tenant_id, keys, alert_ids, idempotency_keys)
+            flush = decide(config, loaded)
+            return flush, await append(connection, tenant_id, flush)
+
+        return await self._database.write(tenant_id, decide_and_write)
+
+    async def find_flush(self, tenant_id: TenantId, flush: Flush) -> Appended | None:
+        """Return what became of a flush whose answer was lost, once it can't be under way any more."""
+        async with self._database.transaction(tenant_id, keeps=False) as connection:
+            return await find_flush(connection, tenant_id, flush)
+
+    async def head(self, tenant_id: TenantId) -> Head | None:
+        """Return where the tenant's log ends; None where there is no such tenant."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            row = await connection.fetchrow(_HEAD, tenant_id)
+        return Head(**row) if row is not None else None
+
+    async def heads(self, tenant_ids: Collection[TenantId]) -> Mapping[TenantId, int]:
+        """Return the number of the last event of each tenant that exists among these."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch("SELECT tenant_id, number FROM head_numbers($1)", list(tenant_ids))
+        return {TenantId(row[0]): row[1] for row in rows}
+
+    async def events_after(self, tenant_id: TenantId, after: LogCursor, limit: int) -> Sequence[StoredEvent]:
+        """Return the events behind a position, in order and without a gap.
+
+        Raises:
+            CursorExpiredError: Retention has taken events behind the position.
+            DependencyError: The store is away.
+        """
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(_EVENTS_AFTER, tenant_id, after.number, after.recorded_at, limit)
+            if not rows:
+                pruned_number = await connection.fetchval(_PRUNED_NUMBER, tenant_id)
+                if pruned_number is not None and pruned_number > after.number:
+                    raise CursorExpiredError("The log behind this cursor is gone: retention has passed it.")
+        events = [event_of(row) for row in rows]
+        for number, event in enumerate(events, after.number + 1):
+            if event.number != number:
+                # The log itself has no gaps, so this one is an end: what was there has been retired.
+                raise CursorExpiredError("The log behind this cursor is gone: retention has passed it.")
+        return events
+
+    async def check_cursor(self, tenant_id: TenantId, cursor: LogCursor) -> None:
+        """Return where one can read on from the cursor.
+
+        Raises:
+            CursorExpiredError: What is behind it is gone, or it is of another log.
+        """
+        async with self._database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
+            head = await connection.fetchrow(_HEAD, tenant_id)
+            if head is None:
+                raise NotFoundError("There is no such tenant.")
+            if cursor.log_epoch != head["log_epoch"] or cursor.number > head["number"]:
+                raise CursorExpiredError("This cursor is of another log: the database was restored.")
+            if cursor.number < head["pruned_number"]:
+                raise CursorExpiredError("The log behind this cursor is gone: retention has passed it.")
+            if cursor.number == 0:
+                return
+            leaf = await connection.fetchval(_EVENT_AT, tenant_id, cursor.number, cursor.recorded_at)
+            # The event right at the end of what was retired is gone itself, and yet nothing behind it is.
+            if leaf is None and cursor.number == head["pruned_number"]:
+                return
+            if leaf is None or leaf[:4] != cursor.hash_start:
+                raise CursorExpiredError("This cursor is of another log.")
+
+
+async def read_config(connection: Connection, tenant_id: TenantId) -> TenantConfig | None:
+    """Return the tenant's configuration, inside a transaction of the tenant; None where it does not exist."""
+    row = await connection.fetchrow(_CONFIG, tenant_id)
+    if row is None:
+        return None
+    config_version, resolve_timeout, retention, version = row
+    return TenantConfig(
+        config_version,
+        TenantSettings(resolve_timeout, retention, version),
+        {
+            Severity(severity): SlaTarget(Severity(severity), acknowledge_within, resolve_within)
+            for severity, acknowledge_within, resolve_within in await connection.fetch(_SLA_TARGETS, tenant_id)
+        },
+    )
+
+
+async def load(
+    connection: Connection,
+    tenant_id: TenantId,
+    keys: Collection[str],
+    alert_ids: Collection[AlertId],
+    idempotency_keys: Collection[IdempotencyKey],
+) -> Loaded:
+    """Return the state that some commands are about, as this connection sees it."""
+    rows = await connection.fetch(
+        _LOAD,
+        tenant_id,
+        list(keys),
+        list(alert_ids),
+        [key.operation for key in idempotency_keys],
+        [key.subject for key in idempotency_keys],
+        [key.key for key in idempotency_keys],
+    )
+    by_key: dict[str, Alert] = {}
+    by_id: dict[AlertId, Alert] = {}
+    answers: dict[tuple[str, str, str], StoredAnswer] = {}
+    for row in rows:
+        if row[0] == 1:
+            alert = alert_of(row, _LOAD_PART + _LOAD_ANSWER)
+            by_key[alert.dedup_key] = alert
+        elif row[0] == 2:
+            alert = alert_of(row, _LOAD_PART + _LOAD_ANSWER)
+            by_id[alert.id] = alert
+        else:
+            _, operation, subject, key, request_hash, answer = row[: _LOAD_PART + _LOAD_ANSWER]
+            idempotency_key = IdempotencyKey(operation, subject, key, request_hash)
+            answers[operation, subject, key] = StoredAnswer(idempotency_key, answer)
+    return Loaded(by_key, by_id, answers)
+
+
+async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
+    """Return the number of the log's last event, which stays the last one until the transaction ends.
+
+    Raises:
+        NotFoundError: There is no such tenant.
+    """
+    number: int | None = await connection.fetchval(_LOCK_HEAD, tenant_id)
+    if number is None:
+        raise NotFoundError("There is no such tenant.")
+    return number
+
+
+async def find_flush(connection: Connection, tenant_id: TenantId, flush: Flush) -> Appended | None:
+    """Return what became of a flush, inside a transaction of the tenant; None where it was not written."""
+    number = await lock_head(connection, tenant_id)
+    if flush.events:
+        last = await connection.fetchrow(_FLUSH_END, tenant_id, flush.id)
+        if last is None:
+            return None
+        number, recorded_at, link = last
+        first_number = number - len(flush.events) + 1
+    elif await _short_way_was_taken(connection, tenant_id, flush):
+        head = await connection.fetchrow(_HEAD, tenant_id)
+        first_number, recorded_at, link = number + 1, head["recorded_at"], head["link"]
+    else:
+        return None
+    ids = [write.alert.id for write in flush.writes] + [touch.alert_id for touch in flush.touches]
+    counts = await connection.fetch(_COUNTS_OF, tenant_id, ids)
+    return Appended(first_number, recorded_at, link, {AlertId(row[0]): row[1] for row in counts})
+
+
+async def append(connection: Connection, tenant_id: TenantId, flush: Flush) -> Appended:
+    """Write a flush as part of the transaction that the connection is in."""
+    return _appended(await connection.fetchrow(_APPEND, *append_arguments(tenant_id, flush)))
+
+
+def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
+    """Return what append_v1 takes, in its order: arrays by column, since one array costs less than many rows."""
+    reliance = flush.reliance
+    return [
+        tenant_id,
+        flush.id,
+        reliance.config_version,
+        list(reliance.keys),
+        list(reliance.keys.values()),
+        list(reliance.alerts),
+        list(reliance.alerts.values()),
+        flush.raises_config_version,
+        b"".join([sealed.leaf for sealed in flush.events]),
+        *_event_arguments(flush.events),
+        *_alert_arguments(flush.writes),
+        *_touch_arguments(sorted(flush.touches, key=lambda touch: touch.alert_id)),
+        *_tally_arguments(flush.tally),
+        *_answer_arguments(flush.answers),
+    ]
+
+
+def _event_arguments(sealed_events: Sequence[SealedEvent]) -> list[list[Any]]:
+    events = [sealed.event for sealed in sealed_events]
+    return [
+        [event.kind for event in events],
+        [event.actor.kind for event in events],
+        [event.alert_id for event in events],
+        [event.severity_before for event in events],
+        [event.severity_after for event in events],
+        [event.service_before for event in events],
+        [event.service_after for event in events],
+        [event.source for event in events],
+        [event.subject_type for event in events],
+        [event.subject_id for event in events],
+        [sealed.content for sealed in sealed_events],
+    ]
+
+
+def _alert_arguments(all_writes: Sequence[AlertWrite]) -> list[list[Any]]:
+    # In the order of their ids, which is the order in which everybody locks rows.
+    writes = sorted(all_writes, key=lambda write: write.alert.id)
+    closed = [write for write in writes if write.was_closed]
+    if closed:
+        writes = [write for write in writes if not write.was_closed]
+    alerts = [write.alert for write in writes]
+    places = [_place(write) for write in writes]
+    return [
+        [places.count(place) for place in (_NEW, _CHANGED, _ENDED, _NEW_AND_ENDED)],
+        places,
+        [alert.id for alert in alerts],
+        [write.event_index for write in writes],
+        [write.occurrence_delta for write in writes],
+        [alert.dedup_key for alert in alerts],
+        [alert.title for alert in alerts],
+        [alert.description for alert in alerts],
+        [alert.severity for alert in alerts],
+        [alert.status for alert in alerts],
+        [alert.source for alert in alerts],
+        [alert.monitored_service for alert in alerts],
+        [alert.labels for alert in alerts],
+        [alert.annotations for alert in alerts],
+        [alert.links for alert in alerts],
+        [alert.occurrence_count for alert in alerts],
+        [alert.triggered_at for alert in alerts],
+        [alert.last_seen_at for alert in alerts],
+        [alert.acknowledged_at for alert in alerts],
+        [alert.acknowledged_until for alert in alerts],
+        [alert.acknowledged_by for alert in alerts],
+        [alert.first_acknowledged_at for alert in alerts],
+        [alert.resolved_at for alert in alerts],
+        [alert.resolved_by for alert in alerts],
+        [alert.escalation_level for alert in alerts],
+        [alert.held for alert in alerts],
+        [alert.sla.acknowledge_by for alert in alerts],
+        [alert.sla.resolve_by for alert in alerts],
+        [alert.resolve_at for alert in alerts],
+        [alert.resolve_by_timeout for alert in alerts],
+        [alert.verdict for alert in alerts],
+        [alert.due_at for alert in alerts],
+        [write.alert.id for write in closed],
+        [write.event_index for write in closed],
+        [write.alert.verdict for write in closed],
+    ]
+
+
+def _place(write: AlertWrite) -> int:
+    if write.alert.status is AlertStatus.RESOLVED:
+        return _NEW_AND_ENDED if write.is_new else _ENDED
+    return _NEW if write.is_new else _CHANGED
+
+
+def _touch_arguments(touches: Sequence[Touch]) -> list[list[Any]]:
+    return [
+        [touch.alert_id for touch in touches],
+        [touch.version for touch in touches],
+        [touch.count for touch in touches],
+        [touch.count_below for touch in touches],
+        [touch.last_seen_at for touch in touches],
+        [touch.resolve_at for touch in touches],
+        [touch.resolve_by_timeout for touch in touches],
+    ]
+
+
+def _tally_arguments(tally: Tally) -> list[list[Any]]:
+    groups = sorted(tally.counts)
+    durations = sorted(tally.durations.items())
+    return [
+        [group.severity for group in groups],
+        [group.monitored_service for group in groups],
+        [getattr(tally.counts[group], name) for group in groups for name in COUNT_NAMES],
+        [group.severity for (group, _, _), _ in durations],
+        [group.monitored_service for (group, _, _), _ in durations],
+        [kind for (_, kind, _), _ in durations],
+        [bucket for (_, _, bucket), _ in durations],
+        [count for _, count in durations],
+    ]
+
+
+def _answer_arguments(answers: Sequence[StoredAnswer]) -> list[list[Any]]:
+    # Two processes that keep the same answers wait for each other in the same order.
+    in_order = sorted(answers, key=lambda stored: (stored.key.operation, stored.key.subject, stored.key.key))
+    return [
+        [stored.key.operation for stored in in_order],
+        [stored.key.subject for stored in in_order],
+        [stored.key.key for stored in in_order],
+        [stored.key.request_hash for stored in in_order],
+        [stored.answer for stored in in_order],
+    ]
+
+
+def _appended(row: Any) -> Appended:
+    first_number, recorded_at, link, ids, counts = row
+    return Appended(
+        first_number=first_number,
+        recorded_at=recorded_at,
+        link=link,
+        occurrence_counts=dict(zip(ids, counts, strict=True)) if ids is not None else {},
+    )
+
+
+async def _short_way_was_taken(connection: Connection, tenant_id: TenantId, flush: Flush) -> bool:
+    """Say whether a flush without events was written, as far as its traces tell.
+
+    A repeat that another one followed leaves none: it is then counted twice rather than not at all.
+    """
+    if flush.answers:
+        operations, subjects, keys, _, _ = _answer_arguments(flush.answers)
+        found = await connection.fetchval(_ANSWERED, tenant_id, operations, subjects, keys)
+        return bool(found == len(flush.answers))
+    # Waits for whoever holds one of the rows.
+    rows = await connection.fetch(_TOUCHED, tenant_id, [touch.alert_id for touch in flush.touches])
+    last_seen = {row[0]: row[1] for row in rows}
+    return bool(flush.touches) and all(
+        last_seen.get(touch.alert_id) == touch.last_seen_at for touch in flush.touches
+    )
