@@ -116,7 +116,7 @@ def _hold(data_dir: Path, pg_bin: Path) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -425,6 +425,8 @@ def test_an_ordinary_user_has_a_server_of_their_own_and_root_leaves_it_theirs(da
     theirs.mkdir(mode=0o700)
     os.chown(theirs, nobody.pw_uid, nobody.pw_gid)
     assert _ordinary("nobody", TRY, theirs, wheel_pg_bin()) == "started"
+    for name in ("lock", "password", "postgresql.log"):  # so that root has to write them
+        (theirs / "postgres" / name).unlink()
 
     with _embedded(theirs) as server:
         owners = {Path(f"/proc/{pid}").stat().st_uid for pid in _processes_below(theirs)}
@@ -514,7 +516,9 @@ def test_a_server_that_lost_its_supervisor_and_its_signal_is_ended_first(server:
     url, lost = server.url, server.pid
     server._release_lock()
     successor = _embedded(server.data_dir)
+    began_at = time.monotonic()
     with successor:
+        assert time.monotonic() - began_at < 20  # asked to end, not left to the last resort
         assert successor.pid != lost
         assert _query(url, "SELECT 1") == 1
 
@@ -596,6 +600,20 @@ def test_of_several_starters_at_once_one_supervises(data_dir: Path) -> None:
     for process in processes:
         process.communicate(timeout=20)
     assert _processes_below(data_dir) == []
+
+
+def test_what_the_lock_said_before_is_forgotten(server: EmbeddedPostgres, data_dir: Path) -> None:
+    server.start()
+    server.stop()
+    (data_dir / "postgres" / "lock").write_text(
+        '{"sockets": "' + "/of-a-server-before" * 9 + '", "version": "1.0"}'
+    )
+    server.start()
+
+    found = attach(data_dir)
+
+    assert found is not None
+    assert found.url == server.url
 
 
 def test_a_command_finds_the_running_server_and_only_a_running_one(data_dir: Path) -> None:
