@@ -55,6 +55,19 @@ def a_draft(**fields: Any) -> Draft:
     return replace(draft, **fields)
 
 
+def the_same(alert: Alert, **fields: Any) -> Draft:
+    """Return what a sender says that fires an alert again, with nothing new but the fields given."""
+    contents: dict[str, Any] = {
+        "title": alert.title,
+        "severity": alert.severity,
+        "source": alert.source,
+        "monitored_service": alert.monitored_service,
+        "dedup_key": alert.dedup_key,
+        "labels": dict(alert.labels),
+    }
+    return Draft(**{**contents, **fields})
+
+
 def an_alert(**fields: Any) -> Alert:
     """Return an open alert that nobody has; with `resolved_at` or a status of RESOLVED, a closed one."""
     severity = fields.get("severity", Severity.HIGH)

@@ -31,6 +31,8 @@ ANNOTATIONS_BYTES_MAX = 65_536
 ANNOTATIONS_DEPTH_MAX = 64
 LINK_COUNT_MAX = 20
 HREF_LENGTH_MAX = 2048
+# What an Int of GraphQL and an integer of the store can tell.
+OCCURRENCE_COUNT_MAX = 2**31 - 1
 TRIGGERED_AT_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 # A sender's clock may run ahead; by more than this it is a mistake.
 FUTURE_MAX = timedelta(days=1)
@@ -128,6 +130,7 @@ class Alert:
     Attributes:
         first_acknowledged_at: Unlike `acknowledged_at` it is kept when the alert is given back: SLA and
             MTTA count the first acknowledgement.
+        occurrence_count: How often it fired while open, up to OCCURRENCE_COUNT_MAX.
         resolve_at: When it ends by itself unless it fires again; None for never.
         resolve_by_timeout: Whether `resolve_at` is a time-out rather than the sender's word.
         held: Why there is no next escalation; None while there is one and after it is resolved.

@@ -62,11 +62,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class _State:
-    """An alert as the batch has it so far, beside what it was loaded as."""
+    """An alert as the batch has it so far, beside what it was loaded as.
+
+    Attributes:
+        fired: Whether it was fired again, perhaps beyond what is counted.
+        counted: By how much its count has grown.
+    """
 
     base: Alert | None
     alert: Alert
     event_index: int | None = None
+    fired: bool = False
     counted: int = 0
 
 
@@ -111,7 +117,7 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self._events or self._new_answers or any(s.counted for s in self._states.values()))
+        return not (self._events or self._new_answers or any(state.fired for state in self._states.values()))
 
     def flush(self, flush_id: FlushId) -> Flush:
         """Return everything that was decided, as one flush."""
@@ -129,7 +135,7 @@ class Batch:
                         was_closed=base is not None and not base.is_open,
                     )
                 )
-            elif state.counted and base is not None:
+            elif state.fired and base is not None:
                 touches.append(
                     Touch(
                         alert.id,
@@ -181,10 +187,10 @@ class Batch:
         elif before is not None and (decision.events or decision.counted):
             state = self._states[after.id]
             state.alert = after
+            state.fired |= decision.counted
+            state.counted += after.occurrence_count - before.occurrence_count
         else:
             return
-        if decision.counted:
-            state.counted += 1
         if decision.events:
             self._events.extend(decision.events)
             state.event_index = len(self._events) - 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import Any, Final, TypeAlias, assert_never
+from enum import Enum, IntEnum
+from typing import Any, Final, TypeAlias, TypeVar, assert_never
+
+import orjson
 
 from alertgraph.core.actor import ENGINE, Actor, ActorKind
 from alertgraph.core.alert import (
+    DESCRIPTION_LENGTH_MAX,
     NAME_LENGTH_MAX,
     NOTE_LENGTH_MAX,
+    OCCURRENCE_COUNT_MAX,
     TITLE_LENGTH_MAX,
     Alert,
     AlertStatus,
@@ -34,6 +38,8 @@ from alertgraph.core.ids import AlertId
 from alertgraph.core.labels import Matcher, matches_all
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import acknowledge_breached, resolve_breached, sla_clocks
+
+_T = TypeVar("_T")
 
 
 class Unset(Enum):
@@ -370,16 +376,16 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
         severity=draft.severity,
         description=alert.description if draft.description is None else draft.description,
         monitored_service=draft.monitored_service or alert.monitored_service,
-        labels=alert.labels if draft.labels is None else draft.labels,
-        annotations=alert.annotations if draft.annotations is None else draft.annotations,
-        links=alert.links if draft.links is None else draft.links,
+        labels=_newer(alert.labels, draft.labels),
+        annotations=_newer(alert.annotations, draft.annotations),
+        links=_newer(alert.links, draft.links),
         triggered_at=triggered_at,
         sla=(
             alert.sla
             if draft.severity is alert.severity and triggered_at == alert.triggered_at
             else sla_clocks(situation.config.sla_targets[draft.severity], triggered_at)
         ),
-        occurrence_count=alert.occurrence_count + 1,
+        occurrence_count=min(alert.occurrence_count + 1, OCCURRENCE_COUNT_MAX),
         last_seen_at=max(alert.last_seen_at, situation.now),
         resolve_at=ends_at,
         resolve_by_timeout=by_timeout,
@@ -393,6 +399,11 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
         event = _event(EventKind.REPEATED, alert, folded, situation, detail=_count(folded))
         return Decision(folded, (event,), counted=True)
     return Decision(folded, counted=True)
+
+
+def _newer(known: _T, said: _T | None) -> _T:
+    """Return what is said now; what is known where nothing is said, or nothing else."""
+    return known if said is None or _is_same(known, said) else said
 
 
 def _clear(action: Clear, alert: Alert | None, situation: Situation) -> Decision:
@@ -427,7 +438,11 @@ def _update(action: Update, alert: Alert, situation: Situation) -> Decision:
             action.title,
             lambda value: check_text(value, "title", TITLE_LENGTH_MAX, length_min=1, one_line=True),
         ),
-        ("description", action.description, lambda value: check_text(value, "description", NOTE_LENGTH_MAX)),
+        (
+            "description",
+            action.description,
+            lambda value: check_text(value, "description", DESCRIPTION_LENGTH_MAX),
+        ),
         (
             "monitored_service",
             action.monitored_service,
@@ -444,8 +459,9 @@ def _update(action: Update, alert: Alert, situation: Situation) -> Decision:
             problems += check(value)
             fields[name] = value
     if action.annotations is not UNSET:
+        removed = {key for key, value in action.annotations.items() if value is None}
         merged = {
-            key: value for key, value in {**alert.annotations, **action.annotations}.items() if value is not None
+            key: value for key, value in {**alert.annotations, **action.annotations}.items() if key not in removed
         }
         problems += check_annotations(merged)
         fields["annotations"] = merged
@@ -651,7 +667,7 @@ def _contents(alert: Alert) -> dict[str, Any]:
     contents: dict[str, Any] = {
         "description": alert.description,
         "annotations": dict(alert.annotations),
-        "links": [{"href": link.href, "text": link.text} for link in alert.links],
+        "links": _link_values(alert.links),
     }
     kept = {key: value for key, value in contents.items() if value}
     kept["triggeredAt"] = instant_text(alert.triggered_at)
@@ -664,29 +680,54 @@ def _instant(at: datetime | None) -> str | None:
     return instant_text(at) if at is not None else None
 
 
-# Fields that a change of is worth telling, by their names in the API.
-_TOLD: tuple[tuple[str, Callable[[Alert], Any]], ...] = (
-    ("title", lambda alert: alert.title),
-    ("description", lambda alert: alert.description),
-    ("severity", lambda alert: alert.severity.name),
-    ("status", lambda alert: alert.status.name),
-    ("monitoredService", lambda alert: alert.monitored_service),
-    ("labels", lambda alert: dict(alert.labels)),
-    ("annotations", lambda alert: dict(alert.annotations)),
-    ("links", lambda alert: [{"href": link.href, "text": link.text} for link in alert.links]),
-    ("triggeredAt", lambda alert: _instant(alert.triggered_at)),
-    ("acknowledgedUntil", lambda alert: _instant(alert.acknowledged_until)),
-    ("escalationLevel", lambda alert: alert.escalation_level),
-    ("verdict", lambda alert: alert.verdict.name if alert.verdict is not None else None),
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _name(value: IntEnum | None) -> str | None:
+    return value.name if value is not None else None
+
+
+def _link_values(links: Sequence[Link]) -> list[dict[str, str]]:
+    return [{"href": link.href, "text": link.text} for link in links]
+
+
+# Fields that a change of is worth telling: their names in the API and here, and how the log writes them.
+_TOLD: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("title", "title", _as_it_is),
+    ("description", "description", _as_it_is),
+    ("severity", "severity", _name),
+    ("status", "status", _name),
+    ("monitoredService", "monitored_service", _as_it_is),
+    ("labels", "labels", dict),
+    ("annotations", "annotations", dict),
+    ("links", "links", _link_values),
+    ("triggeredAt", "triggered_at", _instant),
+    ("acknowledgedUntil", "acknowledged_until", _instant),
+    ("escalationLevel", "escalation_level", _as_it_is),
+    ("verdict", "verdict", _name),
 )
+
+
+def _is_same(was: object, is_now: object) -> bool:
+    """Say whether two values read the same in the log: 1 and true are equal here but not in JSON."""
+    if was is is_now:
+        return True
+    if was != is_now:
+        return False
+    return not isinstance(was, dict) or _written(was) == _written(is_now)
+
+
+def _written(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _changes(before: Alert, after: Alert) -> tuple[FieldChange, ...]:
     changes = []
-    for name, read in _TOLD:
-        was, is_now = read(before), read(after)
-        if was != is_now:
-            changes.append(FieldChange(name, was, is_now))
+    for name, attribute, told in _TOLD:
+        was, is_now = getattr(before, attribute), getattr(after, attribute)
+        if was is not is_now and not _is_same(was, is_now):
+            changes.append(FieldChange(name, told(was), told(is_now)))
     return tuple(changes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertgraph.core.alert import AlertStatus, AlertVerdict
+from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, AlertStatus, AlertVerdict
 from alertgraph.core.batch import Outcome
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
@@ -18,6 +18,7 @@ from alertgraph.core.lifecycle import (
     Resolve,
 )
 from tests.factories import (
+    HOUR,
     T0,
     a_batch,
     a_draft,
@@ -26,6 +27,7 @@ from tests.factories import (
     a_request,
     an_alert,
     an_id,
+    the_same,
 )
 
 
@@ -129,3 +131,14 @@ def test_a_refused_draft_is_relied_on_by_nothing() -> None:
     assert outcome.problem.path == ("title",)
     assert batch.flush(a_flush_id()).reliance.keys == {}
     assert batch.is_empty
+
+
+def test_a_repeat_of_one_counted_to_the_end_is_still_noticed() -> None:
+    alert = an_alert(dedup_key="k", occurrence_count=OCCURRENCE_COUNT_MAX)
+    batch = a_batch(alert)
+
+    batch.apply(a_request(*[Fire(the_same(alert))] * 3))
+
+    (touch,) = batch.flush(a_flush_id()).touches
+    assert not batch.is_empty
+    assert (touch.count, touch.count_below, touch.last_seen_at) == (0, OCCURRENCE_COUNT_MAX + 1, T0 + HOUR)
