@@ -174,6 +174,14 @@ event = Table(
     Index("event_alert", "tenant_id", "alert_id", "number", postgresql_where=text("alert_id IS NOT NULL")),
     Index("event_recorded", "tenant_id", "recorded_at"),
     Index("event_flush", "tenant_id", "flush_id", postgresql_where=text("link IS NOT NULL")),
+    Index(
+        "event_rare_kind",
+        "tenant_id",
+        "kind",
+        "number",
+        postgresql_where=text("kind <> ALL ('{1,2,3,8}'::smallint[])"),
+    ),
+    Index("event_subject", "tenant_id", "number", postgresql_where=text("subject_type IS NOT NULL")),
     postgresql_partition_by="RANGE (recorded_at)",
 )
 
@@ -221,6 +229,7 @@ alert_open = Table(
     Index("alert_open_due", "tenant_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
     Index("alert_open_severity", "tenant_id", "severity", "id"),
+    Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
 )
 
 
@@ -229,6 +238,7 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
         Index(f"{table}_triggered", "tenant_id", "triggered_at", "id"),
         Index(f"{table}_last_seen", "tenant_id", "last_seen_at", "id"),
         Index(f"{table}_severity", "tenant_id", "severity", "id"),
+        Index(f"{table}_grade", "tenant_id", "severity", "triggered_at", "id"),
         Index(f"{table}_service", "tenant_id", "monitored_service", "triggered_at", "id"),
         Index(f"{table}_key", "tenant_id", "dedup_key"),
         Index(f"{table}_resolved", "tenant_id", "resolved_at"),
