@@ -1,0 +1,513 @@
+"""Alerts by id, and pages of alerts: keyset scans over the open and the closed ones, merged in order.
+
+What columns can tell is asked in SQL. EQUAL matchers on labels and search words come as ids from the search
+index; matchers that no index knows are judged row by row, in rounds and within bounds.
+"""
+
+# ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+from uuid import UUID
+
+from asyncpg import Record
+
+from alertgraph.core.alert import Alert, AlertStatus, match_values
+from alertgraph.core.errors import InputError
+from alertgraph.core.ids import AlertId, from_microseconds, pack, to_microseconds, unpack
+from alertgraph.core.labels import Matcher, MatchOperator, matches_all
+from alertgraph.core.query import (
+    TOTAL_COUNT_MAX,
+    AlertFilter,
+    AlertOrder,
+    AlertOrderField,
+    AlertQuery,
+    Page,
+)
+from alertgraph.core.search import alert_words, label_term, search_words
+from alertgraph.core.severity import Severity
+from alertgraph.storage.reader import Reader
+from alertgraph.storage.rows import ALERT_SELECT, alert_of
+from alertgraph.storage.search import find_alerts
+from alertgraph.storage.statement import Parameters, is_storable
+
+# More branches than this are one scan with a condition instead.
+BRANCH_COUNT_MAX = 16
+COUNT_TIME_MAX = timedelta(milliseconds=500)
+# How far rows are judged one by one: for a page that has something on it, and for one that is empty yet.
+EXAMINED_MAX, EXAMINE_TIME_MAX = 20_000, timedelta(seconds=1)
+EMPTY_EXAMINED_MAX, EMPTY_EXAMINE_TIME_MAX = 200_000, timedelta(seconds=5)
+_CHUNK = 1000
+# A LIMIT that is a parameter would be planned as a tenth of the table: so it is one of these.
+_LIMITS = (11, 26, 51, 101, _CHUNK, TOTAL_COUNT_MAX + 1)
+
+_CURSOR = struct.Struct(">BBBq16s")
+_CURSOR_VERSION = 1
+_TIME_MIN, _TIME_MAX = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+_OPEN_STATUSES = frozenset({AlertStatus.TRIGGERED, AlertStatus.ACKNOWLEDGED})
+_MATCHED_COLUMNS = (
+    "id, title, description, severity, source, monitored_service, dedup_key, labels, triggered_at, last_seen_at"
+)
+_ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
+    AlertOrderField.TRIGGERED_AT: "triggered_at",
+    AlertOrderField.LAST_SEEN_AT: "last_seen_at",
+    AlertOrderField.SEVERITY: "severity",
+}
+
+T = TypeVar("T")
+
+
+# --------------------------------------------------------------------------------------- by id
+
+_ALERTS_BY_ID = f"""
+    SELECT found.* FROM unnest($2::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+        SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND id = wanted.id
+        UNION ALL
+        SELECT {ALERT_SELECT} FROM alert_closed WHERE tenant_id = $1 AND id = wanted.id
+        UNION ALL
+        SELECT {ALERT_SELECT} FROM alert_closed_late WHERE tenant_id = $1 AND id = wanted.id
+        LIMIT 1
+    ) AS found
+"""
+
+
+async def load_alerts(reader: Reader, ids: Collection[AlertId]) -> dict[AlertId, Alert]:
+    """Return the alerts that exist among the ids, open and closed."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(_ALERTS_BY_ID, reader.tenant_id, list(ids))
+    return {alert.id: alert for alert in map(alert_of, rows)}
+
+
+# --------------------------------------------------------------------------------------- places
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a row stands in an order: what is ordered by, and its id."""
+
+    value: datetime | int
+    id: UUID
+
+
+def _cursor_text(place: _Place, order: AlertOrder) -> str:
+    value = place.value if isinstance(place.value, int) else to_microseconds(place.value)
+    return pack(_CURSOR.pack(_CURSOR_VERSION, order.field, order.descending, value, place.id.bytes))
+
+
+def _place_of_cursor(text: str, order: AlertOrder, name: str) -> _Place:
+    raw = unpack(text)
+    if raw is None or len(raw) != _CURSOR.size or raw[0] != _CURSOR_VERSION:
+        raise InputError("This is not a cursor of a list of alerts.", name)
+    _, order_field, descending, value, id_bytes = _CURSOR.unpack(raw)
+    if order_field != order.field or descending != order.descending:
+        raise InputError("This cursor is of another order than the one asked for.", name)
+    place_id = UUID(bytes=id_bytes)
+    if order.field is AlertOrderField.SEVERITY:
+        if not 0 <= value <= max(Severity):
+            raise InputError("This is not a cursor of a list of alerts.", name)
+        return _Place(value, place_id)
+    try:
+        return _Place(from_microseconds(value), place_id)
+    except OverflowError:
+        raise InputError("This is not a cursor of a list of alerts.", name) from None
+
+
+# --------------------------------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditions:
+    """A filter and a scope, sorted by who can judge them. A set of columns' values is None where any will do.
+
+    Attributes:
+        services: None in the set stands for alerts that name none.
+        terms: Words and labels that the search index knows; all must hold.
+        words: The words among the terms.
+        equals: The matchers that became terms.
+        matchers: What only a look at each row can tell.
+    """
+
+    statuses: frozenset[AlertStatus]
+    severities: frozenset[Severity] | None = None
+    services: frozenset[str | None] | None = None
+    sources: frozenset[str] | None = None
+    dedup_keys: frozenset[str] | None = None
+    titles: frozenset[str] | None = None
+    verdicts: frozenset[int] | None = None
+    triggered_after: datetime | None = None
+    triggered_before: datetime | None = None
+    resolved_after: datetime | None = None
+    resolved_before: datetime | None = None
+    level_min: int | None = None
+    sla_breached: bool | None = None
+    terms: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    equals: tuple[Matcher, ...] = ()
+    matchers: tuple[Matcher, ...] = ()
+
+    @property
+    def satisfiable(self) -> bool:
+        """Whether any alert at all could satisfy these."""
+        sets = (self.severities, self.services, self.sources, self.dedup_keys, self.titles, self.verdicts)
+        return bool(self.statuses) and all(values is None or values for values in sets)
+
+
+def _either(before: frozenset[T] | None, now: Collection[T] | None) -> frozenset[T] | None:
+    if now is None:
+        return before
+    return frozenset(now) if before is None else before & frozenset(now)
+
+
+def _storable(values: Collection[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(value for value in values if is_storable(value))
+
+
+def _clamped(at: datetime | None) -> datetime | None:
+    # Beyond these nothing is kept, and the driver has no room for time zones at the ends of time.
+    return None if at is None else min(max(at, _TIME_MIN), _TIME_MAX)
+
+
+def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
+    words = frozenset() if wanted.search is None else search_words(wanted.search, "filter", "search")
+    conditions = _Conditions(
+        statuses=frozenset(AlertStatus if wanted.status is None else wanted.status),
+        severities=_either(None, wanted.severity),
+        services=_either(None, _storable(wanted.monitored_service)),
+        sources=_storable(wanted.source),
+        dedup_keys=_storable(wanted.dedup_key),
+        verdicts=_either(None, wanted.verdict),
+        triggered_after=_clamped(wanted.triggered_after),
+        triggered_before=_clamped(wanted.triggered_before),
+        resolved_after=_clamped(wanted.resolved_after),
+        resolved_before=_clamped(wanted.resolved_before),
+        # Levels are small: beyond this no alert ever climbs, and the column could not hold the number.
+        level_min=None if wanted.escalation_level_min is None else min(wanted.escalation_level_min, 1_000_000),
+        sla_breached=wanted.sla_breached,
+        terms=words,
+        words=words,
+    )
+    for matcher in (*wanted.matchers, *scope):
+        conditions = _with_matcher(conditions, matcher)
+    if conditions.resolved_after is not None or conditions.resolved_before is not None:
+        conditions = replace(conditions, statuses=conditions.statuses & {AlertStatus.RESOLVED})
+    return conditions
+
+
+def _with_matcher(conditions: _Conditions, matcher: Matcher) -> _Conditions:
+    if matcher.operator is not MatchOperator.EQUAL:
+        return replace(conditions, matchers=(*conditions.matchers, matcher))
+    if not is_storable(matcher.value) or not is_storable(matcher.label):
+        return replace(conditions, statuses=frozenset())
+    value = {matcher.value}
+    match matcher.label:
+        case "@severity":
+            severities = {severity for severity in Severity if severity.name == matcher.value}
+            return replace(conditions, severities=_either(conditions.severities, severities))
+        case "@service":
+            services: set[str | None] = {matcher.value or None}
+            return replace(conditions, services=_either(conditions.services, services))
+        case "@source":
+            return replace(conditions, sources=_either(conditions.sources, value))
+        case "@dedup_key":
+            return replace(conditions, dedup_keys=_either(conditions.dedup_keys, value))
+        case "@title":
+            return replace(conditions, titles=_either(conditions.titles, value))
+        case _ if matcher.value:
+            return replace(
+                conditions,
+                terms=conditions.terms | {label_term(matcher.label, matcher.value)},
+                equals=(*conditions.equals, matcher),
+            )
+        case _:
+            # An absent label reads as empty text, and no index knows what is absent.
+            return replace(conditions, matchers=(*conditions.matchers, matcher))
+
+
+# --------------------------------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """A part of a list to read.
+
+    Attributes:
+        low: Only what stands behind it in ascending order; None for the beginning.
+        high: Only what stands before it in ascending order; None for the end.
+        downward: Whether it is read from high to low.
+        ids: Only these; None for any.
+    """
+
+    conditions: _Conditions
+    order: AlertOrder
+    now: datetime
+    low: _Place | None
+    high: _Place | None
+    downward: bool
+    ids: Sequence[UUID] | None = None
+
+    def behind(self, place: _Place) -> _Scan:
+        """Return what is left to read behind a place."""
+        return replace(self, high=place) if self.downward else replace(self, low=place)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Where its alerts are kept."""
+        opened = ("alert_open",) if self.conditions.statuses & _OPEN_STATUSES else ()
+        closed = ("alert_closed", "alert_closed_late") if AlertStatus.RESOLVED in self.conditions.statuses else ()
+        return opened + closed
+
+
+def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> tuple[str, Sequence[object]]:
+    """Return what reads the first rows of a scan: `limit` of them or some more.
+
+    Scans of the same shape give the same text, so that its plan is kept.
+    """
+    parameters = Parameters(tenant_id)
+    column, way = _ORDER_COLUMNS[scan.order.field], "DESC" if scan.downward else "ASC"
+    tail = f"ORDER BY {column} {way}, id {way} LIMIT {next(size for size in _LIMITS if size >= limit)}"
+    bounds = []
+    if scan.low is not None:
+        bounds.append(f"({column}, id) > ({parameters.add(scan.low.value)}, {parameters.add(scan.low.id)})")
+    if scan.high is not None:
+        bounds.append(f"({column}, id) < ({parameters.add(scan.high.value)}, {parameters.add(scan.high.id)})")
+    branches = [f"({_branch(scan, table, columns, bounds, tail, parameters)})" for table in scan.tables]
+    if len(branches) == 1:
+        return f"SELECT * FROM {branches[0]} AS page {tail}", parameters.values
+    return f"SELECT * FROM ({' UNION ALL '.join(branches)}) AS page {tail}", parameters.values
+
+
+def _count_statement(scan: _Scan, tenant_id: UUID) -> tuple[str, Sequence[object]]:
+    """Return what counts the alerts of a scan's conditions, up to one more than the cap."""
+    parameters = Parameters(tenant_id)
+    branches = [f"({_branch(scan, table, '1', (), '', parameters)})" for table in scan.tables]
+    counted = f"SELECT 1 FROM ({' UNION ALL '.join(branches)}) AS found LIMIT {TOTAL_COUNT_MAX + 1}"
+    return f"SELECT count(*) FROM ({counted}) AS counted", parameters.values
+
+
+def _branch(
+    scan: _Scan, table: str, columns: str, bounds: Sequence[str], tail: str, parameters: Parameters
+) -> str:
+    """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
+    conditions = scan.conditions
+    by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
+    by_grade = by_time or scan.order.field is AlertOrderField.SEVERITY
+    statuses = conditions.statuses & _OPEN_STATUSES if table == "alert_open" else frozenset()
+    graded = conditions.severities is not None or 0 < len(statuses) < len(_OPEN_STATUSES)
+    services = conditions.services
+    drive, driven = "", frozenset[str]()
+    if scan.ids is not None:
+        drive = f"unnest({parameters.named('ids', scan.ids)}::uuid[]) AS one (id)"
+        driven = frozenset({"id"})
+    elif conditions.dedup_keys is not None:
+        keys = parameters.named("dedup_keys", sorted(conditions.dedup_keys))
+        drive = f"unnest({keys}::text[]) AS one (dedup_key)"
+        driven = frozenset({"dedup_key"})
+    elif by_time and table != "alert_open" and services and None not in services and _is_few(services):
+        drive = f"unnest({parameters.named('services', list(services))}::text[]) AS one (monitored_service)"
+        driven = frozenset({"monitored_service"})
+    elif by_time and table == "alert_open" and graded:
+        pairs = [(status, grade) for status in statuses for grade in conditions.severities or Severity]
+        left = parameters.named("pair_statuses", [status for status, _ in pairs])
+        right = parameters.named("pair_severities", [grade for _, grade in pairs])
+        drive = f"unnest({left}::smallint[], {right}::smallint[]) AS one (status, severity)"
+        driven = frozenset({"status", "severity"})
+    elif by_grade and conditions.severities is not None:
+        grades = parameters.named("severities", sorted(conditions.severities))
+        drive = f"unnest({grades}::smallint[]) AS one (severity)"
+        driven = frozenset({"severity"})
+    where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
+    where += _residual(conditions, statuses, driven, scan.now, parameters)
+    select = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} {tail}"
+    return f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({select}) AS found" if drive else select
+
+
+def _is_few(values: Collection[object]) -> bool:
+    return len(values) <= BRANCH_COUNT_MAX
+
+
+def _residual(
+    conditions: _Conditions,
+    statuses: frozenset[AlertStatus],
+    driven: frozenset[str],
+    now: datetime,
+    parameters: Parameters,
+) -> list[str]:
+    """Return the conditions that are not served by the branches themselves."""
+    where = []
+    if 0 < len(statuses) < len(_OPEN_STATUSES) and "status" not in driven:
+        where.append(f"status = ANY ({parameters.named('statuses', sorted(statuses))}::smallint[])")
+    if conditions.severities is not None and "severity" not in driven:
+        where.append(
+            f"severity = ANY ({parameters.named('severities', sorted(conditions.severities))}::smallint[])"
+        )
+    if conditions.services is not None and "monitored_service" not in driven:
+        named = [service for service in conditions.services if service is not None]
+        either = [f"monitored_service = ANY ({parameters.named('services', named)}::text[])"] if named else []
+        either += ["monitored_service IS NULL"] if None in conditions.services else []
+        where.append(f"({' OR '.join(either)})")
+    if conditions.dedup_keys is not None and "dedup_key" not in driven:
+        where.append(f"dedup_key = ANY ({parameters.named('dedup_keys', sorted(conditions.dedup_keys))}::text[])")
+    if conditions.sources is not None:
+        where.append(f"source = ANY ({parameters.named('sources', sorted(conditions.sources))}::text[])")
+    if conditions.titles is not None:
+        where.append(f"title = ANY ({parameters.named('titles', sorted(conditions.titles))}::text[])")
+    if conditions.verdicts is not None:
+        where.append(f"verdict = ANY ({parameters.named('verdicts', sorted(conditions.verdicts))}::smallint[])")
+    for name, comparison, value in (
+        ("triggered_after", "triggered_at >=", conditions.triggered_after),
+        ("triggered_before", "triggered_at <", conditions.triggered_before),
+        ("resolved_after", "resolved_at >=", conditions.resolved_after),
+        ("resolved_before", "resolved_at <", conditions.resolved_before),
+        ("level_min", "escalation_level >=", conditions.level_min),
+    ):
+        if value is not None:
+            where.append(f"{comparison} {parameters.named(name, value)}")
+    if conditions.sla_breached is not None:
+        at = f"{parameters.named('now', now)}::timestamptz"
+        # core.slo in SQL: LEAST passes over NULL as the core passes over None.
+        breached = (
+            f"(LEAST(first_acknowledged_at, resolved_at, {at}) > acknowledge_by"
+            f" OR COALESCE(resolved_at, {at}) > resolve_by)"
+        )
+        where.append(breached if conditions.sla_breached else f"NOT {breached}")
+    return where
+
+
+# --------------------------------------------------------------------------------------- pages
+
+
+async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
+    """Return a page of alerts.
+
+    Where rows had to be judged one by one and a bound was reached, the page is what was found until then, there
+    is a next page, and the last edge's cursor says where the judging goes on.
+
+    Raises:
+        InputError: A cursor is not of this order, a search names no word, or nothing at all was found among
+            as many alerts as are judged one by one.
+    """
+    page, order = query.page, query.order
+    after = _place_of_cursor(page.after, order, "after") if page.after is not None else None
+    before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
+    conditions = _conditions(query.filter, query.scope)
+    as_of = await reader.as_of()
+    ids: Sequence[UUID] | None = None
+    if conditions.satisfiable and conditions.terms:
+        ids = await find_alerts(reader, conditions.terms)
+        if ids is None:
+            # So common that a look at each row finds them soon.
+            conditions = replace(conditions, matchers=(*conditions.equals, *conditions.matchers))
+        else:
+            conditions = replace(conditions, words=frozenset())
+    if not conditions.satisfiable or ids == []:
+        return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
+    low, high = (before, after) if order.descending else (after, before)
+    scan = _Scan(conditions, order, query.now, low, high, order.descending is not page.backward, ids)
+    judged = bool(conditions.matchers or conditions.words)
+    if judged:
+        found = await _judged(reader, scan, page.size)
+    else:
+        found = await _scanned(reader, scan, page.size)
+    items, more = found.items, found.more
+    if page.backward:
+        items = items[::-1]
+    total: int | None = None
+    if query.with_total:
+        if not more and after is None and before is None:
+            total = min(len(items), TOTAL_COUNT_MAX)
+        elif not judged:
+            total = await _counted(reader, scan)
+    return Page(
+        [(_cursor_text(place, order), alert) for place, alert in items],
+        has_next=before is not None if page.backward else more or before is not None,
+        has_previous=more or after is not None if page.backward else after is not None,
+        as_of=as_of,
+        total_count=total,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Alerts in reading order, each with the place to go on from, and whether there may be more."""
+
+    items: list[tuple[_Place, Alert]]
+    more: bool
+
+
+def _place(order: AlertOrder) -> Callable[[Record], _Place]:
+    column = _ORDER_COLUMNS[order.field]
+    return lambda row: _Place(row[column], row["id"])
+
+
+async def _scanned(reader: Reader, scan: _Scan, size: int) -> _Found:
+    text, values = _page_statement(scan, ALERT_SELECT, size + 1, reader.tenant_id)
+    rows = await reader.fetch(text, *values)
+    place_of = _place(scan.order)
+    return _Found([(place_of(row), alert_of(row)) for row in rows[:size]], len(rows) > size)
+
+
+async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
+    """Return alerts that satisfy matchers which only a look at each row can judge."""
+    loop = asyncio.get_running_loop()
+    begun_at, examined, chunk = loop.time(), 0, size + 1
+    columns = f"{_MATCHED_COLUMNS}, description" if scan.conditions.words else _MATCHED_COLUMNS
+    place_of = _place(scan.order)
+    places: list[_Place] = []
+    while True:
+        text, values = _page_statement(scan, columns, chunk, reader.tenant_id)
+        rows = (await reader.fetch(text, *values))[:chunk]
+        for row in rows:
+            if _satisfies(row, scan.conditions):
+                if len(places) == size:
+                    return _Found(await _with_alerts(reader, places), more=True)
+                places.append(place_of(row))
+        if len(rows) < chunk:
+            return _Found(await _with_alerts(reader, places), more=False)
+        scan = scan.behind(place_of(rows[-1]))
+        examined, chunk = examined + len(rows), _CHUNK
+        elapsed = timedelta(seconds=loop.time() - begun_at)
+        if places and (examined >= EXAMINED_MAX or elapsed > EXAMINE_TIME_MAX):
+            items = await _with_alerts(reader, places)
+            # Nothing between the last find and here satisfies the filter: the next page need not look again.
+            items[-1] = (place_of(rows[-1]), items[-1][1])
+            return _Found(items, more=True)
+        if examined >= EMPTY_EXAMINED_MAX or elapsed > EMPTY_EXAMINE_TIME_MAX:
+            raise InputError(
+                f"Nothing was found among the first {examined:,} alerts; narrow the filter, for instance by"
+                " triggeredAfter, severity or a matcher with EQUAL.",
+                "filter",
+                "matchers",
+            )
+
+
+async def _with_alerts(reader: Reader, places: Sequence[_Place]) -> list[tuple[_Place, Alert]]:
+    # What was judged was read in the same snapshot, so it is there.
+    alerts = await load_alerts(reader, [AlertId(place.id) for place in places])
+    return [(place, alerts[AlertId(place.id)]) for place in places]
+
+
+def _satisfies(row: Record, conditions: _Conditions) -> bool:
+    values = match_values(
+        title=row["title"],
+        severity=Severity(row["severity"]),
+        source=row["source"],
+        monitored_service=row["monitored_service"],
+        dedup_key=row["dedup_key"],
+        labels=row["labels"],
+    )
+    return matches_all(conditions.matchers, values) and (
+        not conditions.words or conditions.words <= alert_words(row["title"], row["description"])
+    )
+
+
+async def _counted(reader: Reader, scan: _Scan) -> int | None:
+    text, values = _count_statement(scan, reader.tenant_id)
+    rows = await reader.fetch_within(COUNT_TIME_MAX, text, *values)
+    return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)

@@ -1,0 +1,198 @@
+"""What is set up in a tenant, as lists and by id: its settings, promises, saved views and keys."""
+
+from __future__ import annotations
+
+# ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
+import struct
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from alertgraph.core.errors import InputError, NotFoundError
+from alertgraph.core.ids import ApiKeyId, SavedViewId, TenantId, from_microseconds, pack, to_microseconds, unpack
+from alertgraph.core.query import Page, PageRequest
+from alertgraph.core.severity import Severity
+from alertgraph.core.slo import SlaTarget
+from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
+from alertgraph.core.tier import Tier
+from alertgraph.storage.configuration import API_KEY_SELECT, SAVED_VIEW_SELECT, api_key_of, saved_view_of
+from alertgraph.storage.reader import Reader
+from alertgraph.storage.statement import Parameters, is_storable
+
+T = TypeVar("T")
+
+_TENANT = "SELECT tenant_id, slug, name, tier FROM tenant WHERE tenant_id = $1"
+_SETTINGS = "SELECT resolve_timeout, retention, version FROM tenant_settings WHERE tenant_id = $1"
+_SLA_TARGETS = """
+    SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1 ORDER BY severity DESC
+"""
+
+
+async def load_tenant(reader: Reader) -> Tenant:
+    """Return the reader's tenant.
+
+    Raises:
+        NotFoundError: There is no such tenant any more.
+    """
+    for tenant_id, slug, name, tier in await reader.fetch(_TENANT, reader.tenant_id):
+        return Tenant(TenantId(tenant_id), slug, name, Tier(tier))
+    raise NotFoundError("There is no such tenant.")
+
+
+async def load_settings(reader: Reader) -> TenantSettings:
+    """Return what an ADMIN may set.
+
+    Raises:
+        NotFoundError: There is no such tenant any more.
+    """
+    for resolve_timeout, retention, version in await reader.fetch(_SETTINGS, reader.tenant_id):
+        return TenantSettings(resolve_timeout, retention, version)
+    raise NotFoundError("There is no such tenant.")
+
+
+async def load_sla_targets(reader: Reader) -> list[SlaTarget]:
+    """Return the tenant's promises, worst severity first."""
+    rows = await reader.fetch(_SLA_TARGETS, reader.tenant_id)
+    return [SlaTarget(Severity(severity), acknowledge, resolve) for severity, acknowledge, resolve in rows]
+
+
+# --------------------------------------------------------------------------------------- pages
+
+
+@dataclass(frozen=True, slots=True)
+class _List(Generic[T]):
+    """A list of configured things: few enough to be counted each time, ordered by one column and the id.
+
+    Attributes:
+        key: What is ordered by, as SQL.
+        descending: Whether the largest comes first.
+        encode: Writes a thing's place into a cursor.
+        decode: Reads it back; raises ValueError, OverflowError or struct.error where it can't.
+    """
+
+    table: str
+    columns: str
+    key: str
+    descending: bool
+    item_of: Callable[[Sequence[Any]], T]
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], tuple[object, UUID]]
+
+
+def _name_of(raw: bytes) -> tuple[str, UUID]:
+    name = raw[16:].decode()
+    if not is_storable(name):
+        raise ValueError(name)
+    return name, UUID(bytes=raw[:16])
+
+
+def _instant_of(raw: bytes) -> tuple[datetime, UUID]:
+    microseconds, id_bytes = struct.unpack(">q16s", raw)
+    return from_microseconds(microseconds), UUID(bytes=id_bytes)
+
+
+_SAVED_VIEWS = _List(
+    table="saved_view",
+    columns=SAVED_VIEW_SELECT,
+    # By bytes, so that the order is the same whatever the database's language is.
+    key='name COLLATE "C"',
+    descending=False,
+    item_of=saved_view_of,
+    encode=lambda view: view.id.bytes + view.name.encode(),
+    decode=_name_of,
+)
+_API_KEYS = _List(
+    table="api_key",
+    columns=API_KEY_SELECT,
+    key="created_at",
+    descending=True,
+    item_of=api_key_of,
+    encode=lambda key: struct.pack(">q16s", to_microseconds(key.created_at), key.id.bytes),
+    decode=_instant_of,
+)
+
+
+async def saved_view_page(reader: Reader, page: PageRequest, subject: str) -> Page[SavedView]:
+    """Return a subject's own views and the shared ones, by name, with the total count.
+
+    Raises:
+        InputError: A cursor is not of this list.
+    """
+    parameters = Parameters(reader.tenant_id)
+    visible = f"(shared OR owner_subject = {parameters.add(subject)})"
+    return await _page(reader, _SAVED_VIEWS, page, parameters, ["tenant_id = $1", visible])
+
+
+async def api_key_page(reader: Reader, page: PageRequest) -> Page[ApiKey]:
+    """Return the tenant's keys, newest first, with the total count.
+
+    Raises:
+        InputError: A cursor is not of this list.
+    """
+    return await _page(reader, _API_KEYS, page, Parameters(reader.tenant_id), ["tenant_id = $1"])
+
+
+async def _page(
+    reader: Reader, listed: _List[T], page: PageRequest, parameters: Parameters, where: list[str]
+) -> Page[T]:
+    counted = f"SELECT count(*) FROM {listed.table} WHERE {' AND '.join(where)}"
+    [[total]] = await reader.fetch(counted, *parameters.values)
+    for name, cursor, is_after in (("after", page.after, True), ("before", page.before, False)):
+        if cursor is not None:
+            key, id_ = _place(listed, cursor, name)
+            comparison = ">" if is_after is not listed.descending else "<"
+            where.append(f"({listed.key}, id) {comparison} ({parameters.add(key)}, {parameters.add(id_)})")
+    way = "DESC" if listed.descending is not page.backward else "ASC"
+    rows = await reader.fetch(
+        f"SELECT {listed.columns} FROM {listed.table} WHERE {' AND '.join(where)}"
+        f" ORDER BY {listed.key} {way}, id {way} LIMIT {parameters.add(page.size + 1)}",
+        *parameters.values,
+    )
+    items = [listed.item_of(row) for row in rows[: page.size]]
+    more = len(rows) > page.size
+    return Page(
+        [(pack(listed.encode(item)), item) for item in (items[::-1] if page.backward else items)],
+        has_next=page.before is not None if page.backward else more or page.before is not None,
+        has_previous=more or page.after is not None if page.backward else page.after is not None,
+        as_of=await reader.as_of(),
+        total_count=total,
+    )
+
+
+def _place(listed: _List[T], cursor: str, name: str) -> tuple[object, UUID]:
+    raw = unpack(cursor)
+    try:
+        if raw is not None:
+            return listed.decode(raw)
+    except (ValueError, OverflowError, struct.error):
+        pass
+    raise InputError("This is not a cursor of this list.", name)
+
+
+# --------------------------------------------------------------------------------------- by id
+
+_VIEWS_BY_ID = f"""
+    SELECT {SAVED_VIEW_SELECT} FROM saved_view
+    WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND (shared OR owner_subject = $3)
+"""
+_KEYS_BY_ID = f"SELECT {API_KEY_SELECT} FROM api_key WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
+
+
+async def load_saved_views(
+    reader: Reader, ids: Collection[SavedViewId], subject: str
+) -> dict[SavedViewId, SavedView]:
+    """Return those of the views that the subject may see."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(_VIEWS_BY_ID, reader.tenant_id, list(ids), subject)
+    return {view.id: view for view in map(saved_view_of, rows)}
+
+
+async def load_api_keys(reader: Reader, ids: Collection[ApiKeyId]) -> dict[ApiKeyId, ApiKey]:
+    """Return the keys that exist among the ids."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(_KEYS_BY_ID, reader.tenant_id, list(ids))
+    return {key.id: key for key in map(api_key_of, rows)}
