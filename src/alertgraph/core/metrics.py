@@ -134,22 +134,21 @@ def tally(events: Iterable[Event]) -> Tally:
 
 
 def _tally_event(result: Tally, event: Event) -> None:
-    before = _group(event.severity_before, event.service_before)
-    after = _group(event.severity_after, event.service_after)
-    group = after or before
-    if group is None:
-        return
-    counts = result.group(group)
     match event.kind:
         case EventKind.TRIGGERED | EventKind.REOPENED:
+            counts = result.group(_group(event))
             counts.created += 1
             counts.opened += 1
         case EventKind.ACKNOWLEDGED:
             if event.elapsed_ms is not None:
+                group = _group(event)
+                counts = result.group(group)
                 counts.acknowledged += 1
                 counts.acknowledge_ms += event.elapsed_ms
                 result.durations[(group, DurationKind.ACKNOWLEDGE, bucket_of(event.elapsed_ms))] += 1
         case EventKind.RESOLVED:
+            group = _group(event)
+            counts = result.group(group)
             counts.resolved += 1
             counts.opened -= 1
             if event.elapsed_ms is not None:
@@ -160,15 +159,20 @@ def _tally_event(result: Tally, event: Event) -> None:
                 counts.sla_met += event.sla_met
             counts.self_resolved += bool(event.self_resolved)
         case EventKind.ESCALATED:
-            counts.escalated += 1
+            result.group(_group(event)).escalated += 1
+        case EventKind.UPDATED:
+            before, after = event.severity_before, event.severity_after
+            if before is not None and (before, event.service_before) != (after, event.service_after):
+                result.group(Group(before, event.service_before or "")).opened -= 1
+                result.group(_group(event)).opened += 1
         case _:
-            if before is not None and after is not None and before != after:
-                result.group(before).opened -= 1
-                counts.opened += 1
+            pass
 
 
-def _group(severity: Severity | None, service: str | None) -> Group | None:
-    return Group(severity, service or "") if severity is not None else None
+def _group(event: Event) -> Group:
+    """Return the group of the alert that an event is about, as it is afterwards."""
+    assert event.severity_after is not None, "an event about an alert tells its severity"
+    return Group(event.severity_after, event.service_after or "")
 
 
 @dataclass(frozen=True, slots=True)
