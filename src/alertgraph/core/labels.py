@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,7 @@ from alertgraph.core.errors import InputError
 
 BUILT_INS = ("@title", "@severity", "@source", "@service", "@dedup_key")
 PATTERN_LENGTH_MAX = 1024
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 # RE2 compiles in time linear in the pattern, but `a{1000}{1000}` multiplies: its own budget bounds that.
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -70,8 +72,9 @@ def check_matcher(matcher: Matcher, *path: str) -> Matcher:
         raise InputError("A label's name has 1 to 256 characters.", *path, "label")
     if matcher.label.startswith("@") and matcher.label not in BUILT_INS:
         raise InputError(f"{matcher.label} is no built-in; there are {', '.join(BUILT_INS)}.", *path, "label")
-    if "\x00" in matcher.label or "\x00" in matcher.value:
-        raise InputError("A NUL character is not allowed.", *path, "value")
+    for name, text in (("label", matcher.label), ("value", matcher.value)):
+        if _UNSTORABLE.search(text):
+            raise InputError(f"{name} contains NUL or half of a surrogate pair.", *path, name)
     if len(matcher.value) > PATTERN_LENGTH_MAX:
         raise InputError(f"A matcher's value has at most {PATTERN_LENGTH_MAX} characters.", *path, "value")
     if matcher.operator in (MatchOperator.REGEX, MatchOperator.NOT_REGEX):

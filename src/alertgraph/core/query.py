@@ -143,6 +143,8 @@ class EventVisibility:
     def sees(self, stored: StoredEvent) -> bool:
         """Say whether the caller may see an event."""
         event = stored.event
+        if self.role < Role.VIEWER:
+            return False
         if event.alert_id is not None:
             return not self.scope or matches_all(self.scope, _match_values(stored))
         if self.scope:
