@@ -1,0 +1,325 @@
+"""Alerts as the API shows them, and which of them are asked for."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
+
+import strawberry
+
+from alertgraph.core import alert as core
+from alertgraph.core import query
+from alertgraph.core.ids import AlertId, NodeKind, decode_alert_id, encode_id
+from alertgraph.core.query import Page
+from alertgraph.core.search import search_words
+from alertgraph.core.slo import acknowledge_breached, resolve_breached
+from resolvers.actor import Actor
+from resolvers.context import Info
+from resolvers.fields import computed
+from resolvers.matcher import LabelMatcherInput, check_length, matchers_of, texts_of
+from resolvers.paging import (
+    UNSET,
+    After,
+    Before,
+    First,
+    Last,
+    Node,
+    PageInfo,
+    Which,
+    given,
+    page_of,
+    selects,
+)
+from resolvers.permissions import reads
+from resolvers.scalars import JSON, Cursor, Long
+from resolvers.words import (
+    AlertOrderField,
+    AlertStatus,
+    AlertVerdict,
+    EventKind,
+    HoldReason,
+    OrderDirection,
+    Role,
+    Severity,
+)
+
+if TYPE_CHECKING:
+    from resolvers.event import LogEventConnection
+
+AS_OF = "The log as this page saw it: subscribe with `after: asOf` and miss nothing."
+
+Kinds: TypeAlias = Annotated[list[EventKind] | None, strawberry.argument(description="Only these kinds.")]
+
+
+@strawberry.type(description="A link to look at.")
+class Link:
+    """A link to look at."""
+
+    href: str = strawberry.field(description="Where to.")
+    text: str = strawberry.field(description="What to call it.")
+
+
+@strawberry.type(description="An alert's SLA clocks.")
+class AlertSla:
+    """An alert's SLA clocks."""
+
+    acknowledge_by: datetime = strawberry.field(description="To be acknowledged by.")
+    resolve_by: datetime = strawberry.field(description="To be resolved by.")
+    acknowledge_breached: bool = strawberry.field(description="Was not acknowledged in time.")
+    resolve_breached: bool = strawberry.field(description="Was not resolved in time.")
+
+    @classmethod
+    def of(cls, alert: core.Alert, now: datetime) -> Self:
+        """Return the clocks of an alert as they stand at `now`."""
+        return cls(
+            acknowledge_by=alert.sla.acknowledge_by,
+            resolve_by=alert.sla.resolve_by,
+            acknowledge_breached=acknowledge_breached(
+                alert.sla, alert.first_acknowledged_at, alert.resolved_at, now
+            ),
+            resolve_breached=resolve_breached(alert.sla, alert.resolved_at, now),
+        )
+
+
+@strawberry.type(description="One open or closed condition: one per dedup key while open.")
+class CriticalAlert(Node):
+    """One open or closed condition; everything but its relations is read from one row."""
+
+    key: strawberry.Private[AlertId]
+    id: strawberry.ID = strawberry.field(description="Opaque.")
+    version: Long = strawberry.field(
+        description=(
+            "Number of the last event that changed it; of two states the one with the higher version is newer."
+        )
+    )
+    dedup_key: str = strawberry.field(description="What makes repeats one alert while it is open.")
+    title: str = strawberry.field(description="One line, 1 to 1,024 characters.")
+    description: str = strawberry.field(description="More text, may be empty.")
+    severity: Severity = strawberry.field(description="How bad.")
+    status: AlertStatus = strawberry.field(description="Where it stands.")
+    source: str = strawberry.field(description="What sent it, such as prometheus.")
+    monitored_service: str | None = strawberry.field(description="Name of the thing watched.")
+    labels: JSON = strawberry.field(description="Object of strings; what matchers look at.")
+    annotations: JSON = strawberry.field(description="Object; free text and the sender's unknown fields.")
+    links: list[Link] = strawberry.field(description="Runbooks, graphs.", metadata={"cost": 0})
+    occurrence_count: int = strawberry.field(description="How often it fired while open, at least 1.")
+    triggered_at: datetime = strawberry.field(description="When it began.")
+    last_seen_at: datetime = strawberry.field(description="When it fired last.")
+    acknowledged_at: datetime | None = strawberry.field(
+        description="When somebody took it; null while nobody has it."
+    )
+    acknowledged_until: datetime | None = strawberry.field(
+        description="When the acknowledgement runs out and it climbs again; null for never."
+    )
+    acknowledged_by: Actor | None = strawberry.field(description="Who took it.", metadata={"cost": 0})
+    resolved_at: datetime | None = strawberry.field(description="When it ended.")
+    resolved_by: Actor | None = strawberry.field(description="Who or what ended it.", metadata={"cost": 0})
+    escalation_level: int = strawberry.field(description="0 until the first level is notified.")
+    hold_reason: HoldReason | None = strawberry.field(
+        description="Why there is no next level; null while there is one and after it is resolved."
+    )
+    sla: AlertSla = strawberry.field(description="Its clocks.", metadata={"cost": 0})
+    verdict: AlertVerdict | None = strawberry.field(description="What people said of it; null where nobody did.")
+
+    @computed("Its timeline, oldest first.")
+    @reads(Role.VIEWER)
+    async def events(
+        self,
+        info: Info,
+        kinds: Kinds = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> Annotated["LogEventConnection", strawberry.lazy("resolvers.event")]:
+        """Return a page of the alert's timeline, read together with those of its siblings."""
+        # Here, since events know alerts and alerts their events.
+        from resolvers.event import LogEventConnection
+
+        asked = given(kinds)
+        loader = info.context.loaders.timeline(
+            frozenset(asked) if asked is not None else None, page_of(first, after, last, before)
+        )
+        return LogEventConnection.of(await loader.load(self.key))
+
+    @classmethod
+    def of(cls, alert: core.Alert, now: datetime) -> Self:
+        """Return an alert as the API shows it.
+
+        Args:
+            alert: As it was stored.
+            now: What its SLA clocks are judged by.
+        """
+        taken, ended = alert.acknowledged_by, alert.resolved_by
+        return cls(
+            key=alert.id,
+            id=strawberry.ID(encode_id(NodeKind.ALERT, alert.id)),
+            version=Long(alert.version),
+            dedup_key=alert.dedup_key,
+            title=alert.title,
+            description=alert.description,
+            severity=alert.severity,
+            status=alert.status,
+            source=alert.source,
+            monitored_service=alert.monitored_service,
+            labels=JSON(alert.labels),
+            annotations=JSON(alert.annotations),
+            links=[Link(href=link.href, text=link.text) for link in alert.links],
+            occurrence_count=alert.occurrence_count,
+            triggered_at=alert.triggered_at,
+            last_seen_at=alert.last_seen_at,
+            acknowledged_at=alert.acknowledged_at,
+            acknowledged_until=alert.acknowledged_until,
+            acknowledged_by=Actor.of(taken) if taken is not None else None,
+            resolved_at=alert.resolved_at,
+            resolved_by=Actor.of(ended) if ended is not None else None,
+            escalation_level=alert.escalation_level,
+            hold_reason=alert.held,
+            sla=AlertSla.of(alert, now),
+            verdict=alert.verdict,
+        )
+
+
+@strawberry.type(description="One of a page of alerts.")
+class CriticalAlertEdge:
+    """One of a page of alerts."""
+
+    cursor: str = strawberry.field(description="Its place in this list.")
+    node: CriticalAlert = strawberry.field(description="The thing.")
+
+
+@strawberry.type(description="A page of alerts.")
+class CriticalAlertConnection:
+    """A page of alerts."""
+
+    edges: list[CriticalAlertEdge] = strawberry.field(description="With cursors.")
+    nodes: list[CriticalAlert] = strawberry.field(description="Without cursors.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.", metadata={"cost": 0})
+    total_count: int | None = strawberry.field(
+        description=(
+            "Exact up to 10,000, which stands for that many or more; null where counting takes too long."
+        ),
+        metadata={"cost": 10},
+    )
+    as_of: Cursor = strawberry.field(description=AS_OF)
+
+    @classmethod
+    def of(cls, page: Page[core.Alert], now: datetime) -> Self:
+        """Return a page of alerts as the API shows it."""
+        edges = [
+            CriticalAlertEdge(cursor=cursor, node=CriticalAlert.of(alert, now)) for cursor, alert in page.items
+        ]
+        return cls(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=PageInfo.of(page),
+            total_count=page.total_count,
+            as_of=Cursor(page.as_of.encode()),
+        )
+
+
+@strawberry.input(description="Which alerts. Every field given must hold; of a list, one value is enough.")
+class AlertFilter:
+    """Which alerts; a field that is null asks for nothing."""
+
+    status: list[AlertStatus] | None = strawberry.field(description="Where they stand.")
+    severity: list[Severity] | None = strawberry.field(description="How bad.")
+    monitored_service: list[str] | None = strawberry.field(description="Of these things watched.")
+    source: list[str] | None = strawberry.field(description="From these senders.")
+    dedup_key: list[str] | None = strawberry.field(
+        description="With these dedup keys, open and closed: an alert's history."
+    )
+    matchers: list[LabelMatcherInput] | None = strawberry.field(description="With these labels; all must hold.")
+    search: str | None = strawberry.field(description="Words to find in title and description; all must occur.")
+    triggered_after: datetime | None = strawberry.field(description="Triggered at or after.")
+    triggered_before: datetime | None = strawberry.field(description="Triggered before.")
+    resolved_after: datetime | None = strawberry.field(description="Resolved at or after.")
+    resolved_before: datetime | None = strawberry.field(description="Resolved before.")
+    escalation_level_min: int | None = strawberry.field(description="At this level or above.")
+    sla_breached: bool | None = strawberry.field(description="Whether any SLA time was missed.")
+    verdict: list[AlertVerdict] | None = strawberry.field(description="What people said of it.")
+
+    def to_core(self, *path: str) -> query.AlertFilter:
+        """Return the filter as services take it.
+
+        Args:
+            path: Where the filter stands in the request, for the paths of what is refused.
+
+        Raises:
+            InputError: A field can't be used; the path names it.
+        """
+        for name, values in (("status", self.status), ("severity", self.severity), ("verdict", self.verdict)):
+            check_length(values, *path, name)
+        if self.search is not None:
+            search_words(self.search, *path, "search")
+        return query.AlertFilter(
+            status=tuple(self.status) if self.status is not None else None,
+            severity=tuple(self.severity) if self.severity is not None else None,
+            monitored_service=texts_of(self.monitored_service, *path, "monitoredService"),
+            source=texts_of(self.source, *path, "source"),
+            dedup_key=texts_of(self.dedup_key, *path, "dedupKey"),
+            matchers=matchers_of(self.matchers, *path, "matchers"),
+            search=self.search,
+            triggered_after=self.triggered_after,
+            triggered_before=self.triggered_before,
+            resolved_after=self.resolved_after,
+            resolved_before=self.resolved_before,
+            escalation_level_min=self.escalation_level_min,
+            sla_breached=self.sla_breached,
+            verdict=tuple(self.verdict) if self.verdict is not None else None,
+        )
+
+
+@strawberry.input(description="Order of alerts.")
+class AlertOrder:
+    """Order of alerts."""
+
+    field: AlertOrderField = strawberry.field(default=AlertOrderField.TRIGGERED_AT, description="By what.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which way.")
+
+    def to_core(self) -> query.AlertOrder:
+        """Return the order as services take it."""
+        return query.AlertOrder(self.field, descending=self.direction is OrderDirection.DESC)
+
+
+@reads(Role.VIEWER)
+async def alert(info: Info, id: Which) -> CriticalAlert | None:
+    """Return an alert; None where the caller sees none with that id."""
+    alert_id = decode_alert_id(id)
+    if alert_id is None:
+        return None
+    found = await info.context.loaders.alert.load(alert_id)
+    return CriticalAlert.of(found, info.context.reading.now) if found is not None else None
+
+
+@reads(Role.VIEWER)
+async def alerts(
+    info: Info,
+    filter: Annotated[AlertFilter | None, strawberry.argument(description="Which.")] = UNSET,
+    order_by: Annotated[
+        AlertOrder | None, strawberry.argument(description="Newest first where left out.")
+    ] = UNSET,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+) -> CriticalAlertConnection:
+    """Return a page of alerts, counted only where somebody asks how many there are."""
+    wanted, order = given(filter), given(order_by)
+    reading = info.context.reading
+    page = await reading.alert_page(
+        wanted.to_core("filter") if wanted is not None else query.AlertFilter(),
+        order.to_core() if order is not None else query.AlertOrder(),
+        page_of(first, after, last, before),
+        with_total=selects(info, {"totalCount"}),
+    )
+    return CriticalAlertConnection.of(page, reading.now)
+
+
+@reads(Role.VIEWER)
+async def label_suggestions(
+    info: Info,
+    label: Annotated[str | None, strawberry.argument(description="Whose values.")] = UNSET,
+    prefix: Annotated[str | None, strawberry.argument(description="Only those that begin so.")] = UNSET,
+    first: Annotated[int, strawberry.argument(description="1 to 100.")] = 20,
+) -> list[str]:
+    """Return names of labels in use, or the values of one, the commonest first."""
+    return list(await info.context.reading.label_suggestions(given(label), given(prefix) or "", first))

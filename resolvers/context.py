@@ -1,0 +1,51 @@
+"""What resolvers see of a request."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import strawberry
+
+from alertgraph.core.budget import Budget
+from alertgraph.core.tenant import Principal
+from alertgraph.services.alerts import AlertService
+from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.reading import Reading
+from alertgraph.services.streams import StreamService
+from resolvers.loaders import Loaders
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What carries out a caller's wishes; one set for the whole process."""
+
+    alerts: AlertService
+    configuration: ConfigurationService
+    streams: StreamService
+    metrics_feed: MetricsFeed
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One operation, or one event of a subscription.
+
+    Attributes:
+        principal: Who is asking.
+        request_id: What a caller may quote.
+        reading: The operation's reads, on one snapshot.
+        budget: The caller's points, this request paid; None where nothing is counted.
+        loaders: Made here, so that no two operations share what they have read.
+    """
+
+    principal: Principal
+    request_id: str
+    reading: Reading
+    services: Services
+    budget: Budget | None = None
+    loaders: Loaders = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loaders", Loaders(self.reading))
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

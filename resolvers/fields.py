@@ -1,0 +1,18 @@
+"""Fields that take work, made only where they are asked for."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import strawberry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def computed(description: str, **prices: object) -> Callable[[F], F]:
+    """Make a method of a type one of its fields.
+
+    Args:
+        description: For who reads the schema.
+        prices: What execution/cost.py reads: cost, page_size_default, size_argument.
+    """
+    return cast("Callable[[F], F]", strawberry.field(description=description, metadata=prices))

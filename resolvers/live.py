@@ -1,0 +1,108 @@
+"""What can be followed: services yield, and each event's fields are resolved in a context of its own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Annotated, Self, TypeAlias, cast
+
+import strawberry
+
+from alertgraph.core import query
+from alertgraph.core.tenant import Role
+from alertgraph.services.streams import StreamBatch
+from resolvers.context import Info
+from resolvers.event import EventFilter, LogEvent, cursor_of
+from resolvers.metrics import AlertMetrics, MetricsFilter, filter_of
+from resolvers.paging import UNSET, given
+from resolvers.permissions import follows
+from resolvers.scalars import Cursor
+
+BATCH_LENGTH_MAX = 100
+
+Wanted: TypeAlias = Annotated[EventFilter | None, strawberry.argument(description="Which.")]
+From: TypeAlias = Annotated[
+    Cursor | None,
+    strawberry.argument(description="From behind this position; from now where left out."),
+]
+
+
+@strawberry.type(description="Some events in commit order, and how far the stream has come.")
+class LogEventBatch:
+    """Some events in commit order, and how far the stream has come."""
+
+    events: list[LogEvent] = strawberry.field(
+        description="0 to 100 events; empty as a sign of life, at least every 15 seconds.",
+        metadata={"page_size_default": BATCH_LENGTH_MAX},
+    )
+    cursor: Cursor = strawberry.field(
+        description="Everything that matches up to here has been sent; resume from it."
+    )
+    live: bool = strawberry.field(description="False while catching up from `after`.")
+
+    @property
+    def resume_cursor(self) -> str:
+        """Where a stream goes on behind this batch."""
+        return self.cursor
+
+    @classmethod
+    def of(cls, batch: StreamBatch) -> Self:
+        """Return a batch as the API shows it."""
+        epoch = batch.cursor.log_epoch
+        return cls(
+            events=[LogEvent.of(stored, cursor_of(stored, epoch)) for stored in batch.events],
+            cursor=Cursor(batch.cursor.encode()),
+            live=batch.live,
+        )
+
+
+async def _batches(
+    info: Info, filter: EventFilter | None, after: Cursor | None
+) -> AsyncGenerator[StreamBatch, None]:
+    context = info.context
+    wanted = given(filter)
+    batches = context.services.streams.follow(
+        context.principal,
+        wanted.to_core("filter") if wanted is not None else query.EventFilter(),
+        given(after),
+    )
+    # Closed at once when the client leaves, so that the service forgets it.
+    async with aclosing(cast("AsyncGenerator[StreamBatch, None]", batches)):
+        async for batch in batches:
+            yield batch
+
+
+@follows(Role.VIEWER)
+async def alert_events(info: Info, filter: Wanted = UNSET, after: From = UNSET) -> AsyncGenerator[LogEvent, None]:
+    """Yield every event that the caller may see, one by one."""
+    async with aclosing(_batches(info, filter, after)) as batches:
+        async for batch in batches:
+            for stored in batch.events:
+                yield LogEvent.of(stored, cursor_of(stored, batch.cursor.log_epoch))
+
+
+@follows(Role.VIEWER)
+async def alert_event_batches(
+    info: Info, filter: Wanted = UNSET, after: From = UNSET
+) -> AsyncGenerator[LogEventBatch, None]:
+    """Yield the same in batches, with signs of life."""
+    async with aclosing(_batches(info, filter, after)) as batches:
+        async for batch in batches:
+            yield LogEventBatch.of(batch)
+
+
+@follows(Role.VIEWER)
+async def alert_metrics(
+    info: Info,
+    window: Annotated[timedelta, strawberry.argument(description="At most P7D.")] = timedelta(hours=1),
+    every: Annotated[timedelta, strawberry.argument(description="The shortest time between two.")] = timedelta(
+        seconds=5
+    ),
+    filter: Annotated[MetricsFilter | None, strawberry.argument(description="Of which alerts.")] = UNSET,
+) -> AsyncGenerator[AlertMetrics, None]:
+    """Yield the figures of the last `window`, again whenever they change."""
+    context = info.context
+    severities, services = filter_of(filter)
+    figures = context.services.metrics_feed.follow(context.principal, window, every, severities, services)
+    async with aclosing(cast("AsyncGenerator[object, None]", figures)):
+        async for each in figures:
+            yield AlertMetrics.of(each.window, each)

@@ -1,0 +1,92 @@
+"""What a label must be, and the bounds that all filters share."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import strawberry
+
+from alertgraph.core.errors import InputError
+from alertgraph.core.labels import Matcher, check_matcher
+from resolvers.words import MatchOperator
+
+LABEL = "Name of a label, or a built-in: @title, @severity, @source, @service, @dedup_key."
+FILTER_LENGTH_MAX = 100
+FILTER_TEXT_LENGTH_MAX = 1024
+MATCHER_COUNT_MAX = 20
+
+
+@strawberry.type(description="What a label must be.")
+class LabelMatcher:
+    """What a label must be."""
+
+    label: str = strawberry.field(description=LABEL)
+    operator: MatchOperator = strawberry.field(description="How it is compared.")
+    value: str = strawberry.field(description="With what.")
+
+    @classmethod
+    def of(cls, matcher: Matcher) -> Self:
+        """Return a matcher as the API shows it."""
+        return cls(label=matcher.label, operator=matcher.operator, value=matcher.value)
+
+
+@strawberry.input(description="What a label must be.")
+class LabelMatcherInput:
+    """What a label must be."""
+
+    label: str = strawberry.field(description=LABEL)
+    operator: MatchOperator = strawberry.field(default=MatchOperator.EQUAL, description="How it is compared.")
+    value: str = strawberry.field(description="With what; a regular expression is RE2.")
+
+
+def matchers_of(inputs: Sequence[LabelMatcherInput] | None, *path: str) -> tuple[Matcher, ...]:
+    """Return the matchers of a filter or a key; none where None is given.
+
+    Raises:
+        InputError: There are too many, or one can't be used; the path names it.
+    """
+    if inputs is None:
+        return ()
+    if len(inputs) > MATCHER_COUNT_MAX:
+        raise InputError(f"There are at most {MATCHER_COUNT_MAX} matchers; these are {len(inputs):,}.", *path)
+    return tuple(
+        check_matcher(Matcher(given.label, given.operator, given.value), *path, str(index))
+        for index, given in enumerate(inputs)
+    )
+
+
+def check_length(values: Sequence[object] | None, *path: str) -> None:
+    """Let a filter's list pass that is short enough to be searched for.
+
+    Raises:
+        InputError: It has too many entries.
+    """
+    if values is not None and len(values) > FILTER_LENGTH_MAX:
+        raise InputError(
+            f"A filter's list has at most {FILTER_LENGTH_MAX} entries; this has {len(values):,}.", *path
+        )
+
+
+def texts_of(values: Sequence[str] | None, *path: str) -> tuple[str, ...] | None:
+    """Return the texts that a filter asks for; None where it does not ask.
+
+    Raises:
+        InputError: There are too many, or one could be no text of ours.
+    """
+    if values is None:
+        return None
+    check_length(values, *path)
+    for index, value in enumerate(values):
+        check_text(value, *path, str(index))
+    return tuple(values)
+
+
+def check_text(value: str, *path: str) -> None:
+    """Let a text pass that something of ours may be compared with.
+
+    Raises:
+        InputError: It is too long or contains a NUL character, which no store keeps.
+    """
+    if len(value) > FILTER_TEXT_LENGTH_MAX:
+        raise InputError(f"A text of a filter has at most {FILTER_TEXT_LENGTH_MAX:,} characters.", *path)
+    if "\x00" in value:
+        raise InputError("A NUL character is not allowed.", *path)

@@ -1,0 +1,241 @@
+"""The roster of fields. `make schema` prints it to schema.graphql."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+import resolvers.alert
+import resolvers.alert_action
+import resolvers.api_key
+import resolvers.event
+import resolvers.live
+import resolvers.metrics
+import resolvers.nodes
+import resolvers.saved_view
+import resolvers.tenant
+import resolvers.words
+from resolvers.alert import CriticalAlert, CriticalAlertConnection
+from resolvers.alert_action import (
+    AlertActionPayload,
+    AlertsActionPayload,
+    CreateAlertPayload,
+    CreateAlertsPayload,
+)
+from resolvers.api_key import ApiKeyConnection, ApiKeyPayload
+from resolvers.deletion import DeletePayload
+from resolvers.event import LogEventConnection
+from resolvers.metrics import AlertMetrics
+from resolvers.paging import Node
+from resolvers.saved_view import SavedViewConnection, SavedViewPayload
+from resolvers.scalars import SCALARS
+from resolvers.tenant import RateLimit, TenantSettingsPayload, Viewer
+
+
+@strawberry.type(description="What can be read. Needs VIEWER where nothing else is said.")
+class Query:
+    """What can be read."""
+
+    node: Node | None = strawberry.field(
+        resolver=resolvers.nodes.node, description="One thing by id; null where the caller sees none."
+    )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=resolvers.nodes.nodes,
+        description="Up to 100 things by id, in the order asked, null where the caller sees none.",
+    )
+    viewer: Viewer = strawberry.field(resolver=resolvers.tenant.viewer, description="Who is asking. INGEST.")
+    alert: CriticalAlert | None = strawberry.field(resolver=resolvers.alert.alert, description="One alert by id.")
+    alerts: CriticalAlertConnection = strawberry.field(resolver=resolvers.alert.alerts, description="Alerts.")
+    events: LogEventConnection = strawberry.field(
+        resolver=resolvers.event.events,
+        description=(
+            "The log, oldest first; `last` gets the newest. VIEWER sees what alerts and incidents did, RESPONDER "
+            "also configuration, ADMIN also keys and reads of personal data."
+        ),
+    )
+    label_suggestions: list[str] = strawberry.field(
+        resolver=resolvers.alert.label_suggestions,
+        description=(
+            "Names of labels in use, or with `label` its values, the commonest first: for filter and matcher "
+            "forms."
+        ),
+        metadata={"cost": 1},
+    )
+    saved_views: SavedViewConnection = strawberry.field(
+        resolver=resolvers.saved_view.saved_views, description="The caller's views and the shared ones, by name."
+    )
+    api_keys: ApiKeyConnection = strawberry.field(
+        resolver=resolvers.api_key.api_keys, description="The tenant's keys, newest first. ADMIN."
+    )
+    alert_metrics: AlertMetrics = strawberry.field(
+        resolver=resolvers.metrics.alert_metrics,
+        description="Figures of a window of at most 400 days.",
+        metadata=resolvers.metrics.FIGURES_COST,
+    )
+    rate_limit: RateLimit = strawberry.field(
+        resolver=resolvers.tenant.rate_limit,
+        description="This request's cost and the key's budget. INGEST.",
+        metadata={"cost": 0},
+    )
+
+
+@strawberry.type(description="What can be changed. Each names the role it needs. Success means committed.")
+class Mutation:
+    """What can be changed."""
+
+    create_alert: CreateAlertPayload = strawberry.field(
+        resolver=resolvers.alert_action.create_alert,
+        description="Sends an alert; repeats of an open one are folded into it. INGEST.",
+    )
+    create_alerts: CreateAlertsPayload = strawberry.field(
+        resolver=resolvers.alert_action.create_alerts,
+        description=(
+            "Up to 1,000 at once; an invalid one is reported by its path and the others are kept; a value of the "
+            "wrong type refuses the whole request. INGEST."
+        ),
+    )
+    update_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.update_alert, description="Changes an open alert. RESPONDER."
+    )
+    acknowledge_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.acknowledge_alert,
+        description="Takes an alert, which stops its escalation. RESPONDER.",
+    )
+    unacknowledge_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.unacknowledge_alert,
+        description="Gives an alert back; it climbs again from the level it had. RESPONDER.",
+    )
+    resolve_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.resolve_alert, description="Ends an alert. RESPONDER."
+    )
+    reopen_alert: CreateAlertPayload = strawberry.field(
+        resolver=resolvers.alert_action.reopen_alert,
+        description=("Triggers a resolved alert again, as a new alert with the same contents and key. RESPONDER."),
+    )
+    escalate_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.escalate_alert,
+        description="Climbs now, also when acknowledged. RESPONDER.",
+    )
+    add_alert_note: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.add_alert_note, description="Writes on the timeline. RESPONDER."
+    )
+    give_alert_feedback: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.give_alert_feedback,
+        description="Says whether an alert needed somebody; the model learns from it. RESPONDER.",
+    )
+    acknowledge_alerts: AlertsActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.acknowledge_alerts, description="Takes many alerts. RESPONDER."
+    )
+    unacknowledge_alerts: AlertsActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.unacknowledge_alerts, description="Gives many back. RESPONDER."
+    )
+    resolve_alerts: AlertsActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.resolve_alerts,
+        description="Ends many. RESPONDER; INGEST where selected by dedupKeys.",
+    )
+    create_saved_view: SavedViewPayload = strawberry.field(
+        resolver=resolvers.saved_view.create_saved_view, description="Saves a view. VIEWER."
+    )
+    update_saved_view: SavedViewPayload = strawberry.field(
+        resolver=resolvers.saved_view.update_saved_view, description="Changes a view. VIEWER."
+    )
+    delete_saved_view: DeletePayload = strawberry.field(
+        resolver=resolvers.saved_view.delete_saved_view, description="Deletes a view. VIEWER."
+    )
+    create_api_key: ApiKeyPayload = strawberry.field(
+        resolver=resolvers.api_key.create_api_key,
+        description="Makes a key and shows its secret once. ADMIN.",
+    )
+    rotate_api_key: ApiKeyPayload = strawberry.field(
+        resolver=resolvers.api_key.rotate_api_key,
+        description="Gives a key a new secret and shows it once. ADMIN.",
+    )
+    revoke_api_key: DeletePayload = strawberry.field(
+        resolver=resolvers.api_key.revoke_api_key,
+        description="Ends a key at once, open sockets included. ADMIN.",
+    )
+    update_tenant_settings: TenantSettingsPayload = strawberry.field(
+        resolver=resolvers.tenant.update_tenant_settings, description="Changes the tenant's settings. ADMIN."
+    )
+
+
+@strawberry.type(
+    description=(
+        "What can be followed, over graphql-transport-ws or SSE. Needs VIEWER; who sees which events is as in "
+        "Query.events."
+    )
+)
+class Subscription:
+    """What can be followed."""
+
+    alert_events = strawberry.subscription(
+        resolver=resolvers.live.alert_events,
+        description=(
+            "Every event in commit order, one by one. With `after`, first everything since that cursor, then "
+            "live, with no gap; where retention has passed it, CURSOR_EXPIRED."
+        ),
+    )
+    alert_event_batches = strawberry.subscription(
+        resolver=resolvers.live.alert_event_batches,
+        description=(
+            "The same in batches, with signs of life that keep a quiet filter's cursor fresh: for stores and "
+            "dashboards."
+        ),
+    )
+    alert_metrics = strawberry.subscription(
+        resolver=resolvers.live.alert_metrics,
+        description=(
+            "The figures of the last `window`, at once and again whenever they change, at most once per `every` "
+            "(PT1S or more)."
+        ),
+        metadata=resolvers.metrics.FIGURES_COST,
+    )
+
+
+RULES = """\
+Rules that hold everywhere, so that a client learns them once.
+
+reading: Lists that grow by themselves (alerts, events) page both ways, configuration lists forward.
+`first` and `last` are 1 to 100, 50 where both are left out; never both at once. A cursor is only good for
+the order it came from.
+
+writing: One `input`, one payload; what the caller can mend is in `errors`, and then nothing was changed
+unless the field says otherwise. XInput creates. UpdateXInput is a patch: a field left out stays as it is,
+null clears it where it may be empty, a list replaces the list.
+
+versions: `version` is the number of the last log event that changed the thing. expectedVersion refuses a
+lost update (VERSION_CONFLICT).
+
+retries: The same idempotencyKey within 24 hours gets the first answer again; with other contents
+IDEMPOTENCY_KEY_REUSED.
+
+roles: INGEST < VIEWER < RESPONDER < ADMIN. Reading needs VIEWER, a mutation names its role; a higher one may
+do it too. An INGEST key reads viewer, rateLimit and the plain fields of the alert it just sent, and no
+relation of it.
+
+ids: Opaque and without authority: an id of another tenant, or of something the key may not see, is as
+unknown as a random one.
+
+enums: May grow; a client treats an unknown value as "something else". Extensions of errors use the same
+ErrorCode."""
+"""What descriptions mean by "the rules at the top"."""
+
+
+def build_schema() -> strawberry.Schema:
+    """Return the schema of the API."""
+    built = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    # Strawberry has no place for the description of a schema; introspection reads it from here.
+    built._schema.description = RULES
+    return built
+
+
+schema = build_schema()
+
+
+def print_sdl() -> str:
+    """Return the published contract, as schema.graphql holds it."""
+    roots = "schema {\n  query: Query\n  mutation: Mutation\n  subscription: Subscription\n}"
+    return f'"""\n{RULES}\n"""\n{roots}\n\n{schema.as_str().rstrip()}\n'

@@ -1,0 +1,172 @@
+"""The tenant, who is asking, and what is left of their budget."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Self
+
+import strawberry
+from strawberry import Maybe
+
+from alertgraph.core import tenant as core
+from alertgraph.core.errors import RefusedError
+from alertgraph.core.ids import NodeKind, TenantId, encode_id
+from alertgraph.core.slo import SlaTarget as CoreSlaTarget
+from resolvers.context import Info
+from resolvers.errors import MutationError, errors_of
+from resolvers.fields import computed
+from resolvers.paging import Node
+from resolvers.patch import patched
+from resolvers.permissions import reads, writes
+from resolvers.scalars import Long
+from resolvers.words import Role, Severity, Tier
+
+
+@strawberry.type(description="What a tenant's tier promises for one severity.")
+class SlaTarget:
+    """What a tenant's tier promises for one severity."""
+
+    severity: Severity = strawberry.field(description="The severity it is for.")
+    acknowledge_within: timedelta = strawberry.field(description="From triggered to acknowledged.")
+    resolve_within: timedelta = strawberry.field(description="From triggered to resolved.")
+
+    @classmethod
+    def of(cls, target: CoreSlaTarget) -> Self:
+        """Return a promise as the API shows it."""
+        return cls(
+            severity=target.severity,
+            acknowledge_within=target.acknowledge_within,
+            resolve_within=target.resolve_within,
+        )
+
+
+@strawberry.type(description="A tenant's switches; changed by updateTenantSettings.")
+class TenantSettings:
+    """A tenant's switches."""
+
+    resolve_timeout: timedelta = strawberry.field(
+        description=(
+            "An alert whose sender names no end is resolved this long after it was last seen; PT0S means never."
+        )
+    )
+    retention: timedelta = strawberry.field(description="How long resolved alerts and their events are kept.")
+    version: Long = strawberry.field(description="See the rules at the top.")
+
+    @classmethod
+    def of(cls, settings: core.TenantSettings) -> Self:
+        """Return the settings as the API shows them."""
+        return cls(
+            resolve_timeout=settings.resolve_timeout,
+            retention=settings.retention,
+            version=Long(settings.version),
+        )
+
+
+@strawberry.type(
+    description=(
+        "One customer or team: the unit of isolation. Made and removed by the operator's command line only."
+    )
+)
+class Tenant(Node):
+    """One customer or team."""
+
+    key: strawberry.Private[TenantId]
+    id: strawberry.ID = strawberry.field(description="Opaque.")
+    slug: str = strawberry.field(description="Short name, unique on the installation.")
+    name: str = strawberry.field(description="Name for people.")
+    tier: Tier = strawberry.field(description="What it has been promised.")
+
+    @computed("The promise per severity.", page_size_default=1)
+    @reads(Role.VIEWER)
+    async def sla_targets(self, info: Info) -> list[SlaTarget]:
+        """Return the promises, worst severity first."""
+        return [SlaTarget.of(target) for target in await info.context.loaders.sla_targets.load(self.key)]
+
+    @computed("What an ADMIN may set.")
+    @reads(Role.VIEWER)
+    async def settings(self, info: Info) -> TenantSettings:
+        """Return the settings."""
+        return TenantSettings.of(await info.context.loaders.settings.load(self.key))
+
+    @classmethod
+    def of(cls, tenant: core.Tenant) -> Self:
+        """Return a tenant as the API shows it."""
+        return cls(
+            key=tenant.id,
+            id=strawberry.ID(encode_id(NodeKind.TENANT, tenant.id)),
+            slug=tenant.slug,
+            name=tenant.name,
+            tier=tenant.tier,
+        )
+
+
+@strawberry.type(description="Who is asking.")
+class Viewer:
+    """Who is asking."""
+
+    tenant: Tenant = strawberry.field(description="The tenant of the credentials.")
+    role: Role = strawberry.field(description="What the caller may do.")
+    subject: str = strawberry.field(description="Name of the key or subject of the token.")
+
+
+@strawberry.type(description="What this request cost, and what is left of the key's budget.")
+class RateLimit:
+    """What this request cost, and what is left."""
+
+    cost: int = strawberry.field(description="Points of this request.")
+    limit: int = strawberry.field(description="Points a minute.")
+    remaining: int = strawberry.field(description="Points left.")
+    reset_at: datetime = strawberry.field(description="When all points are back.")
+
+
+@strawberry.input(description="A patch.")
+class UpdateTenantSettingsInput:
+    """A patch of the settings."""
+
+    expected_version: Long | None = strawberry.field(description="See the rules at the top.")
+    resolve_timeout: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
+    retention: Maybe[timedelta | None] = strawberry.field(description="P1D or more.")
+
+
+@strawberry.type(description="Answer.")
+class TenantSettingsPayload:
+    """What became of a patch of the settings."""
+
+    settings: TenantSettings | None = strawberry.field(description="Null where refused.")
+    errors: list[MutationError] = strawberry.field(description="What the caller can mend; empty on success.")
+
+
+@reads(Role.INGEST)
+async def viewer(info: Info) -> Viewer:
+    """Return who is asking, as their credentials say."""
+    principal = info.context.principal
+    return Viewer(
+        tenant=Tenant.of(principal.tenant),
+        role=principal.role,
+        subject=principal.name or principal.subject,
+    )
+
+
+@reads(Role.INGEST)
+async def rate_limit(info: Info) -> RateLimit:
+    """Return what the request cost and what is left."""
+    budget = info.context.budget
+    assert budget is not None, "the edge counts every operation before it runs"
+    return RateLimit(cost=budget.cost, limit=budget.limit, remaining=budget.remaining, reset_at=budget.reset_at)
+
+
+@writes(Role.ADMIN)
+async def update_tenant_settings(
+    info: Info,
+    input: Annotated[UpdateTenantSettingsInput, strawberry.argument(description="What.")],
+) -> TenantSettingsPayload:
+    """Change the tenant's settings."""
+    context = info.context
+    try:
+        settings = await context.services.configuration.update_settings(
+            context.principal,
+            resolve_timeout=patched(input.resolve_timeout, "resolveTimeout"),
+            retention=patched(input.retention, "retention"),
+            expected_version=input.expected_version,
+        )
+    except RefusedError as error:
+        return TenantSettingsPayload(settings=None, errors=errors_of(error))
+    return TenantSettingsPayload(settings=TenantSettings.of(settings), errors=[])
