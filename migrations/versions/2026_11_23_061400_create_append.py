@@ -342,7 +342,7 @@ BEGIN
     IF cardinality(t_id) > 0 THEN
         WITH touched AS (
             UPDATE alert_open o SET
-                occurrence_count = o.occurrence_count + t.count,
+                occurrence_count = least(o.occurrence_count::bigint + t.count, 2147483647)::integer,
                 last_seen_at = greatest(o.last_seen_at, t.last_seen_at),
                 resolve_at = CASE WHEN t.last_seen_at >= o.last_seen_at THEN t.resolve_at ELSE o.resolve_at END,
                 resolve_by_timeout = CASE WHEN t.last_seen_at >= o.last_seen_at THEN t.resolve_by_timeout
@@ -353,7 +353,7 @@ BEGIN
                 t_id, t_version, t_count, t_count_below, t_last_seen_at, t_resolve_at, t_resolve_by_timeout
             ) AS t (id, version, count, count_below, last_seen_at, resolve_at, resolve_by_timeout)
             WHERE o.tenant_id = p_tenant AND o.id = t.id AND o.version = t.version
-                AND o.occurrence_count::bigint + t.count < t.count_below
+                AND least(o.occurrence_count::bigint + t.count, 2147483647) < t.count_below
             RETURNING o.id, o.occurrence_count
         )
         SELECT array_agg(id), array_agg(occurrence_count), count(*)::integer INTO v_ids, v_counts, v_row_count

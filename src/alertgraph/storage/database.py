@@ -319,6 +319,9 @@ def translated(error: BaseException) -> Exception:
     match state[:2]:
         case _ if state in ("40001", "40P01"):
             return StaleDecisionError(str(error.args[0]) if error.args else "stale")
+        case _ if state == "23505":
+            # What was free when it was decided on is not any more.
+            return StaleDecisionError(f"stale: {error.constraint_name}")
         case "23" if _is_missing_partition(error):
             # The month's partition went away between the look and the insert.
             return StaleDecisionError("a partition was retired meanwhile")
