@@ -152,7 +152,7 @@ class _Alertmanager:
         if len(posted) > ALERTS_PER_POINT:
             await self._gate.admit(principal, (len(posted) - 1) // ALERTS_PER_POINT)
         for start in range(0, len(posted), CHUNK_LENGTH):
-            _check(posted[start : start + CHUNK_LENGTH], start)
+            check_posted(posted[start : start + CHUNK_LENGTH], start)
             await asyncio.sleep(0)
         user_agent = request.headers.get("user-agent", "")
         source = "prometheus" if user_agent.startswith("Prometheus/") else "alertmanager"
@@ -350,7 +350,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def _check(posted: Sequence[Any], start: int) -> None:
+def check_posted(posted: Sequence[Any], start: int) -> None:
     """Let posted alerts pass that are of the right types throughout, and read their times in place.
 
     Args:
