@@ -310,7 +310,7 @@ async def test_a_refusal_writes_nothing(world: World, tenant_id: TenantId) -> No
     assert await snapshot_of_everything(world) == before
 
 
-async def snapshot_of_everything(world: World) -> list[list[tuple[Any, ...]]]:
+async def snapshot_of_everything(world: World) -> list[list[str]]:
     tables = (
         "tenant_head", "alert_open", "alert_closed", "event", "metric_minute", "metric_day", "open_count",
         "idempotency_answer", "metric_minute_duration", "metric_day_duration",
@@ -450,9 +450,7 @@ async def test_crossing_repeats_and_writes_do_not_deadlock(world: World, tenant_
     async def append(flush: Flush) -> None:
         await world.log.append(tenant_id, replace(flush, id=new_flush_id()))
 
-    title = 0
-    for _ in range(10):
-        title += 1
+    for title in range(10):
         mixed = await world.decided(
             tenant_id,
             *(Update(ByKey(key), title=f"T{title}") for key in keys[::2]),
@@ -549,6 +547,19 @@ async def test_what_is_raised_under_the_lock_undoes_everything(world: World, ten
 # ---------------------------------------------------------------------------------- lost and found
 
 
+async def until_waiting(connection: Any, count: int) -> None:
+    """Return once that many backends of this database wait for a lock."""
+    for _ in range(90):
+        waiting = await connection.fetchval(
+            "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+            "WHERE NOT l.granted AND a.datname = current_database()"
+        )
+        if waiting >= count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
 async def test_a_flush_is_found_by_its_id(world: World, tenant_id: TenantId) -> None:
     flush = await world.decided(tenant_id, fire("a"), fire("b"))
     assert await world.log.find_flush(tenant_id, flush) is None
@@ -581,10 +592,9 @@ async def test_a_search_for_a_lost_flush_waits_for_one_under_way(world: World, t
     async with world.database.transaction(tenant_id) as connection:
         await connection.execute("SELECT FROM tenant_head FOR UPDATE")
         appending = asyncio.ensure_future(world.log.append(tenant_id, flush))
-        await asyncio.sleep(0.1)
+        await until_waiting(connection, 1)
         finding = asyncio.ensure_future(world.log.find_flush(tenant_id, flush))
-        await asyncio.sleep(0.1)
-        assert not finding.done()
+        await until_waiting(connection, 2)
 
     assert await finding == replace(await appending, occurrence_counts={flush.writes[0].alert.id: 1})
 
@@ -594,7 +604,7 @@ async def test_a_cancelled_append_goes_on_to_its_end(world: World, tenant_id: Te
     async with world.database.transaction(tenant_id) as connection:
         await connection.execute("SELECT FROM tenant_head FOR UPDATE")
         appending = asyncio.ensure_future(world.log.append(tenant_id, flush))
-        await asyncio.sleep(0.1)
+        await until_waiting(connection, 1)
         appending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await appending
@@ -610,7 +620,7 @@ async def test_the_servers_end_of_a_connection_loses_the_commit(
         async with world.database.transaction(tenant_id) as connection:
             await connection.execute("SELECT FROM tenant_head FOR UPDATE")
             appending = asyncio.ensure_future(other.log.append(tenant_id, flush))
-            await asyncio.sleep(0.1)
+            await until_waiting(connection, 1)
             await end_connections(database_url, "victim")
             with pytest.raises(LostCommitError):
                 await appending
@@ -674,7 +684,7 @@ async def test_a_database_that_was_never_migrated_says_so(empty_database_url: st
 async def test_a_transaction_is_never_handed_on(world: World, tenant_id: TenantId, database_url: str) -> None:
     async with a_world(database_url, pool_size=1) as small:
         for failure in (asyncio.CancelledError(), asyncpg.PostgresError("x"), OSError("x"), ValueError("x")):
-            with pytest.raises(BaseException):  # noqa: B017, PT011  (each comes out in its own way)
+            with pytest.raises(BaseException):  # noqa: B017, PT012  (each comes out in its own way)
                 async with small.database.transaction(tenant_id) as connection:
                     await connection.execute("SELECT FROM tenant_head FOR UPDATE")
                     raise failure
