@@ -550,6 +550,8 @@ async def test_what_is_raised_under_the_lock_undoes_everything(world: World, ten
 async def until_waiting(connection: Any, count: int) -> None:
     """Return once that many backends of this database wait for a lock."""
     for _ in range(90):
+        # A transaction looks at the list of backends once, unless it is told to forget it.
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
         waiting = await connection.fetchval(
             "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
             "WHERE NOT l.granted AND a.datname = current_database()"
