@@ -1,5 +1,6 @@
 """What a label must be, and the bounds that all filters share."""
 
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -13,6 +14,7 @@ LABEL = "Name of a label, or a built-in: @title, @severity, @source, @service, @
 FILTER_LENGTH_MAX = 100
 FILTER_TEXT_LENGTH_MAX = 1024
 MATCHER_COUNT_MAX = 20
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @strawberry.type(description="What a label must be.")
@@ -84,9 +86,9 @@ def check_text(value: str, *path: str) -> None:
     """Let a text pass that something of ours may be compared with.
 
     Raises:
-        InputError: It is too long or contains a NUL character, which no store keeps.
+        InputError: It is too long, or no store could keep it.
     """
     if len(value) > FILTER_TEXT_LENGTH_MAX:
         raise InputError(f"A text of a filter has at most {FILTER_TEXT_LENGTH_MAX:,} characters.", *path)
-    if "\x00" in value:
-        raise InputError("A NUL character is not allowed.", *path)
+    if "\x00" in value or (not value.isascii() and _SURROGATE.search(value)):
+        raise InputError("A NUL character or half of a surrogate pair is not allowed.", *path)
