@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers import DatabaseServer, DatabaseServers, RedisServer, short_directory
 from tests.servers import free_port as find_free_port
+
+if TYPE_CHECKING:
+    from tests.running import RunningService
 
 # A failure in CI is the same failure on the desk; `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile(
@@ -85,3 +90,30 @@ def data_dir() -> Iterator[Path]:
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody uses."""
     return find_free_port()
+
+
+@pytest.fixture(scope="session")
+def shared_service(database_servers: DatabaseServers) -> Iterator[tuple[str, dict[str, str]]]:
+    """One running alertgraph for all tests of this worker: its URL and its variables. Tenants keep tests apart."""
+    from tests.running import served_in_thread
+
+    with database_servers.get("wheel").database(migrated=True) as url, served_in_thread(url) as running:
+        yield running
+
+
+@pytest.fixture
+def service(shared_service: tuple[str, dict[str, str]]) -> RunningService:
+    """A tenant of its own on a running alertgraph."""
+    return _new_tenant(shared_service)
+
+
+@pytest.fixture
+def other_tenant(shared_service: tuple[str, dict[str, str]]) -> RunningService:
+    """Another tenant on the same alertgraph."""
+    return _new_tenant(shared_service)
+
+
+def _new_tenant(running: tuple[str, dict[str, str]]) -> RunningService:
+    from tests.running import new_tenant
+
+    return new_tenant(*running, f"t-{uuid4().hex[:12]}")

@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertgraph.core.errors import AlertGraphError
+from alertgraph.edge.service import Service
 from alertgraph.edge.telemetry import Telemetry, configure_logging, request_id
-from alertgraph.edge.wiring import Service, StartError, open_service
+from alertgraph.edge.wiring import StartError, open_service
 from alertgraph.settings import Settings, SettingsError, read_settings
 
 # A caller's own request id is taken over where it can stand in a log line as it is.
@@ -129,8 +130,7 @@ class Application:
                 await _refuse(sent, 503, "The service is not up.")
             else:
                 await self._router(scope, receive, sent)
-        except Exception as error:
-            # The request boundary outlives any failure: what is said outside is only the id to quote.
+        except Exception as error:  # noqa: BLE001  (the request boundary: what is said outside is an id to quote)
             self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
             if not answered:
                 await _refuse(sent, 500, f"Internal error; quote the request id {current}.")

@@ -113,7 +113,9 @@ def serve(
 
     if role not in ("all", "api", "engine"):
         fail(f"--role is all, api or engine, not {role}.", 2)
-    overrides = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    overrides: dict[str, Any] = {
+        name: value for name, value in (("host", host), ("port", port)) if value is not None
+    }
     raise typer.Exit(_carried_out(lambda: serve_forever(read_settings(**overrides), role)))
 
 
@@ -290,13 +292,12 @@ def send(
     said = {"monitoredService": service, "description": description, "dedupKey": dedup_key}
     fields.update({name: value for name, value in said.items() if value is not None})
     try:
-        answer = send_alert(url, _key(key), fields)
+        alert, created = send_alert(url, _key(key), fields)
     except ClientError as error:
         fail(str(error))
-    alert = answer["alert"]
     if as_json:
-        say_json(answer)
-    elif answer["created"]:
+        say_json({"created": created, "alert": alert})
+    elif created:
         say(f"{alert['id']} is open.")
     else:
         say(f"{alert['id']} fired again: {alert['occurrenceCount']} times now.")
@@ -316,7 +317,9 @@ def tail(
         if as_json:
             say_json(event)
         else:
-            say(f"{event['occurredAt'][:19].replace('T', ' ')}  {event['number']:>8}  {event['summary']}")
+            about = f"{event['alert']['title']}: " if event["alert"] else ""
+            at = event["occurredAt"][:19].replace("T", " ")
+            say(f"{at}  {event['number']:>8}  {about}{event['summary']}")
 
     try:
         follow(url, _key(key), after, show, lambda line: typer.echo(line, err=True))

@@ -32,8 +32,8 @@ class ClientError(Exception):
     """The request failed; the message is one sentence for a person."""
 
 
-def send_alert(url: str, key: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to a new alert: the alert, and whether it was created.
+def send_alert(url: str, key: str, fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the alert as it is kept, and whether it is new.
 
     Raises:
         ClientError: The service can't be reached, or refuses it.
@@ -53,7 +53,7 @@ def send_alert(url: str, key: str, fields: dict[str, Any]) -> dict[str, Any]:
         raise ClientError(f"{url} answered {response.status_code} and no JSON: is it alertgraph?") from None
     if response.status_code >= 400:
         raise ClientError(_reason(answer, response.status_code))
-    return dict(answer)
+    return dict(answer), response.status_code == 201
 
 
 def follow(

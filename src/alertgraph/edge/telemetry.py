@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from alertgraph.edge.graphql import OperationReport
+
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -56,6 +58,8 @@ def configure_logging(log_format: str | None, level: str) -> None:
     root.setLevel(level.upper())
     # Strawberry prints the whole source of a bad document: that floods, and leaks what is in it.
     logging.getLogger("strawberry.execution").setLevel(logging.CRITICAL + 1)
+    # Each migration is told of by its docstring's first line: too much for every start.
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, root.level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
@@ -163,6 +167,12 @@ class Telemetry:
             ("source",),
             registry=self.registry,
         )
+        self._sockets_closed = Counter(
+            "alertgraph_websockets_closed_total",
+            "Websockets that ended, by close code.",
+            ("code",),
+            registry=self.registry,
+        )
         self._failures = Counter(
             "alertgraph_failures_total",
             "Errors that a loop caught before it went on, by part.",
@@ -181,6 +191,24 @@ class Telemetry:
     def page(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    # ------------------------------------------------------------------ edge.graphql.Observer
+
+    def operation_finished(self, report: OperationReport) -> None:
+        """A GraphQL operation ended."""
+        kind = report.type or "none"
+        self.operations.labels(kind, report.code or "ok").inc()
+        if kind in ("query", "mutation"):
+            self.operation_seconds.labels(kind).observe(report.duration_s)
+
+    def socket_closed(self, code: int) -> None:
+        """A websocket ended."""
+        self._sockets_closed.labels(str(code)).inc()
+
+    def masked(self, error: BaseException, quoted: str) -> None:
+        """An error was kept from the caller, who can quote a request id."""
+        self._failures.labels("request").inc()
+        self._log.error("request failed", error=type(error).__name__, quoted=quoted, exc_info=error)
 
     # ------------------------------------------------------------------------- ports.Observer
 

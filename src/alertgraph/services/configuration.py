@@ -213,12 +213,16 @@ class ConfigurationService:
         cost_budget: int | None = None,
         expires_at: datetime | None = None,
         idempotency_key: str | None = None,
+        secret: str | None = None,
     ) -> tuple[ApiKey, str | None]:
-        """Return a new key and its secret; for an idempotency key answered before, the key alone. ADMIN."""
+        """Return a new key and its secret; for an idempotency key answered before, the key alone. ADMIN.
+
+        `secret` is given by an operator alone, who wants to know it beforehand.
+        """
         _require_key_admin(principal)
         now = self._clock.now()
         _check_key(name, role, matchers, cost_budget, expires_at, principal, now)
-        secret = new_secret(self._dice)
+        secret = secret or new_secret(self._dice)
         key = ApiKey(
             id=ApiKeyId(uuid7(now, self._dice.bits(74))),
             name=name,

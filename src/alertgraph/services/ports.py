@@ -152,6 +152,10 @@ class DueWork(Protocol):
         """Return a tenant's alerts that are due, oldest due time first."""
         ...
 
+    async def open_alert_count(self) -> int:
+        """Return how many alerts are open, of all tenants together."""
+        ...
+
     async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> None:
         """Set the due time of alerts that were found not due yet, where they are unchanged."""
         ...

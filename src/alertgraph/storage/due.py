@@ -64,6 +64,11 @@ class PostgresDueWork:
             rows = await connection.fetch(_DUE_ALERTS, tenant_id, now, limit)
         return [alert_of(row) for row in rows]
 
+    async def open_alert_count(self) -> int:
+        """Return how many alerts are open, of all tenants together."""
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval("SELECT open_alert_count()"))
+
     async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> None:
         """Set the due time of alerts that were found not due yet, where they are unchanged."""
         in_order = sorted(alerts, key=lambda alert: alert.id)

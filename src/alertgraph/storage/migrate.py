@@ -15,6 +15,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -55,6 +56,29 @@ def downgrade(url: str, revision: str = "base") -> None:
         DependencyError: As for `upgrade`.
     """
     command.downgrade(_config(url, None), revision)
+
+
+async def require_current(url: str) -> None:
+    """Return where the database has the shape that this release needs.
+
+    Raises:
+        DependencyError: It has not, or it is away; the message says what to do.
+    """
+    head = ScriptDirectory.from_config(_config(url, None)).get_current_head()
+    async with _administrator(dsn_of(url)) as login:
+        is_there = await login.fetchval("SELECT to_regclass('alertgraph.alembic_version') IS NOT NULL")
+        # Whoever may serve may not read everything: the version is asked for as the tables' owner.
+        found = None
+        if is_there:
+            await login.execute(f"SET ROLE {OWNER}")
+            found = await login.fetchval("SELECT version_num FROM alertgraph.alembic_version")
+    if found != head:
+        raise DependencyError(
+            "postgresql",
+            retryable=False,
+            message="The database is not prepared for this release: run `alertgraph migrate` or "
+            "`alembic upgrade head` first.",
+        )
 
 
 def folder() -> Path:

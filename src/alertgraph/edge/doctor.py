@@ -1,0 +1,156 @@
+"""What `alertgraph doctor` looks at: each finding is one line that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from alertgraph import __version__
+from alertgraph.cache.budgets import RedisBudgets
+from alertgraph.core.errors import AlertGraphError
+from alertgraph.edge.clock import SystemClock
+from alertgraph.edge.wiring import StartError, database_at, master_key, owner_url
+from alertgraph.services.upkeep import DAYS_AHEAD_MIN
+from alertgraph.settings import Settings
+from alertgraph.storage.database import Database
+from alertgraph.storage.migrate import require_current
+from alertgraph.storage.partitions import PostgresPartitions
+from alertgraph.storage.secrets import MasterKey, PostgresVault
+from alertgraph.storage.selftest import check_isolation
+
+CLOCK_SKEW_MAX = timedelta(seconds=2)
+# Minor releases that close known holes (PostgreSQL 15.20 closes 42, as Debian published on 2026-11-13).
+CURRENT_MINORS = {15: 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        state: ok, warning or fault.
+    """
+
+    check: str
+    state: str
+    text: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Return what every check found; a fault in one does not keep the others from looking."""
+    findings = [
+        Finding("alertgraph", "ok", f"{__version__} on Python {platform.python_version()}, {sys.platform}")
+    ]
+    try:
+        key = master_key(settings)
+    except StartError as error:
+        return [*findings, Finding("master key", "fault", str(error))]
+    try:
+        with database_at(settings) as url:
+            findings += asyncio.run(_examine(settings, url, key))
+    except AlertGraphError as error:
+        findings.append(Finding("database", "fault", error.message))
+    return findings
+
+
+async def _examine(settings: Settings, url: str, key: MasterKey) -> list[Finding]:
+    findings: list[Finding] = []
+
+    async def look(check: str, work: Callable[[], Awaitable[Finding | str]]) -> bool:
+        try:
+            found = await work()
+        except AlertGraphError as error:
+            findings.append(Finding(check, "fault", error.message))
+            return False
+        findings.append(found if isinstance(found, Finding) else Finding(check, "ok", found))
+        return True
+
+    async def migrations() -> str:
+        await require_current(owner_url(settings, url))
+        return "the database has this release's shape"
+
+    if not await look("migrations", migrations):
+        return findings
+    database = await Database.connect(url, pool_size=2, application_name="alertgraph-doctor")
+    try:
+
+        async def server() -> Finding:
+            async with database.connection() as connection:
+                version = await connection.fetchval("SHOW server_version")
+                durable = await connection.fetchval("SHOW fsync") == "on"
+            major, _, minor = version.split()[0].partition(".")
+            kind = "of your own" if settings.database_url is not None else f"embedded in {settings.data_dir}"
+            text = f"PostgreSQL {version.split()[0]}, {kind}"
+            if not durable:
+                return Finding("database", "fault", f"{text}; fsync is off: what is answered can be lost")
+            newest = CURRENT_MINORS.get(int(major))
+            if newest is not None and minor.isdigit() and int(minor) < newest:
+                return Finding("database", "warning", f"{text}; {major}.{newest} has fixes that it lacks")
+            return Finding("database", "ok", text)
+
+        async def clock() -> Finding:
+            async with database.connection() as connection:
+                there: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            skew = abs(datetime.now(UTC) - there)
+            state = "ok" if skew <= CLOCK_SKEW_MAX else "warning"
+            return Finding("clock", state, f"{skew.total_seconds():.3f} s apart from the database's")
+
+        async def isolation() -> str:
+            await check_isolation(database)
+            return "row-level security is forced on every table, and our role can't pass it"
+
+        async def vault() -> str:
+            await PostgresVault(database, key).check()
+            return "it is the one this database was set up with"
+
+        async def partitions() -> Finding:
+            days = await PostgresPartitions(database, owner_url(settings, url)).days_ahead()
+            state = "ok" if days >= DAYS_AHEAD_MIN else "fault"
+            return Finding("partitions", state, f"made for {days} more days")
+
+        async def redis() -> Finding:
+            if settings.redis_url is None:
+                return Finding(
+                    "redis", "ok", "none is set: hints travel by NOTIFY, budgets are kept by each process"
+                )
+            budgets = RedisBudgets(settings.redis_url.get_secret_value(), SystemClock(), _Quiet())
+            try:
+                await budgets.start()
+            finally:
+                with suppress(OSError):
+                    await budgets.close()
+            return Finding("redis", "ok", "it answers")
+
+        for check, work in (
+            ("database", server),
+            ("clock", clock),
+            ("isolation", isolation),
+            ("master key", vault),
+            ("partitions", partitions),
+            ("redis", redis),
+        ):
+            await look(check, work)
+    finally:
+        await database.close()
+    return findings
+
+
+class _Quiet:
+    """An observer for a check that tells what it finds itself."""
+
+    def flushed(self, *, commands: int, events: int, seconds: float, outcome: str) -> None:
+        """Note nothing."""
+
+    def queued(self, seconds: float) -> None:
+        """Note nothing."""
+
+    def streamed(self, *, events: int, source: str) -> None:
+        """Note nothing."""
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Note nothing."""

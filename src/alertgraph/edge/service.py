@@ -1,0 +1,248 @@
+"""Everything that runs in one process, from the stores it is given to the routes it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from alertgraph.cache.budgets import Budgets
+from alertgraph.core.errors import AlertGraphError
+from alertgraph.core.event import CONFIG_KINDS, StoredEvent
+from alertgraph.core.ids import TenantId
+from alertgraph.edge import health, rest
+from alertgraph.edge.doors import Door, GraphQLDoor
+from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
+from alertgraph.edge.intake import alertmanager
+from alertgraph.edge.telemetry import Telemetry
+from alertgraph.execution.executor import GraphQLExecutor
+from alertgraph.services.alerts import AlertService
+from alertgraph.services.authentication import Authenticator
+from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.engine import Engine
+from alertgraph.services.indexing import IndexingService, SearchIndex
+from alertgraph.services.lanes import Lanes
+from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.open_alerts import OpenAlerts
+from alertgraph.services.ports import (
+    Clock,
+    CommittedEvents,
+    Configuration,
+    Dice,
+    DueWork,
+    SnapshotSource,
+    TenantLog,
+    Vault,
+    Wakeups,
+)
+from alertgraph.services.streams import StreamService
+from alertgraph.services.upkeep import Upkeep
+from alertgraph.settings import Settings
+from resolvers.context import Services
+from resolvers.schema import schema
+
+READINESS_TIMEOUT = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the service keeps things in, behind ports.
+
+    Attributes:
+        digest: Gives the form in which a key's secret is kept.
+        ping: Returns where the database answers, else raises.
+    """
+
+    log: TenantLog
+    snapshots: SnapshotSource
+    vault: Vault
+    configuration: Configuration
+    due: DueWork
+    search: SearchIndex
+    wakeups: Wakeups
+    budgets: Budgets
+    digest: Callable[[str], bytes]
+    ping: Callable[[], Awaitable[None]]
+
+
+class Service:
+    """One process's share of the work.
+
+    Args:
+        role: all, api or engine.
+        greeting: Lines for the person who started it.
+        resources: What it holds, given back at the end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        role: str,
+        telemetry: Telemetry,
+        clock: Clock,
+        dice: Dice,
+        stores: Stores,
+        upkeep: Upkeep,
+        greeting: list[str],
+        resources: AsyncExitStack,
+    ) -> None:
+        self.greeting = greeting
+        self._settings = settings
+        self._role = role
+        self._telemetry = telemetry
+        self._stores = stores
+        self._upkeep = upkeep
+        self._resources = resources
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._memory = OpenAlerts()
+        self._indexing = IndexingService(stores.search, clock, telemetry)
+        self._streams = StreamService(stores.log, stores.wakeups, clock, telemetry, self._appended_elsewhere)
+        self._lanes = Lanes(
+            stores.log,
+            self._memory,
+            clock,
+            dice,
+            telemetry,
+            self._committed,
+            self._scheduled,
+            level_max=settings.max_escalation_levels,
+        )
+        self._engine = Engine(stores.due, self._lanes, self._memory, clock, dice, telemetry)
+        self._authenticator = Authenticator(stores.configuration, clock, stores.digest, telemetry)
+        services = Services(
+            AlertService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
+            ConfigurationService(stores.configuration, clock, dice, stores.digest, self._configured),
+            self._streams,
+            MetricsFeed(self._streams, stores.snapshots, clock),
+        )
+        self._door = Door(
+            self._authenticator,
+            services.alerts,
+            stores.snapshots,
+            stores.vault,
+            stores.budgets,
+            clock,
+            cost_budget=settings.cost_budget,
+            started_at=clock.now(),
+            ready=self._ready,
+        )
+        self._graphql = GraphQLService(
+            GraphQLExecutor(schema, report=telemetry.masked, introspection=settings.introspection),
+            GraphQLDoor(self._door, self._authenticator, services),
+            observer=telemetry,
+        )
+        self._watch()
+
+    def start(self) -> None:
+        """Begin the work that nobody asks for."""
+        self._run(self._streams.listen(), self._streams.sweep())
+        if self._role in ("all", "engine"):
+            self._run(self._engine.run(), self._indexing.run(), self._upkeep.run())
+
+    async def drain(self) -> None:
+        """Tell sockets to go elsewhere, once what they have under way is done."""
+        await self._graphql.connections.drain()
+
+    async def close(self) -> None:
+        """End: no command that was accepted is lost, and nothing is left running."""
+        await self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lanes.drain()
+        await self._resources.aclose()
+
+    def routes(self) -> list[BaseRoute]:
+        """Return everything that is served."""
+        routes = health.routes(self._telemetry, self._checks, self._refresh)
+        if self._role == "engine":
+            return routes
+        events = GraphQLEventStream(self._graphql)
+        sockets = GraphQLWebSocket(self._graphql, allowed_origins=self._settings.origins)
+        return [
+            *routes,
+            Route("/graphql", GraphQLHttp(self._graphql, events)),
+            WebSocketRoute("/graphql", sockets),
+            Route("/graphql/stream", events),
+            *rest.routes(self._door),
+            *alertmanager.routes(self._door),
+        ]
+
+    def _run(self, *loops: Coroutine[Any, Any, Any]) -> None:
+        self._tasks += [asyncio.create_task(loop) for loop in loops]
+
+    # ------------------------------------------------------------------------- what has happened
+
+    def _committed(self, committed: CommittedEvents) -> None:
+        self._streams.offer(committed)
+        self._indexing.hint(committed.tenant_id)
+
+    def _scheduled(self, at: Any) -> None:
+        self._engine.schedule(at)
+
+    def _configured(self, tenant_id: TenantId, number: int) -> None:
+        self._authenticator.forget(tenant_id)
+        self._memory.drop(tenant_id)
+        self._streams.changed(tenant_id, number)
+
+    def _appended_elsewhere(self, tenant_id: TenantId, events: Sequence[StoredEvent]) -> None:
+        if any(stored.event.kind in CONFIG_KINDS for stored in events):
+            self._authenticator.forget(tenant_id)
+        memory = self._memory.get(tenant_id)
+        if memory is not None:
+            for stored in events:
+                if stored.event.alert_id is not None:
+                    memory.forget(stored.event.alert_id)
+
+    # --------------------------------------------------------------------------------- operator
+
+    async def _ready(self) -> bool:
+        return all(fault is None for fault in (await self._checks()).values())
+
+    async def _checks(self) -> Mapping[str, str | None]:
+        try:
+            async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
+                await self._stores.ping()
+                partitions = await self._upkeep.fault()
+        except TimeoutError:
+            return {"database": f"no answer within {READINESS_TIMEOUT.total_seconds():g} s"}
+        except AlertGraphError as error:
+            return {"database": error.message}
+        return {"database": None, "partitions": partitions}
+
+    async def _refresh(self) -> None:
+        """Read the figures that only the database knows."""
+        try:
+            async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
+                self._open_alerts.set(await self._stores.due.open_alert_count())
+        except (AlertGraphError, TimeoutError) as error:
+            self._telemetry.failed("metrics", error)
+
+    def _watch(self) -> None:
+        telemetry, connections = self._telemetry, self._graphql.connections
+        self._open_alerts = telemetry.gauge("alertgraph_open_alerts", "Open alerts of all tenants.")
+        telemetry.watch(
+            "alertgraph_queue_length", "Actions that wait for a flush.", lambda: self._lanes.queue_length
+        )
+        telemetry.watch(
+            "alertgraph_queue_age_seconds",
+            "How long the command that waits longest has waited.",
+            lambda: self._lanes.oldest_wait().total_seconds(),
+        )
+        telemetry.watch("alertgraph_websockets", "Open websockets.", lambda: len(connections.sockets))
+        telemetry.watch("alertgraph_event_streams", "Open SSE streams.", lambda: len(connections.streams))
+        telemetry.watch(
+            "alertgraph_stream_clients",
+            "Subscriptions that follow a tenant's log.",
+            lambda: self._streams.follower_count,
+        )
+        telemetry.watch(
+            "alertgraph_wakeups_healthy",
+            "1 while hints of other processes arrive; at 0 the sweep alone finds their events.",
+            lambda: float(self._stores.wakeups.healthy),
+        )

@@ -1,0 +1,196 @@
+"""A whole alertgraph, running: the real application on a real server over a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from alertgraph.core.tenant import Role
+from alertgraph.core.tier import Tier
+from alertgraph.edge import operator
+from alertgraph.edge.app import Application
+from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
+from alertgraph.settings import read_settings
+from tests.servers import free_port
+
+MASTER_KEY = base64.b64encode(b"tests only: 32 bytes of a secret").decode()
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A tenant of its own on a running service."""
+
+    url: str
+    tenant: str
+    admin_key: str
+    ingest_key: str
+    database_url: str
+    environment: Mapping[str, str] = field(repr=False)
+
+    def headers(self, key: str | None = None) -> dict[str, str]:
+        """Return the headers of a request with the tenant's ADMIN key, or another."""
+        return {"Authorization": f"Bearer {key or self.admin_key}"}
+
+    def client(self, key: str | None = None) -> httpx2.Client:
+        """Return an HTTP client that is logged in."""
+        return httpx2.Client(base_url=self.url, headers=self.headers(key), timeout=30.0)
+
+    def graphql(self, query: str, variables: Any = None, *, key: str | None = None) -> dict[str, Any]:
+        """Return the whole answer to an operation."""
+        body = {"query": query, "variables": variables}
+        with self.client(key) as client:
+            return dict(client.post("/graphql", json=body).json())
+
+    def data(self, query: str, variables: Any = None, *, key: str | None = None) -> dict[str, Any]:
+        """Return the data of an operation that has no errors."""
+        answer = self.graphql(query, variables, key=key)
+        assert "errors" not in answer, answer["errors"]
+        return dict(answer["data"])
+
+    @property
+    def websocket_url(self) -> str:
+        """Where websockets connect."""
+        return self.url.replace("http", "ws", 1) + "/graphql"
+
+
+def environment_of(database_url: str, **more: str) -> dict[str, str]:
+    """Return the variables of a service on this database, and nothing of our own service's."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CRITICAL_ALERT_")}
+    return {
+        **own,
+        "CRITICAL_ALERT_DATABASE_URL": database_url,
+        "CRITICAL_ALERT_MASTER_KEY": MASTER_KEY,
+        "CRITICAL_ALERT_LOG_FORMAT": "json",
+        **more,
+    }
+
+
+@contextmanager
+def served_in_thread(database_url: str, **more: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Run the application in a thread of this process; yield its URL and its variables."""
+    environment = environment_of(database_url, **more)
+    port = free_port()
+    application = Application(read_settings(environment), announce=lambda _: None)
+    config = uvicorn.Config(
+        application,
+        host="127.0.0.1",
+        port=port,
+        http="httptools",
+        ws=CleanWebSocketProtocol,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError(f"the service did not start: {application.start_error}")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}", environment
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS)
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def new_tenant(url: str, environment: Mapping[str, str], slug: str) -> RunningService:
+    """Make a tenant with an ADMIN and an INGEST key on a running service."""
+
+    async def furnish(desk: operator.Desk) -> list[str]:
+        await operator.create_tenant(desk, slug, slug, Tier.STANDARD)
+        return [
+            str((await operator.create_key(desk, slug, role, role.name.lower()))["key"])
+            for role in (Role.ADMIN, Role.INGEST)
+        ]
+
+    with _environment(environment):
+        admin, ingest = operator.operated(furnish)
+    return RunningService(url, slug, admin, ingest, environment["CRITICAL_ALERT_DATABASE_URL"], dict(environment))
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    ours = {name: value for name, value in wanted.items() if name.startswith("CRITICAL_ALERT_")}
+    kept = {name: value for name, value in os.environ.items() if name.startswith("CRITICAL_ALERT_")}
+    for name in kept:
+        del os.environ[name]
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+        os.environ.update(kept)
+
+
+class ServiceProcess:
+    """`alertgraph serve` as a process of its own, to be killed and started again on the same port."""
+
+    def __init__(self, environment: Mapping[str, str], port: int | None = None, *arguments: str) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = dict(environment)
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: Path | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process; it must have been started."""
+        assert self._process is not None, "the process was not started"
+        return self._process
+
+    def start(self, log: Path, timeout: float = START_SECONDS) -> ServiceProcess:
+        """Return once it is ready; raise with what it said where it ends instead."""
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "alertgraph", "serve", "--port", str(self.port), *self._arguments],
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the service ended with {self._process.returncode}: {log.read_text()}")
+            try:
+                if httpx2.get(f"{self.url}/readyz", timeout=1.0).status_code == 200:
+                    return self
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"the service was not ready within {timeout} s: {log.read_text()}")
+
+    def kill(self) -> None:
+        """End it as a power cut would: no handler of its own runs."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, timeout: float = 30.0) -> int:
+        """Ask it to end, as an operator would; return its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout)
