@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from alertgraph.core.alert import check_dedup_key
 from alertgraph.core.batch import Batch, Outcome, Request
 from alertgraph.core.errors import AlertGraphError, DependencyError, NotFoundError, StaleDecisionError
 from alertgraph.core.event import StoredEvent
@@ -186,77 +187,86 @@ class Lanes:
         started = self._clock.now()
         for pending in taken:
             self._observer.queued((started - pending.queued_at).total_seconds())
+        await self._attempt(lane.tenant_id, taken)
+
+    async def _attempt(self, tenant_id: TenantId, taken: Sequence[_Pending]) -> None:
+        """Write these commands; where that fails, tell those who wait for them and nobody else."""
+        started = self._clock.now()
         try:
-            await self._write(lane.tenant_id, taken)
+            await self._write(tenant_id, taken, started)
+            return
         except AlertGraphError as error:
             _fail(taken, error)
         except Exception as error:  # noqa: BLE001  (the lane outlives any failure; who waits is told)
             self._observer.failed("lanes", error)
             _fail(taken, error)
+        seconds = (self._clock.now() - started).total_seconds()
+        self._observer.flushed(commands=len(taken), events=0, seconds=seconds, outcome="failed")
 
-    async def _write(self, tenant_id: TenantId, taken: Sequence[_Pending]) -> None:
+    async def _write(self, tenant_id: TenantId, taken: Sequence[_Pending], started: datetime) -> None:
         """Write these commands, splitting them where they stand in one another's way."""
-        started = self._clock.now()
-        known = _Asked.of(taken)
+        asked = _Asked.of(taken)
         for refusals in range(REFUSAL_COUNT_MAX):
-            config, loaded = await self._load(tenant_id, known, fresh=refusals > 0)
-            batch, outcomes = self._decide(config, loaded, taken)
-            if batch.is_empty:
-                _answer(taken, outcomes)
-                return
-            flush = batch.flush(FlushId(UUID(int=self._dice.bits(128))))
             try:
-                appended = await self._append(tenant_id, flush)
+                decided = await self._decided(tenant_id, taken, asked, doubted=refusals > 0)
+                if decided.batch.is_empty:
+                    _answer(taken, decided.outcomes)
+                    return
+                appended = await self._append(tenant_id, decided.flush)
             except StaleDecisionError:
                 self._observer.flushed(commands=len(taken), events=0, seconds=0.0, outcome="refused")
-                known.add(flush)
+                asked.add(decided.flush)
                 continue
-            except PoisonError as error:
-                if len(taken) == 1:
-                    self._observer.failed("lanes", error)
-                    raise DependencyError(
-                        "postgresql", retryable=False, message="The store refuses this command."
-                    ) from error
-                await self._write_halves(tenant_id, taken)
+            except (PoisonError, UndecidableError) as error:
+                if len(taken) > 1:
+                    await self._write_halves(tenant_id, taken)
+                    return
+                if isinstance(error, UndecidableError):
+                    raise
+                self._observer.failed("lanes", error)
+                raise _refused() from error
+            if appended is not None:
+                self._settle(tenant_id, taken, decided, appended, started)
                 return
-            if appended is None:
-                continue
-            self._settle(tenant_id, taken, batch, flush, appended, outcomes, started)
-            return
         if len(taken) > 1:
             await self._write_halves(tenant_id, taken)
         else:
-            await self._write_locked(tenant_id, taken, known, started)
+            await self._write_locked(tenant_id, taken, asked, started)
 
     async def _write_halves(self, tenant_id: TenantId, taken: Sequence[_Pending]) -> None:
         middle = len(taken) // 2
         for half in (taken[:middle], taken[middle:]):
-            try:
-                await self._write(tenant_id, half)
-            except AlertGraphError as error:
-                _fail(half, error)
+            await self._attempt(tenant_id, half)
 
     async def _write_locked(
-        self, tenant_id: TenantId, taken: Sequence[_Pending], known: _Asked, started: datetime
+        self, tenant_id: TenantId, taken: Sequence[_Pending], asked: _Asked, started: datetime
     ) -> None:
         """The slow way: load and decide while the head's lock is held, so that nobody can be faster."""
-        decided: list[tuple[Batch, list[tuple[Outcome, ...]]]] = []
+        tries: list[_Decided] = []
 
         def decide(config: TenantConfig, loaded: Loaded) -> Flush:
-            decided[:] = [self._decide(config, loaded, taken)]
-            return decided[0][0].flush(FlushId(UUID(int=self._dice.bits(128))))
+            tries.append(self._decide(config, loaded, taken))
+            return tries[-1].flush
 
         for _ in range(LOCKED_TRY_COUNT_MAX):
+            tries.clear()
+            appended: Appended | None
             try:
-                flush, appended = await self._log.append_locked(
-                    tenant_id, known.keys, known.alert_ids, known.idempotency_keys, decide
+                _, appended = await self._log.append_locked(
+                    tenant_id, asked.keys, asked.alert_ids, asked.idempotency_keys, decide
                 )
             except StaleDecisionError:
-                known.add(decided[0][0].flush(FlushId(UUID(int=0))))
+                asked.add(tries[-1].flush)
                 continue
-            batch, outcomes = decided[0]
-            self._settle(tenant_id, taken, batch, flush, appended, outcomes, started)
-            return
+            except PoisonError as error:
+                self._observer.failed("lanes", error)
+                raise _refused() from error
+            except LostCommitError as error:
+                self._observer.failed("lanes", error)
+                appended = await self._log.find_flush(tenant_id, tries[-1].flush) if tries else None
+            if appended is not None:
+                self._settle(tenant_id, taken, tries[-1], appended, started)
+                return
         raise DependencyError(
             "postgresql", retryable=True, message="The alert changes too quickly to be written; try again."
         )
@@ -270,29 +280,52 @@ class Lanes:
             self._observer.failed("lanes", error)
             return await self._log.find_flush(tenant_id, flush)
 
-    async def _load(self, tenant_id: TenantId, asked: _Asked, *, fresh: bool) -> tuple[TenantConfig, Loaded]:
+    async def _decided(
+        self, tenant_id: TenantId, taken: Sequence[_Pending], asked: _Asked, *, doubted: bool
+    ) -> _Decided:
+        """Decide on what is remembered; with `doubted`, on what is loaded anew."""
+        memory = await self._remembered(tenant_id, doubted=doubted)
+        loaded, is_remembered = await self._load(tenant_id, memory, asked, trusted=not doubted)
+        decided = self._decide(memory.config, loaded, taken)
+        reliance = decided.flush.reliance
+        if is_remembered and decided.batch.is_empty and (reliance.keys or reliance.alerts):
+            # No append will check what was remembered: look before anybody is told that nothing is to be done.
+            loaded, _ = await self._load(tenant_id, memory, asked, trusted=False)
+            decided = self._decide(memory.config, loaded, taken)
+        return decided
+
+    async def _load(
+        self, tenant_id: TenantId, memory: TenantMemory, asked: _Asked, *, trusted: bool
+    ) -> tuple[Loaded, bool]:
+        """Return what the commands are about, and whether any of it was only remembered."""
+        if not trusted:
+            memory.doubt(asked.keys, asked.alert_ids)
+        by_key = {key: memory.by_key[key] for key in asked.keys if key in memory.by_key}
+        by_id = {alert_id: memory.by_id[alert_id] for alert_id in asked.alert_ids if alert_id in memory.by_id}
+        # Where every open alert is remembered, a key that is not has none.
+        missing_keys = [] if trusted and memory.complete else [key for key in asked.keys if key not in by_key]
+        missing_ids = [alert_id for alert_id in asked.alert_ids if alert_id not in by_id]
+        is_remembered = len(missing_keys) < len(asked.keys) or bool(by_id)
+        if not (missing_keys or missing_ids or asked.idempotency_keys):
+            return Loaded(by_key, by_id, {}), is_remembered
+        loaded = await self._log.load(tenant_id, missing_keys, missing_ids, asked.idempotency_keys)
+        for alert in (*loaded.by_key.values(), *loaded.by_id.values()):
+            memory.keep(alert)
+        both = Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers)
+        return both, is_remembered
+
+    async def _remembered(self, tenant_id: TenantId, *, doubted: bool) -> TenantMemory:
+        """Return what is remembered of a tenant, with a configuration that was proved or read lately."""
         memory = self._memory.get(tenant_id)
         if memory is None:
-            memory = await self._remember(tenant_id)
-        elif fresh or self._clock.now() - memory.read_at > CONFIG_AGE_MAX:
+            return await self._remember(tenant_id)
+        if doubted or self._clock.now() - memory.read_at > CONFIG_AGE_MAX:
             config = await self._log.config(tenant_id)
             if config is None:
                 self._memory.drop(tenant_id)
                 raise NotFoundError("There is no such tenant.")
             memory.config, memory.read_at = config, self._clock.now()
-        if fresh:
-            memory.doubt(asked.keys, asked.alert_ids)
-        trusts_absence = memory.complete and not fresh
-        missing_keys = [] if trusts_absence else [key for key in asked.keys if key not in memory.by_key]
-        missing_ids = [alert_id for alert_id in asked.alert_ids if alert_id not in memory.by_id]
-        by_key = {key: memory.by_key[key] for key in asked.keys if key in memory.by_key}
-        by_id = {alert_id: memory.by_id[alert_id] for alert_id in asked.alert_ids if alert_id in memory.by_id}
-        if not (missing_keys or missing_ids or asked.idempotency_keys):
-            return memory.config, Loaded(by_key, by_id, {})
-        loaded = await self._log.load(tenant_id, missing_keys, missing_ids, asked.idempotency_keys)
-        for alert in (*loaded.by_key.values(), *loaded.by_id.values()):
-            memory.keep(alert)
-        return memory.config, Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers)
+        return memory
 
     async def _remember(self, tenant_id: TenantId) -> TenantMemory:
         config = await self._log.config(tenant_id)
@@ -305,26 +338,31 @@ class Lanes:
         self._memory.put(tenant_id, memory)
         return memory
 
-    def _decide(
-        self, config: TenantConfig, loaded: Loaded, taken: Sequence[_Pending]
-    ) -> tuple[Batch, list[tuple[Outcome, ...]]]:
+    def _decide(self, config: TenantConfig, loaded: Loaded, taken: Sequence[_Pending]) -> _Decided:
         batch = Batch(loaded, config, self._clock.now(), self._level_max)
-        return batch, [batch.apply(pending.request) for pending in taken]
+        try:
+            outcomes = [batch.apply(pending.request) for pending in taken]
+            flush = batch.flush(FlushId(UUID(int=self._dice.bits(128))))
+        except Exception as error:
+            # A fault of ours; but a command that can't be decided must not take its neighbours along.
+            raise UndecidableError(f"{type(error).__name__} while deciding") from error
+        return _Decided(batch, outcomes, flush)
 
     def _settle(
         self,
         tenant_id: TenantId,
         taken: Sequence[_Pending],
-        batch: Batch,
-        flush: Flush,
+        decided: _Decided,
         appended: Appended,
-        outcomes: Sequence[tuple[Outcome, ...]],
         started: datetime,
     ) -> None:
         """After the commit: remember, answer, and pass the events on."""
         final = {}
+        flush = decided.flush
         memory = self._memory.get(tenant_id)
-        for alert_id, (alert, event_index) in batch.alerts().items():
+        if memory is not None and flush.reliance.config_version == memory.config.version:
+            memory.read_at = self._clock.now()
+        for alert_id, (alert, event_index) in decided.batch.alerts().items():
             after = replace(
                 alert,
                 version=alert.version if event_index is None else appended.first_number + event_index,
@@ -342,7 +380,7 @@ class Lanes:
                     else outcome
                     for outcome in group
                 )
-                for group in outcomes
+                for group in decided.outcomes
             ],
         )
         due = [after.due_at for after in final.values() if after.due_at is not None]
@@ -357,6 +395,19 @@ class Lanes:
         )
         if flush.events:
             self._committed(CommittedEvents(tenant_id, flush.id, stored_events(flush, appended)))
+
+
+class UndecidableError(Exception):
+    """A decision failed where it should have refused: a fault of ours, told by its cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What some commands come to."""
+
+    batch: Batch
+    outcomes: list[tuple[Outcome, ...]]
+    flush: Flush
 
 
 class _Asked:
@@ -374,7 +425,12 @@ class _Asked:
         """Return what the commands name."""
         targets = [target_of(action) for pending in taken for action in pending.request.actions]
         return cls(
-            {target.dedup_key for target in targets if not isinstance(target, ById)},
+            # A key that no store can take is refused without being looked up.
+            {
+                target.dedup_key
+                for target in targets
+                if not isinstance(target, ById) and not check_dedup_key(target.dedup_key)
+            },
             {target.alert_id for target in targets if isinstance(target, ById)},
             [pending.request.idempotency for pending in taken if pending.request.idempotency is not None],
         )
@@ -400,6 +456,10 @@ def stored_events(flush: Flush, appended: Appended) -> list[StoredEvent]:
         )
         for index, sealed in enumerate(flush.events)
     ]
+
+
+def _refused() -> DependencyError:
+    return DependencyError("postgresql", retryable=False, message="The store refuses this command.")
 
 
 def _answer(taken: Sequence[_Pending], outcomes: Sequence[tuple[Outcome, ...]]) -> None:
