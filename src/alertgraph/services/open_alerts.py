@@ -66,23 +66,31 @@ class OpenAlerts:
 
     def __init__(self) -> None:
         self._tenants: OrderedDict[TenantId, TenantMemory] = OrderedDict()
+        # How many alerts each tenant had when it was last looked at, and all of them together.
+        self._counted: dict[TenantId, int] = {}
+        self._count = 0
 
     def get(self, tenant_id: TenantId) -> TenantMemory | None:
         """Return what is remembered of a tenant."""
         memory = self._tenants.get(tenant_id)
         if memory is not None:
             self._tenants.move_to_end(tenant_id)
+            self._recount(tenant_id, len(memory.by_id))
         return memory
 
     def put(self, tenant_id: TenantId, memory: TenantMemory) -> None:
         """Remember a tenant, and forget others where it gets too much."""
         self._tenants[tenant_id] = memory
         self._tenants.move_to_end(tenant_id)
-        total = sum(len(other.by_id) for other in self._tenants.values())
-        while total > ALERT_COUNT_MAX and len(self._tenants) > 1:
-            _, oldest = self._tenants.popitem(last=False)
-            total -= len(oldest.by_id)
+        self._recount(tenant_id, len(memory.by_id))
 
     def drop(self, tenant_id: TenantId) -> None:
         """Know nothing of a tenant."""
         self._tenants.pop(tenant_id, None)
+        self._count -= self._counted.pop(tenant_id, 0)
+
+    def _recount(self, tenant_id: TenantId, count: int) -> None:
+        self._count += count - self._counted.get(tenant_id, 0)
+        self._counted[tenant_id] = count
+        while self._count > ALERT_COUNT_MAX and len(self._tenants) > 1:
+            self.drop(next(iter(self._tenants)))
