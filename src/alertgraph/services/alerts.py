@@ -23,10 +23,12 @@ from alertgraph.core.lifecycle import (
     AddNote,
     ById,
     ByKey,
+    Fire,
     Resolve,
     Target,
     Unacknowledge,
     Unset,
+    check_action,
     check_note,
 )
 from alertgraph.core.query import (
@@ -282,7 +284,9 @@ class AlertService:
     ) -> Request | Problem:
         key = None
         if idempotency_key is not None:
-            problem = check_idempotency_key(idempotency_key)
+            # What can't be kept as JSON can't be hashed either: its own refusal says what is wrong with it.
+            fires = (check_action(action, self._clock.now()) for action in actions if isinstance(action, Fire))
+            problem = check_idempotency_key(idempotency_key) or next(filter(None, fires), None)
             if problem is not None:
                 return problem
             hashed = contents_hash(contents if contents is not None else list(actions))

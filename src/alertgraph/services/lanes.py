@@ -333,7 +333,8 @@ class Lanes:
             raise NotFoundError("There is no such tenant.")
         alerts, complete = await self._log.open_alerts(tenant_id, TENANT_ALERT_COUNT_MAX // 2)
         memory = TenantMemory(config, self._clock.now(), complete)
-        for alert in alerts:
+        for alert in reversed(alerts):
+            # The oldest first, since the one remembered longest is forgotten first.
             memory.keep(alert)
         self._memory.put(tenant_id, memory)
         return memory
