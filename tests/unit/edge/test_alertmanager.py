@@ -413,6 +413,7 @@ EQUAL, NOT_EQUAL, REGEX, NOT_REGEX = MatchOperator
         (r"a=b\t", "a", EQUAL, r"b\t"),
         ("a=b\\", "a", EQUAL, "b\\"),
         ("ns:a=b", "ns:a", EQUAL, "b"),
+        ("a=~b{2}", "a", REGEX, "b{2}"),
         # UTF-8 from here on, which the classic grammar can't be.
         ("name-with-dashes=b", "name-with-dashes", EQUAL, "b"),
         ('"a b"="c d"', "a b", EQUAL, "c d"),
@@ -432,7 +433,6 @@ def test_matchers_are_read_by_both_grammars(text: str, label: str, operator: Mat
         "a",
         "=b",
         "{a=b}",
-        "a=b}",
         '"a"',
         'a="b',
         'a=b"',

@@ -593,8 +593,6 @@ def matcher_of(text: str) -> Matcher:
     Raises:
         InputError: It is neither, or holds several matchers.
     """
-    if text.startswith("{") or text.endswith("}"):
-        raise InputError(f"unexpected open or close brace: {text}", "filter")
     fault = f"bad matcher format: {text}"
     classic = _CLASSIC.fullmatch(text)
     if classic is not None:

@@ -1,0 +1,235 @@
+"""The proof of the dialect: Debian's Prometheus, unmodified, takes the service for its Alertmanager."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import orjson
+import pytest
+from websockets.sync.client import connect
+
+from tests.running import RunningService
+from tests.servers import free_port
+
+PROMETHEUS = shutil.which("prometheus")
+pytestmark = [
+    pytest.mark.debian,
+    pytest.mark.skipif(PROMETHEUS is None, reason="Debian's package prometheus is not installed"),
+]
+
+T = TypeVar("T")
+
+RULES = """
+groups:
+- name: test
+  rules:
+  - alert: AlwaysFiring
+    expr: vector(1)
+    labels: {severity: info, service: watchdog}
+    annotations: {summary: Prometheus is alive}
+  - alert: Burning
+    expr: burning > 0
+    labels: {severity: critical}
+    annotations:
+      summary: 'It burns with {{ $value }} at {{ $labels.instance }}'
+      description: Get the hose.
+      runbook_url: https://runbooks.example/fire
+"""
+
+
+class Exporter:
+    """Something watched: its one metric burns until it is put out."""
+
+    def __init__(self) -> None:
+        exporter = self
+        self.burning = 1
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = f"burning {exporter.burning}\n".encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Exporter]:
+        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.server.shutdown()
+            self.server.server_close()
+            thread.join(5)
+
+
+@contextmanager
+def prometheus(directory: Path, exporter: Exporter, service: RunningService) -> Iterator[str]:
+    """Run Prometheus with two rules; yield its URL."""
+    (directory / "rules.yml").write_text(RULES)
+    (directory / "key").write_text(service.ingest_key)
+    (directory / "prometheus.yml").write_text(
+        f"""
+global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {{cluster: test}}}}
+rule_files: [rules.yml]
+scrape_configs:
+- job_name: fire
+  static_configs: [{{targets: ["{exporter.address}"]}}]
+alerting:
+  alertmanagers:
+  - path_prefix: /alertmanager/test
+    basic_auth: {{username: prometheus, password_file: key}}
+    static_configs: [{{targets: ["{service.url.removeprefix("http://")}"]}}]
+"""
+    )
+    port = free_port()
+    assert PROMETHEUS is not None
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                PROMETHEUS,
+                f"--config.file={directory}/prometheus.yml",
+                f"--storage.tsdb.path={directory}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--rules.alert.resend-delay=2s",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def until(what: Callable[[], T | None], seconds: float = 40) -> T:
+    """Return the first answer that is not empty, asking again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"nothing within {seconds} s")
+
+
+class Follower:
+    """A websocket client that keeps what happens to alerts."""
+
+    def __init__(self, service: RunningService) -> None:
+        self.events: list[tuple[str, str]] = []
+        self._socket = connect(service.websocket_url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+        self._say(type="connection_init", payload=service.headers())
+        assert self._hear()["type"] == "connection_ack"
+        query = "subscription { alertEvents { kind alert { title status } } }"
+        self._say(type="subscribe", id="1", payload={"query": query})
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _say(self, **message: object) -> None:
+        self._socket.send(orjson.dumps(message).decode())
+
+    def _hear(self) -> dict[str, Any]:
+        message: dict[str, Any] = orjson.loads(self._socket.recv(timeout=60))
+        return message
+
+    def _follow(self) -> None:
+        for raw in self._socket:
+            message = orjson.loads(raw)
+            if message["type"] == "ping":
+                self._say(type="pong")
+            elif message["type"] == "next":
+                event = message["payload"]["data"]["alertEvents"]
+                self.events.append((event["kind"], event["alert"]["title"]))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._thread.join(5)
+
+
+def test_prometheus_fires_repeats_and_resolves(service: RunningService, tmp_path: Path) -> None:
+    with (
+        closing(Follower(service)) as follower,
+        Exporter().serving() as exporter,
+        prometheus(tmp_path, exporter, service) as prometheus_url,
+    ):
+
+        def alert(
+            name: str, is_wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+        ) -> dict[str, Any] | None:
+            """The one alert of a rule, as GraphQL shows it, where it is as wanted."""
+            nodes = service.data(
+                "query($m: [LabelMatcherInput!]) { alerts(filter: {matchers: $m}) { nodes { id title description"
+                " severity status source monitoredService occurrenceCount labels links { text }"
+                " resolvedBy { kind } } } }",
+                {"m": [{"label": "alertname", "value": name}]},
+            )["alerts"]["nodes"]
+            assert len(nodes) <= 1, "a repeat is folded into the open alert"
+            return nodes[0] if nodes and is_wanted(nodes[0]) else None
+
+        burning = until(lambda: alert("Burning"))
+        assert burning["title"] == f"It burns with 1 at {exporter.address}"
+        assert burning["description"] == "Get the hose."
+        assert (burning["severity"], burning["status"]) == ("CRITICAL", "TRIGGERED")
+        assert (burning["source"], burning["monitoredService"]) == ("prometheus", "fire")
+        assert burning["labels"] == {
+            "alertname": "Burning",
+            "cluster": "test",
+            "instance": exporter.address,
+            "job": "fire",
+            "severity": "critical",
+        }
+        assert [link["text"] for link in burning["links"]] == ["Source", "Runbook"]
+
+        until(lambda: alert("Burning", lambda found: found["occurrenceCount"] >= 3))
+        always = until(lambda: alert("AlwaysFiring"))
+        assert (always["severity"], always["monitoredService"]) == ("INFO", "watchdog")
+
+        # One and the same alert by REST and by Alertmanager's own API.
+        with service.client() as http:
+            shown = http.get(f"/api/v1/critical-alerts/{burning['id']}").json()
+            told = http.get("/api/v2/alerts", params={"filter": 'alertname="Burning"'}).json()
+        assert (shown["title"], shown["labels"]) == (burning["title"], burning["labels"])
+        assert [entry["labels"] for entry in told] == [burning["labels"]]
+        rules = httpx2.get(f"{prometheus_url}/api/v1/alerts").json()["data"]["alerts"]
+        assert {entry["labels"]["alertname"] for entry in rules} == {"Burning", "AlwaysFiring"}
+
+        exporter.burning = 0
+
+        ended = until(lambda: alert("Burning", lambda found: found["status"] == "RESOLVED"))
+        assert ended["id"] == burning["id"]
+        assert ended["resolvedBy"] == {"kind": "SENDER"}
+        still = until(lambda: alert("AlwaysFiring"))
+        assert still["status"] == "TRIGGERED"
+        with service.client() as http:
+            assert http.get("/api/v2/alerts", params={"filter": 'alertname="Burning"'}).json() == []
+
+        until(lambda: ("RESOLVED", burning["title"]) in follower.events)
+        assert follower.events.count(("TRIGGERED", burning["title"])) == 1
+
+        metrics = httpx2.get(f"{prometheus_url}/metrics").text.splitlines()
+        counted = {
+            line.partition("{")[0]: float(line.rpartition(" ")[2])
+            for line in metrics
+            if line.startswith(("prometheus_notifications_errors_total{", "prometheus_notifications_sent_total{"))
+        }
+        assert counted["prometheus_notifications_errors_total"] == 0
+        assert counted["prometheus_notifications_sent_total"] > 0
