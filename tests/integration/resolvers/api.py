@@ -1,0 +1,142 @@
+"""The schema over the real services and a real database: what a transport would run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.budget import Budget
+from alertgraph.core.ids import TenantId, uuid7
+from alertgraph.core.labels import Matcher
+from alertgraph.core.tenant import Principal, Role, Tenant
+from alertgraph.core.tier import Tier
+from alertgraph.edge.clock import SystemClock, SystemDice
+from alertgraph.edge.telemetry import Telemetry
+from alertgraph.execution.executor import GraphQLExecutor
+from alertgraph.execution.request import GraphQLRequest
+from alertgraph.services.alerts import AlertService
+from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.indexing import IndexingService
+from alertgraph.services.lanes import Lanes
+from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.open_alerts import OpenAlerts
+from alertgraph.services.reading import Reading
+from alertgraph.services.streams import StreamService
+from alertgraph.storage.configuration import PostgresConfiguration
+from alertgraph.storage.database import Database
+from alertgraph.storage.log import PostgresLog
+from alertgraph.storage.notify import PostgresWakeups
+from alertgraph.storage.search import PostgresSearchIndex
+from alertgraph.storage.secrets import MasterKey, PostgresVault
+from alertgraph.storage.snapshot import PostgresSnapshotSource
+from alertgraph.storage.tenants import TenantRegistry
+from resolvers.context import Context, Services
+from resolvers.schema import schema
+
+MASTER_KEY = MasterKey(bytes(range(32)))
+
+
+class Api:
+    """Runs documents as whoever a test wants to be."""
+
+    def __init__(self, url: str, database: Database) -> None:
+        self.clock = SystemClock()
+        dice, telemetry = SystemDice(), Telemetry()
+        log, memory = PostgresLog(database), OpenAlerts()
+        self.vault = PostgresVault(database, MASTER_KEY)
+        self.snapshots = PostgresSnapshotSource(database)
+        self.registry = TenantRegistry(url, MASTER_KEY)
+        wakeups = PostgresWakeups(url, self.clock, dice, telemetry)
+        self.streams = StreamService(log, wakeups, self.clock, telemetry, lambda *_: None)
+        self.lanes = Lanes(
+            log, memory, self.clock, dice, telemetry, self.streams.offer, lambda _: None, level_max=5
+        )
+        self.indexing = IndexingService(PostgresSearchIndex(database), self.clock, telemetry)
+        self.services = Services(
+            AlertService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
+            ConfigurationService(
+                PostgresConfiguration(database, lambda: UUID(int=dice.bits(128))),
+                self.clock,
+                dice,
+                MASTER_KEY.digest,
+                self.streams.changed,
+            ),
+            self.streams,
+            MetricsFeed(self.streams, self.snapshots, self.clock),
+        )
+        self.masked: list[BaseException] = []
+        self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))
+
+    async def tenant(self, slug: str = "acme") -> Tenant:
+        """Return a new tenant."""
+        tenant_id = TenantId(uuid7(self.clock.now(), int.from_bytes(os.urandom(10), "big")))
+        tenant = Tenant(tenant_id, slug, slug.title(), Tier.STANDARD)
+        await self.registry.create(tenant)
+        return tenant
+
+    async def run(self, principal: Principal, document: str, **variables: object) -> dict[str, Any]:
+        """Return the whole answer to a document; nothing may be masked."""
+        prepared = self.executor.prepare(GraphQLRequest(document, None, variables))
+        async with self._context(principal) as context:
+            answer = await self.executor.execute(prepared, context, "request-1")
+        assert self.masked == [], self.masked
+        return dict(answer.payload)
+
+    async def data(self, principal: Principal, document: str, **variables: object) -> dict[str, Any]:
+        """Return the data of a document that must succeed."""
+        payload = await self.run(principal, document, **variables)
+        assert "errors" not in payload, payload["errors"]
+        data: dict[str, Any] = payload["data"]
+        return data
+
+    async def codes(self, principal: Principal, document: str, **variables: object) -> list[str]:
+        """Return the codes of a document's errors."""
+        payload = await self.run(principal, document, **variables)
+        return [error["extensions"]["code"] for error in payload.get("errors", ())]
+
+    async def follow(
+        self, principal: Principal, document: str, **variables: object
+    ) -> AsyncGenerator[tuple[dict[str, Any], str | None], None]:
+        """Yield the answers of a subscription, each with where it can be resumed."""
+        prepared = self.executor.prepare(GraphQLRequest(document, None, variables))
+        answers = self.executor.subscribe(prepared, lambda: self._context(principal), "request-1")
+        async with aclosing(answers):
+            async for answer in answers:
+                yield dict(answer.payload), answer.cursor
+
+    @asynccontextmanager
+    async def _context(self, principal: Principal) -> AsyncIterator[Context]:
+        budget = Budget(1, 1000, 999, self.clock.now() + timedelta(minutes=1))
+        async with self.snapshots.snapshot(principal.tenant.id) as snapshot:
+            reading = Reading(snapshot, principal, self.clock, self.vault)
+            yield Context(principal, "request-1", reading, self.services, budget)
+
+
+@asynccontextmanager
+async def an_api(url: str) -> AsyncIterator[Api]:
+    """Yield an API on a migrated database."""
+    async with AsyncExitStack() as resources:
+        database = await Database.connect(url)
+        resources.push_async_callback(database.close)
+        api = Api(url, database)
+        resources.push_async_callback(api.lanes.drain)
+        yield api
+
+
+def a_caller(tenant: Tenant, role: Role, name: str = "", *scope: Matcher) -> Principal:
+    """Return somebody of a tenant with a role."""
+    name = name or f"{role.name.lower()} key"
+    return Principal(
+        tenant, role, f"key:{name}", Actor(ActorKind.API_KEY, name, f"key:{name}"), scope=scope, name=name
+    )
+
+
+def scoped(caller: Principal, *scope: Matcher) -> Principal:
+    """Return the same caller, who sees and sends only alerts that match."""
+    return replace(caller, scope=scope)
