@@ -61,7 +61,7 @@ class CreateAlertPayload:
 
     alert: CriticalAlert | None = strawberry.field(description="The alert; null where refused.")
     created: bool = strawberry.field(description="False where it was folded into an open alert.")
-    errors: list[MutationError] = strawberry.field(description=MENDABLE)
+    errors: list[MutationError] = strawberry.field(description=MENDABLE, metadata={"cost": 0})
 
     @classmethod
     def refused(cls, errors: list[MutationError]) -> Self:
@@ -96,7 +96,7 @@ class CreateAlertsPayload:
     created_count: int = strawberry.field(description="How many are new.")
     folded_count: int = strawberry.field(description="How many were folded into open ones.")
     errors: list[MutationError] = strawberry.field(
-        description="Of the items refused; path is input, index, field."
+        description="Of the items refused; path is input, index, field.", metadata={"cost": 0}
     )
 
 
@@ -106,7 +106,7 @@ class AlertActionPayload:
 
     alert: CriticalAlert | None = strawberry.field(description="The alert; null where refused.")
     changed: bool = strawberry.field(description="False where it already was so, which is no error.")
-    errors: list[MutationError] = strawberry.field(description=MENDABLE)
+    errors: list[MutationError] = strawberry.field(description=MENDABLE, metadata={"cost": 0})
 
     @classmethod
     def refused(cls, errors: list[MutationError]) -> Self:
@@ -155,7 +155,7 @@ class AlertsActionPayload:
     )
     changed_count: int = strawberry.field(description="How many changed.")
     remaining_count: int = strawberry.field(description="How many still match a filter; call again.")
-    errors: list[MutationError] = strawberry.field(description="Of the input as a whole.")
+    errors: list[MutationError] = strawberry.field(description="Of the input as a whole.", metadata={"cost": 0})
 
 
 def _alert(outcome: Outcome, context: Context) -> CriticalAlert | None:

@@ -123,7 +123,9 @@ class ApiKeyPayload:
     secret: str | None = strawberry.field(
         description="The secret; never shown again, not even for the same idempotencyKey."
     )
-    errors: list[MutationError] = strawberry.field(description="What the caller can mend; empty on success.")
+    errors: list[MutationError] = strawberry.field(
+        description="What the caller can mend; empty on success.", metadata={"cost": 0}
+    )
 
     @classmethod
     def refused(cls, error: RefusedError) -> Self:

@@ -19,4 +19,6 @@ class DeletePayload:
     """What became of a deletion."""
 
     deleted_id: strawberry.ID | None = strawberry.field(description="Null where refused.")
-    errors: list[MutationError] = strawberry.field(description="What the caller can mend; empty on success.")
+    errors: list[MutationError] = strawberry.field(
+        description="What the caller can mend; empty on success.", metadata={"cost": 0}
+    )

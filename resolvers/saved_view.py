@@ -111,7 +111,9 @@ class SavedViewPayload:
     """What became of a view."""
 
     saved_view: SavedView | None = strawberry.field(description="Null where refused.")
-    errors: list[MutationError] = strawberry.field(description="What the caller can mend; empty on success.")
+    errors: list[MutationError] = strawberry.field(
+        description="What the caller can mend; empty on success.", metadata={"cost": 0}
+    )
 
 
 def as_json(value: object) -> Any:

@@ -131,7 +131,9 @@ class TenantSettingsPayload:
     """What became of a patch of the settings."""
 
     settings: TenantSettings | None = strawberry.field(description="Null where refused.")
-    errors: list[MutationError] = strawberry.field(description="What the caller can mend; empty on success.")
+    errors: list[MutationError] = strawberry.field(
+        description="What the caller can mend; empty on success.", metadata={"cost": 0}
+    )
 
 
 @reads(Role.INGEST)

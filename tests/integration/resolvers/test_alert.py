@@ -62,6 +62,18 @@ async def test_pages_go_both_ways(api: Api, sender: Principal, viewer: Principal
     assert back["nodes"] == first["nodes"]
 
 
+async def test_the_total_is_counted_wherever_it_is_asked_for(
+    api: Api, sender: Principal, viewer: Principal
+) -> None:
+    await sent(api, sender, "a", "b")
+    document = """
+    query { alerts { ...page ... on CriticalAlertConnection { ... { asOf } } } }
+    fragment page on CriticalAlertConnection { ...counted }
+    fragment counted on CriticalAlertConnection { count: totalCount }"""
+
+    assert (await api.data(viewer, document))["alerts"]["count"] == 2
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
