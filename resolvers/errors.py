@@ -19,7 +19,7 @@ class MutationError:
     code: ErrorCode = strawberry.field(description="Stable name.")
     message: str = strawberry.field(description="A sentence for a person.")
     path: list[str] | None = strawberry.field(
-        description=("The way to the input at fault, such as input, levels, 0, delay; null where no one value is.")
+        description="The way to the input at fault, such as input, levels, 0, delay; null where no one value is."
     )
     current_version: Long | None = strawberry.field(description="For VERSION_CONFLICT: the version it has now.")
 

@@ -198,7 +198,7 @@ class EventFilter:
 
     kinds: list[EventKind] | None = strawberry.field(description="Of these kinds.")
     severity: list[Severity] | None = strawberry.field(
-        description=("About alerts this bad before or after the event, so that a live list sees them leave too.")
+        description="About alerts this bad before or after the event, so that a live list sees them leave too."
     )
     monitored_service: list[str] | None = strawberry.field(
         description="About alerts of these things watched, before or after the event."
