@@ -61,10 +61,11 @@ def faults(value: object, schema: dict[str, Any], document: dict[str, Any], at: 
         yield f"{at} is none of {schema['enum']}: {value!r}"
     for part in schema.get("allOf", ()):
         yield from faults(value, part, document, at)
-    for keyword, good in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
+    for keyword, most in (("anyOf", None), ("oneOf", 1)):
         if keyword in schema:
             found = [list(faults(value, part, document, at)) for part in schema[keyword]]
-            if not good(sum(not fault for fault in found)):
+            fitting = sum(not fault for fault in found)
+            if not 1 <= fitting <= (most or fitting):
                 yield f"{at} is not {keyword}: {found}"
     if isinstance(value, str):
         yield from _text_faults(value, schema, at)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import httpx2
 import orjson
 import pytest
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.running import RunningService
 from tests.servers import free_port
@@ -131,43 +132,40 @@ def until(what: Callable[[], T | None], seconds: float = 40) -> T:
     raise AssertionError(f"nothing within {seconds} s")
 
 
-class Follower:
-    """A websocket client that keeps what happens to alerts."""
+@contextmanager
+def following(service: RunningService) -> Iterator[list[tuple[str, str]]]:
+    """Follow the tenant's alerts over a websocket; yield a growing list of kinds and titles."""
+    events: list[tuple[str, str]] = []
+    query = "subscription { alertEvents { kind alert { title } } }"
+    with connect(service.websocket_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
 
-    def __init__(self, service: RunningService) -> None:
-        self.events: list[tuple[str, str]] = []
-        self._socket = connect(service.websocket_url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
-        self._say(type="connection_init", payload=service.headers())
-        assert self._hear()["type"] == "connection_ack"
-        query = "subscription { alertEvents { kind alert { title status } } }"
-        self._say(type="subscribe", id="1", payload={"query": query})
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
+        def say(**message: object) -> None:
+            socket.send(orjson.dumps(message).decode())
 
-    def _say(self, **message: object) -> None:
-        self._socket.send(orjson.dumps(message).decode())
+        def listen() -> None:
+            for raw in socket:
+                message: dict[str, Any] = orjson.loads(raw)
+                if message["type"] == "ping":
+                    say(type="pong")
+                elif message["type"] == "next":
+                    event = message["payload"]["data"]["alertEvents"]
+                    events.append((event["kind"], event["alert"]["title"]))
 
-    def _hear(self) -> dict[str, Any]:
-        message: dict[str, Any] = orjson.loads(self._socket.recv(timeout=60))
-        return message
-
-    def _follow(self) -> None:
-        for raw in self._socket:
-            message = orjson.loads(raw)
-            if message["type"] == "ping":
-                self._say(type="pong")
-            elif message["type"] == "next":
-                event = message["payload"]["data"]["alertEvents"]
-                self.events.append((event["kind"], event["alert"]["title"]))
-
-    def close(self) -> None:
-        self._socket.close()
-        self._thread.join(5)
+        say(type="connection_init", payload=service.headers())
+        assert orjson.loads(socket.recv(timeout=10))["type"] == "connection_ack"
+        say(type="subscribe", id="1", payload={"query": query})
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        try:
+            yield events
+        finally:
+            socket.close()
+            thread.join(5)
 
 
 def test_prometheus_fires_repeats_and_resolves(service: RunningService, tmp_path: Path) -> None:
     with (
-        closing(Follower(service)) as follower,
+        following(service) as followed,
         Exporter().serving() as exporter,
         prometheus(tmp_path, exporter, service) as prometheus_url,
     ):
@@ -222,8 +220,8 @@ def test_prometheus_fires_repeats_and_resolves(service: RunningService, tmp_path
         with service.client() as http:
             assert http.get("/api/v2/alerts", params={"filter": 'alertname="Burning"'}).json() == []
 
-        until(lambda: ("RESOLVED", burning["title"]) in follower.events)
-        assert follower.events.count(("TRIGGERED", burning["title"])) == 1
+        until(lambda: ("RESOLVED", burning["title"]) in followed)
+        assert followed.count(("TRIGGERED", burning["title"])) == 1
 
         metrics = httpx2.get(f"{prometheus_url}/metrics").text.splitlines()
         counted = {

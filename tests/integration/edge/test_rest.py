@@ -391,7 +391,7 @@ def test_a_sender_sends_and_reads_nothing(sender: Rest, case: str) -> None:
     assert sender.escalate(alert_id).status_code == 403
 
 
-@pytest.mark.parametrize("key", [None, "ag_wrong", ""])
+@pytest.mark.parametrize("key", [None, "ag_wrong", "x y"])
 def test_who_is_unknown_is_told_to_say_who_they_are(service: RunningService, case: str, key: str | None) -> None:
     answer = Rest(service.url, key).create(json=an_input(case))
 
