@@ -480,7 +480,7 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
             return _Found(items, more=True)
         if examined >= EMPTY_EXAMINED_MAX or elapsed > EMPTY_EXAMINE_TIME_MAX:
             raise InputError(
-                f"Nothing was found among the first {examined:,} alerts; narrow the filter, for instance by"
+                f"Nothing was found among {examined:,} alerts; narrow the filter, for instance by"
                 " triggeredAfter, severity or a matcher with EQUAL.",
                 "filter",
                 "matchers",
