@@ -207,9 +207,15 @@ def parse_canonical(content: str) -> Event:
     """Return the event that a canonical form describes.
 
     Raises:
-        ValueError: It is not the canonical form of an event; KeyError and TypeError are raised as such.
+        ValueError: It describes no event.
     """
-    data = orjson.loads(content)
+    try:
+        return _event_of(orjson.loads(content))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("this text describes no event") from error
+
+
+def _event_of(data: dict[str, Any]) -> Event:
     alert = data.get("alert", {})
     severity = alert.get("severity", [None, None])
     service = alert.get("service", [None, None])
