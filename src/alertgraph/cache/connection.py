@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
 SCHEMES = {
     "redis": "single",
@@ -27,6 +28,13 @@ SCHEMES = {
 PORT = 6379
 SENTINEL_PORT = 26379
 SOCKET_TIMEOUT_SECONDS = 2.0
+# What a call of a client can raise where Redis is away or refuses; not all of redis-py's errors have one root.
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
+
+_BAD_HOST = (
+    "A host of the Redis URL is not of the form host:port or [address]:port; "
+    "special characters of a password are written in percent form, such as %40 for @."
+)
 
 Host = tuple[str, int]
 
@@ -103,6 +111,19 @@ class RedisAddress:
         }
 
 
+def connect(address: RedisAddress) -> Redis | RedisCluster:
+    """Return a client that reaches whatever server a key is on; it connects at the first command."""
+    return address.connect_cluster() if address.layout is Layout.CLUSTER else address.connect()
+
+
+async def disconnect(client: Redis | RedisCluster) -> None:
+    """Close all connections of a client, those to sentinels too, which redis-py forgets."""
+    await client.aclose()
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 def parse_redis_url(url: str) -> RedisAddress:
     """Return the address that a URL names.
 
@@ -117,7 +138,10 @@ def parse_redis_url(url: str) -> RedisAddress:
     if not colon or scheme not in SCHEMES:
         raise ValueError(f"A Redis URL begins with one of {', '.join(f'{known}://' for known in SCHEMES)}.")
     layout = Layout(SCHEMES[scheme])
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(_BAD_HOST) from error
     userinfo, at, places = parts.netloc.rpartition("@")
     hosts = _hosts(places, SENTINEL_PORT if layout is Layout.SENTINEL else PORT) if scheme != "unix" else ()
     path, service = parts.path, ""
@@ -126,7 +150,7 @@ def parse_redis_url(url: str) -> RedisAddress:
         path = f"/{database}"
         if not service:
             raise ValueError(
-                "A redis+sentinel:// URL names the service behind the hosts: …/mymaster or …/mymaster/0."
+                "A Redis URL of sentinels names the service behind the hosts: …/mymaster or …/mymaster/0."
             )
     if scheme != "unix" and path.strip("/") and not path.strip("/").isdecimal():
         raise ValueError("The path of a Redis URL is the number of a database, such as /0.")
@@ -148,6 +172,6 @@ def _hosts(places: str, default_port: int) -> tuple[Host, ...]:
             parts = urlsplit(f"//{place}")
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise ValueError("A host of the Redis URL is not of the form host:port or [address]:port.") from error
+            raise ValueError(_BAD_HOST) from error
         hosts.append((host or "localhost", port or default_port))
     return tuple(hosts)

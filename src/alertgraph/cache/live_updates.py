@@ -12,13 +12,13 @@ from datetime import timedelta
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from alertgraph.cache.connection import Host, Layout, parse_redis_url
+from alertgraph.cache.connection import REDIS_ERRORS, Host, Layout, disconnect, parse_redis_url
 from alertgraph.core.hint import Hint, encode_hints
 from alertgraph.core.ids import TenantId
 from alertgraph.services.ports import Clock, Dice, Observer
-from alertgraph.services.wakeups import CHECK_INTERVAL, Audience, Link, LinkedWakeups, Receive
+from alertgraph.services.wakeups import CHECK_INTERVAL, CHECK_TIMEOUT, Audience, Link, LinkedWakeups, Receive
 
 # Hash-tagged, so that a cluster spreads them over its nodes; a tenant's hints stay in one of them.
 CHANNELS = tuple(f"ag:wakeups:{{{index}}}" for index in range(16))
@@ -49,10 +49,11 @@ class InProcessExchange:
         self._members.pop(id(member), None)
 
     def announce(self, member: object, tenant_id: TenantId, number: int) -> None:
-        """Tell all others."""
-        for key, audience in self._members.items():
-            if key != id(member):
-                audience.tell(tenant_id, number)
+        """Tell all others; who has left, or not joined yet, is not heard."""
+        if id(member) in self._members:
+            for key, audience in self._members.items():
+                if key != id(member):
+                    audience.tell(tenant_id, number)
 
 
 class InProcessWakeups:
@@ -100,6 +101,7 @@ class RedisWakeups(LinkedWakeups):
         dice: As in `LinkedWakeups`.
         observer: As in `LinkedWakeups`.
         check_interval: As in `LinkedWakeups`.
+        check_timeout: As in `LinkedWakeups`.
     """
 
     def __init__(
@@ -110,8 +112,11 @@ class RedisWakeups(LinkedWakeups):
         observer: Observer,
         *,
         check_interval: timedelta = CHECK_INTERVAL,
+        check_timeout: timedelta = CHECK_TIMEOUT,
     ) -> None:
-        super().__init__("redis", clock, dice, observer, check_interval=check_interval)
+        super().__init__(
+            "redis", clock, dice, observer, check_interval=check_interval, check_timeout=check_timeout
+        )
         self._address = parse_redis_url(url)
         self._nodes_known: tuple[Host, ...] = ()
         self._without_shards_logged = False
@@ -173,10 +178,10 @@ class _Node:
         self.answered = asyncio.Event()
 
     async def close(self) -> None:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(*REDIS_ERRORS):
             async with asyncio.timeout(_CLOSE_TIMEOUT.total_seconds()):
                 await self.subscriber.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-                await self.client.aclose()
+                await disconnect(self.client)
 
 
 class _RedisLink:

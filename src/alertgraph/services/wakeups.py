@@ -55,7 +55,7 @@ class Link(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back what the link holds; never raises, takes a second at most."""
+        """Give back what the link holds; never raises, takes a few seconds at most."""
         ...
 
 
@@ -130,6 +130,7 @@ class LinkedWakeups(ABC):
         dice: Draws the name of this process and the length of pauses.
         observer: Told of every lost link and failed try, as part "wakeups".
         check_interval: How often the link has to prove that it lives.
+        check_timeout: How long it may take to; then it is given up.
     """
 
     def __init__(
@@ -140,12 +141,14 @@ class LinkedWakeups(ABC):
         observer: Observer,
         *,
         check_interval: timedelta = CHECK_INTERVAL,
+        check_timeout: timedelta = CHECK_TIMEOUT,
     ) -> None:
         self._dependency = dependency
         self._clock = clock
         self._dice = dice
         self._observer = observer
         self._check_interval = check_interval
+        self._check_timeout = check_timeout
         self._origin = dice.bits(8 * ORIGIN_SIZE).to_bytes(ORIGIN_SIZE, "big")
         self._audience = Audience()
         self._waiting = HintBuffer()
@@ -234,7 +237,7 @@ class LinkedWakeups(ABC):
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(link.run())
-                await _within(CHECK_TIMEOUT, link.check(), "the first sign of life")
+                await _within(self._check_timeout, link.check(), "the first sign of life")
                 self._healthy = True
                 if not opened.done():
                     opened.set_result(None)
@@ -257,7 +260,7 @@ class LinkedWakeups(ABC):
     async def _check_often(self, link: Link) -> None:
         while True:
             await self._clock.sleep(self._check_interval)
-            await _within(CHECK_TIMEOUT, link.check(), "a sign of life")
+            await _within(self._check_timeout, link.check(), "a sign of life")
 
 
 async def _within(longest: timedelta, work: Awaitable[_T], what: str) -> _T:
