@@ -47,5 +47,10 @@ class Context:
     def __post_init__(self) -> None:
         object.__setattr__(self, "loaders", Loaders(self.reading))
 
+    async def renew(self) -> None:
+        """Forget what was read: a mutation begins, and shall see what the one before it did."""
+        await self.reading.renew()
+        object.__setattr__(self, "loaders", Loaders(self.reading))
+
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.tenant import Role
+from resolvers.context import Context
 from resolvers.errors import BadRequestError
 
 P = ParamSpec("P")
@@ -27,6 +28,7 @@ def writes(role: Role) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awai
         @functools.wraps(resolver)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             _require(kwargs, role)
+            await _context(kwargs).renew()
             return await resolver(*args, **kwargs)
 
         return checked
@@ -86,4 +88,9 @@ def follows(
 
 
 def _require(arguments: dict[str, Any], role: Role) -> None:
-    arguments["info"].context.principal.require(role)
+    _context(arguments).principal.require(role)
+
+
+def _context(arguments: dict[str, Any]) -> Context:
+    context: Context = arguments["info"].context
+    return context

@@ -168,6 +168,10 @@ class Snapshot(Protocol):
     where the store is away.
     """
 
+    async def renew(self) -> None:
+        """Let go of the moment: what is read from here on is as of the next read."""
+        ...
+
     async def as_of(self) -> LogCursor:
         """Return where the log ended at that moment."""
         ...

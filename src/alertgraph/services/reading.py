@@ -43,8 +43,14 @@ class Reading:
         self._snapshot = snapshot
         self._principal = principal
         self._vault = vault
+        self._clock = clock
         # One instant for the whole operation, so that two fields can't disagree on what is late.
         self.now: datetime = clock.now()
+
+    async def renew(self) -> None:
+        """Read as of now from here on: a mutation shall see what the one before it in the document did."""
+        await self._snapshot.renew()
+        self.now = self._clock.now()
 
     @property
     def visibility(self) -> EventVisibility:

@@ -85,6 +85,17 @@ class Reader:
             await self._execute(connection, "ROLLBACK TO SAVEPOINT bounded")
             return rows
 
+    async def renew(self) -> None:
+        """Let go of the moment: what is read from here on is as of the next read."""
+        async with self._turn:
+            if self._failed and self._connection is not None:
+                self._connection.terminate()
+            held, self._resources = self._resources, AsyncExitStack()
+            self._connection = self._head = None
+            self._failed = False
+            with suppress(DependencyError):
+                await held.aclose()
+
     async def head(self) -> Head:
         """Return where the tenant's log ended at the snapshot's moment.
 

@@ -25,6 +25,10 @@ class PostgresSnapshot:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
+    async def renew(self) -> None:
+        """Let go of the moment: what is read from here on is as of the next read."""
+        await self._reader.renew()
+
     async def as_of(self) -> LogCursor:
         """Return where the log ended at that moment."""
         return await self._reader.as_of()

@@ -306,3 +306,26 @@ async def test_a_scoped_key_acts_only_within_its_scope(api: Api, sender: Princip
     assert refused["errors"] == [{"code": "NOT_FOUND", "path": ["input", "alertId"]}]
     assert (await api.data(other, "query($id: ID!) { node(id: $id) { id } }", id=alert_id))["node"] is None
     assert await api.codes(other, "{ labelSuggestions }") == ["FORBIDDEN"]
+
+
+async def test_a_mutation_shows_what_the_one_before_it_in_the_document_did(
+    api: Api, responder: Principal, sender: Principal
+) -> None:
+    alert_id = await created(api, sender)
+
+    data = await api.data(
+        responder,
+        """mutation($input: AcknowledgeAlertInput!, $end: AlertActionInput!) {
+          taken: acknowledgeAlert(input: $input) { alert { events { nodes { kind alert { status } } } } }
+          ended: resolveAlert(input: $end) { alert { events { nodes { kind alert { status } } } } }
+        }""",
+        input={"alertId": alert_id},
+        end={"alertId": alert_id},
+    )
+
+    first, second = (
+        [(event["kind"], event["alert"]["status"]) for event in data[name]["alert"]["events"]["nodes"]]
+        for name in ("taken", "ended")
+    )
+    assert first == [("TRIGGERED", "ACKNOWLEDGED"), ("ACKNOWLEDGED", "ACKNOWLEDGED")]
+    assert second == [("TRIGGERED", "RESOLVED"), ("ACKNOWLEDGED", "RESOLVED"), ("RESOLVED", "RESOLVED")]
