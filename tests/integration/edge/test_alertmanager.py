@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -300,6 +301,19 @@ def test_without_an_end_it_ends_in_five_minutes(sender: httpx2.Client, admin: ht
     assert now() - MINUTE < datetime.fromisoformat(alert["startsAt"]) <= now()
 
 
+def test_the_tenants_own_timeout_beats_the_dialects(
+    sender: httpx2.Client, admin: httpx2.Client, case: str
+) -> None:
+    mutation = 'mutation { updateTenantSettings(input: {resolveTimeout: "PT1H"}) { errors { message } } }'
+    changed = admin.post("/graphql", json={"query": mutation}).json()
+    assert changed == {**changed, "data": {"updateTenantSettings": {"errors": []}}}, changed
+    sender.post(ALERTS, json=[an_alert(case)])
+
+    (alert,) = told(admin, case)
+
+    assert 59 * MINUTE < datetime.fromisoformat(alert["endsAt"]) - now() <= HOUR
+
+
 def test_an_alert_ends_by_itself_when_its_sender_said(
     sender: httpx2.Client, admin: httpx2.Client, case: str
 ) -> None:
@@ -308,7 +322,7 @@ def test_an_alert_ends_by_itself_when_its_sender_said(
 
     end = now() + timedelta(seconds=20)
     while now() < end and kept(admin, case)[0]["status"] != "RESOLVED":
-        pass
+        time.sleep(0.05)
 
     assert kept(admin, case)[0]["status"] == "RESOLVED"
     assert told(admin, case) == []
