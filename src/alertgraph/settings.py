@@ -29,7 +29,9 @@ PREFIX = "CRITICAL_ALERT_"
 # Read by the tests, and allowed to stand in the environment of a service.
 FOREIGN = frozenset({"CRITICAL_ALERT_TEST_DATABASE_URL"})
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
-REDIS_SCHEMES = ("redis://", "rediss://", "redis+cluster://")
+REDIS_SCHEMES = tuple(
+    f"{redis}{layout}://" for redis in ("redis", "rediss") for layout in ("", "+cluster", "+sentinel")
+) + ("unix://",)
 
 
 class SettingsError(Exception):
@@ -82,7 +84,7 @@ class Settings(BaseModel):
     @classmethod
     def _check_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(REDIS_SCHEMES):
-            raise ValueError("it begins with redis://, rediss:// or redis+cluster://")
+            raise ValueError("it begins with redis://, rediss://, redis+cluster:// or redis+sentinel://")
         return value
 
     @field_validator("bootstrap_tenant", mode="after")

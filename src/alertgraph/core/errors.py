@@ -126,6 +126,12 @@ class RateLimitedError(AlertGraphError):
         self.retry_after = retry_after
 
 
+class CostExceededError(AlertGraphError):
+    """It costs more than may ever be spent at once: ask for less."""
+
+    code = ErrorCode.COST_EXCEEDED
+
+
 class DependencyError(AlertGraphError):
     """A store is away or failed.
 

@@ -127,13 +127,13 @@ class Application:
 
         try:
             if self._router is None:
-                await _refuse(sent, 503, "The service is not up.")
+                await _refuse(sent, 503, "UNAVAILABLE", "The service is not up; try again.", current)
             else:
                 await self._router(scope, receive, sent)
         except Exception as error:  # noqa: BLE001  (the request boundary: what is said outside is an id to quote)
             self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
             if not answered:
-                await _refuse(sent, 500, f"Internal error; quote the request id {current}.")
+                await _refuse(sent, 500, "INTERNAL", f"Internal error; quote the request id {current}.", current)
         finally:
             route = _route_of(scope)
             self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
@@ -141,8 +141,17 @@ class Application:
             request_id.reset(token)
 
 
-async def _refuse(send: Send, status: int, text: str) -> None:
-    body = orjson.dumps({"type": "about:blank", "title": text, "status": status})
+async def _refuse(send: Send, status: int, code: str, text: str, quoted: str) -> None:
+    """Answer with a problem document (RFC 9457), shaped as those of the REST routes."""
+    problem = {
+        "type": "about:blank",
+        "title": text,
+        "status": status,
+        "code": code,
+        "errors": [{"code": code, "message": text, "path": []}],
+        "requestId": quoted,
+    }
+    body = orjson.dumps(problem)
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", b"1"))

@@ -12,7 +12,12 @@ from datetime import datetime
 from alertgraph import __version__
 from alertgraph.cache.budgets import Budgets
 from alertgraph.core.budget import Budget
-from alertgraph.core.errors import AlertGraphError, RateLimitedError, UnauthenticatedError
+from alertgraph.core.errors import (
+    AlertGraphError,
+    CostExceededError,
+    RateLimitedError,
+    UnauthenticatedError,
+)
 from alertgraph.core.event import instant_text
 from alertgraph.core.tenant import Principal
 from alertgraph.edge.graphql import OperationInfo, Validity
@@ -72,10 +77,11 @@ class Door:
         limit = principal.cost_budget or self._cost_budget
         state = await self._budgets.spend(principal.tenant.id, principal.subject, cost, limit, self.clock.now())
         if not state.allowed:
-            text = f"This costs {cost} points; {state.remaining} of {limit} a minute are left."
             if state.exceeds_limit:
-                text += " It can never be paid: ask for less at once."
-            raise RateLimitedError(text, state.retry_after)
+                raise CostExceededError(f"This costs {cost} points; a minute's budget is {limit}: ask for less.")
+            raise RateLimitedError(
+                f"This costs {cost} points; {state.remaining} of {limit} a minute are left.", state.retry_after
+            )
         return Budget(cost, limit, state.remaining, state.reset_at)
 
     @asynccontextmanager

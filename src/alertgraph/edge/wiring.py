@@ -206,8 +206,11 @@ async def _between_processes(
         wakeups, budgets = PostgresWakeups(url, clock, dice, telemetry), InProcessBudgets()
     else:
         redis_url = settings.redis_url.get_secret_value()
-        wakeups = RedisWakeups(redis_url, clock, dice, telemetry)
-        budgets = RedisBudgets(redis_url, clock, telemetry)
+        try:
+            wakeups = RedisWakeups(redis_url, clock, dice, telemetry)
+            budgets = RedisBudgets(redis_url, clock, telemetry)
+        except ValueError as error:
+            raise StartError(f"CRITICAL_ALERT_REDIS_URL can't be used: {error}.") from error
         await budgets.start()
         resources.push_async_callback(budgets.close)
     await wakeups.start()
