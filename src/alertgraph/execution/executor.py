@@ -296,10 +296,8 @@ class GraphQLExecutor:
                 f"The operation took longer than {self._deadline.total_seconds():g} s. "
                 "It may have been carried out all the same: look before you send it again."
             )
-        payload: dict[str, object] = {
-            "errors": [{"message": message, "extensions": {"code": str(Code.UNAVAILABLE), "requestId": request_id}}],
-            "data": None,
-        }
+        told = {"code": str(Code.UNAVAILABLE), "requestId": request_id}
+        payload: dict[str, object] = {"errors": [{"message": message, "extensions": told}], "data": None}
         if extensions:
             payload["extensions"] = dict(extensions)
         return Answer(payload, str(Code.UNAVAILABLE))

@@ -80,12 +80,12 @@ def test_a_malformed_body_is_refused_by_name(body: bytes, named: str) -> None:
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000, b'{"query":' + b"[" * 100_000])
 def test_endless_nesting_is_refused_at_once(body: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     with pytest.raises(RefusedError, match="not valid JSON"):
         read_body(body)
 
-    assert time.perf_counter() - begun < 0.05
+    assert time.thread_time() - begun < 0.05
 
 
 def test_variables_may_be_nested_32_levels_and_no_more() -> None:
