@@ -14,14 +14,17 @@ down_revision = "2026_11_23_061300"
 branch_labels = None
 depends_on = None
 
-# The generic plan is right from the first row on: small sets of keys, each looked up by its index and in order,
-# so that rows are locked in order too. A plan made while a table was empty would scan it for ever.
+# Small sets of keys, each looked up by its own index: one generic plan is right for tables of any size. But it is
+# made when a table may be empty, and while a tenant seems to have one row, all indexes that begin with the tenant
+# seem equally good. So a row is looked up by a range of one key and in its order, which only the right index gives
+# without a sort, and what was found and locked is changed by its place (ctid).
 _PLAN = """
     SET search_path = alertgraph, pg_temp
     SET enable_seqscan = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
     SET enable_bitmapscan = off
+    SET enable_sort = off
     SET plan_cache_mode = force_generic_plan
 """
 
@@ -32,90 +35,80 @@ _CLOSED = """
     acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict
 """
 
+# What append_v1 takes: an array of each. Many parallel arrays would cost more than the rows in them.
+TYPES = (
+    "CREATE TYPE relied_key AS (dedup_key text, version bigint)",
+    "CREATE TYPE relied_alert AS (id uuid, version bigint)",
+    """
+    CREATE TYPE new_event AS (
+        kind smallint, actor_kind smallint, alert_id uuid, severity_before smallint, severity_after smallint,
+        service_before text, service_after text, source text, subject_type text, subject_id text, content text)
+    """,
+    # place: 1 new, 2 changed, 3 ended, 4 new and ended.
+    """
+    CREATE TYPE written_alert AS (
+        place smallint, event_index integer, occurrence_delta integer, id uuid, dedup_key text, title text,
+        description text, severity smallint, status smallint, source text, monitored_service text, labels jsonb,
+        annotations jsonb, links jsonb, occurrence_count integer, triggered_at timestamptz,
+        last_seen_at timestamptz, acknowledged_at timestamptz, acknowledged_until timestamptz,
+        acknowledged_by jsonb, first_acknowledged_at timestamptz, resolved_at timestamptz, resolved_by jsonb,
+        escalation_level integer, hold_reason smallint, acknowledge_by timestamptz, resolve_by timestamptz,
+        resolve_at timestamptz, resolve_by_timeout boolean, verdict smallint, due_at timestamptz)
+    """,
+    "CREATE TYPE judged_alert AS (id uuid, event_index integer, verdict smallint)",
+    """
+    CREATE TYPE touched_alert AS (
+        id uuid, version bigint, count integer, count_below bigint, last_seen_at timestamptz,
+        resolve_at timestamptz, resolve_by_timeout boolean)
+    """,
+    """
+    CREATE TYPE tally_count AS (
+        severity smallint, monitored_service text, created bigint, acknowledged bigint, resolved bigint,
+        escalated bigint, opened bigint, acknowledge_ms bigint, resolve_ms bigint, sla_total bigint,
+        sla_met bigint, self_resolved bigint)
+    """,
+    """
+    CREATE TYPE tally_duration AS (
+        severity smallint, monitored_service text, kind smallint, bucket smallint, count bigint)
+    """,
+    """
+    CREATE TYPE new_answer AS (operation text, subject text, key text, request_hash bytea, answer text)
+    """,
+)
+
+_ALERTS = """
+    place, event_index, occurrence_delta, id, dedup_key, title, description, severity, status, source,
+    monitored_service, labels, annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at,
+    acknowledged_until, acknowledged_by, first_acknowledged_at, resolved_at, resolved_by, escalation_level,
+    hold_reason, acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, due_at"""
+
 APPEND_V1 = f"""
 CREATE FUNCTION append_v1(
     p_tenant uuid,
     p_flush uuid,
     -- What the decision relied on.
     p_config_version bigint,
-    p_keys text[],
-    p_key_versions bigint[],
-    p_alerts uuid[],
-    p_alert_versions bigint[],
-    -- The events.
+    p_relied_keys relied_key[],
+    p_relied_alerts relied_alert[],
+    -- The events, and their leaves one after the other.
     p_raises_config boolean,
+    p_events new_event[],
     p_leaves bytea,
-    e_kind smallint[],
-    e_actor_kind smallint[],
-    e_alert_id uuid[],
-    e_severity_before smallint[],
-    e_severity_after smallint[],
-    e_service_before text[],
-    e_service_after text[],
-    e_source text[],
-    e_subject_type text[],
-    e_subject_id text[],
-    e_content text[],
-    -- The alerts as they are afterwards, by id; a_place: 1 new, 2 changed, 3 ended, 4 new and ended.
-    p_places integer[],
-    a_place smallint[],
-    a_id uuid[],
-    a_event_index integer[],
-    a_occurrence_delta integer[],
-    a_dedup_key text[],
-    a_title text[],
-    a_description text[],
-    a_severity smallint[],
-    a_status smallint[],
-    a_source text[],
-    a_monitored_service text[],
-    a_labels jsonb[],
-    a_annotations jsonb[],
-    a_links jsonb[],
-    a_occurrence_count integer[],
-    a_triggered_at timestamptz[],
-    a_last_seen_at timestamptz[],
-    a_acknowledged_at timestamptz[],
-    a_acknowledged_until timestamptz[],
-    a_acknowledged_by jsonb[],
-    a_first_acknowledged_at timestamptz[],
-    a_resolved_at timestamptz[],
-    a_resolved_by jsonb[],
-    a_escalation_level integer[],
-    a_hold_reason smallint[],
-    a_acknowledge_by timestamptz[],
-    a_resolve_by timestamptz[],
-    a_resolve_at timestamptz[],
-    a_resolve_by_timeout boolean[],
-    a_verdict smallint[],
-    a_due_at timestamptz[],
+    -- The alerts as they are afterwards, by id, and how many of them stand in each place.
+    p_alerts written_alert[],
+    p_new integer,
+    p_changed integer,
+    p_ended integer,
+    p_new_and_ended integer,
     -- Alerts that were closed before.
-    c_id uuid[],
-    c_event_index integer[],
-    c_verdict smallint[],
+    p_judged judged_alert[],
     -- Repeats that change nothing else, by id.
-    t_id uuid[],
-    t_version bigint[],
-    t_count integer[],
-    t_count_below bigint[],
-    t_last_seen_at timestamptz[],
-    t_resolve_at timestamptz[],
-    t_resolve_by_timeout boolean[],
-    -- What the events add to the figures, by group: ten counters each, one after the other.
-    m_severity smallint[],
-    m_service text[],
-    m_counts bigint[],
-    d_severity smallint[],
-    d_service text[],
-    d_kind smallint[],
-    d_bucket smallint[],
-    d_count bigint[],
+    p_touched touched_alert[],
+    -- What the events add to the figures.
+    p_counts tally_count[],
+    p_durations tally_duration[],
     -- Answers to idempotency keys.
-    i_operation text[],
-    i_subject text[],
-    i_key text[],
-    i_request_hash bytea[],
-    i_answer text[],
+    p_answers new_answer[],
     OUT o_first_number bigint,
     OUT o_recorded_at timestamptz,
     OUT o_link bytea,
@@ -125,11 +118,14 @@ CREATE FUNCTION append_v1(
 LANGUAGE plpgsql {_PLAN} AS $$
 #variable_conflict use_column
 DECLARE
-    v_event_count integer := cardinality(e_kind);
+    v_event_count integer := cardinality(p_events);
+    v_places tid[];
     v_late uuid[];
     v_ids uuid[];
     v_counts integer[];
     v_row_count integer;
+    v_judged judged_alert;
+    v_place tid;
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant::text, true);
 
@@ -161,58 +157,70 @@ BEGIN
     END IF;
 
     -- 2. What was relied on.
-    IF cardinality(p_keys) > 0 AND EXISTS (
-        SELECT FROM unnest(p_keys, p_key_versions) AS k (dedup_key, version)
-        LEFT JOIN LATERAL (
-            SELECT o.version FROM alert_open o
-            WHERE o.tenant_id = p_tenant AND o.dedup_key = k.dedup_key LIMIT 1) o ON true
-        WHERE o.version IS DISTINCT FROM k.version
-    ) THEN
-        RAISE EXCEPTION 'stale key' USING ERRCODE = '40001';
+    IF cardinality(p_relied_keys) > 0 THEN
+        IF EXISTS (
+            SELECT FROM unnest(p_relied_keys) k
+            LEFT JOIN LATERAL (
+                SELECT o.version FROM alert_open o
+                WHERE o.tenant_id = p_tenant AND o.dedup_key >= k.dedup_key AND o.dedup_key <= k.dedup_key
+                ORDER BY o.dedup_key LIMIT 1) o ON true
+            WHERE o.version IS DISTINCT FROM k.version
+        ) THEN
+            RAISE EXCEPTION 'stale key' USING ERRCODE = '40001';
+        END IF;
     END IF;
-    IF cardinality(p_alerts) > 0 AND EXISTS (
-        SELECT FROM unnest(p_alerts, p_alert_versions) AS k (id, version)
-        LEFT JOIN LATERAL (
-            SELECT o.version FROM alert_open o WHERE o.tenant_id = p_tenant AND o.id = k.id
-            UNION ALL
-            SELECT c.version FROM alert_closed c WHERE c.tenant_id = p_tenant AND c.id = k.id
-            UNION ALL
-            SELECT l.version FROM alert_closed_late l WHERE l.tenant_id = p_tenant AND l.id = k.id
-            LIMIT 1) o ON true
-        WHERE o.version IS DISTINCT FROM k.version
-    ) THEN
-        RAISE EXCEPTION 'stale alert' USING ERRCODE = '40001';
+    IF cardinality(p_relied_alerts) > 0 THEN
+        IF EXISTS (
+            SELECT FROM unnest(p_relied_alerts) k
+            LEFT JOIN LATERAL (
+                (SELECT o.version FROM alert_open o
+                 WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id ORDER BY o.id LIMIT 1)
+                UNION ALL
+                (SELECT c.version FROM alert_closed c
+                 WHERE c.tenant_id = p_tenant AND c.id >= k.id AND c.id <= k.id ORDER BY c.id LIMIT 1)
+                UNION ALL
+                (SELECT l.version FROM alert_closed_late l
+                 WHERE l.tenant_id = p_tenant AND l.id >= k.id AND l.id <= k.id ORDER BY l.id LIMIT 1)
+                LIMIT 1) o ON true
+            WHERE o.version IS DISTINCT FROM k.version
+        ) THEN
+            RAISE EXCEPTION 'stale alert' USING ERRCODE = '40001';
+        END IF;
     END IF;
 
-    -- 3. The alerts. Those that end go first, so that their dedup keys are free for those that begin.
-    IF cardinality(t_id) > 0 AND p_places[2] + p_places[3] > 0 THEN
-        PERFORM FROM alert_open o WHERE o.tenant_id = p_tenant AND o.id = ANY (a_id || t_id)
-        ORDER BY o.id FOR UPDATE;
+    -- 3. The alerts. First every row that is there is locked, in the order of ids, which is everybody's order.
+    IF cardinality(p_touched) > 0 AND p_changed + p_ended > 0 THEN
+        PERFORM f.id
+        FROM (SELECT i.id FROM (SELECT a.id FROM unnest(p_alerts) a UNION SELECT t.id FROM unnest(p_touched) t) i
+              ORDER BY i.id) k
+        CROSS JOIN LATERAL (
+            SELECT o.id FROM alert_open o
+            WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f;
     END IF;
-    IF p_places[3] + p_places[4] > 0 THEN
+    IF p_changed + p_ended > 0 THEN
+        SELECT array_agg(f.ctid ORDER BY a.ordinality), count(f.ctid)::integer INTO v_places, v_row_count
+        FROM unnest(p_alerts) WITH ORDINALITY a LEFT JOIN LATERAL (
+            SELECT o.ctid FROM alert_open o
+            WHERE a.place IN (2, 3) AND o.tenant_id = p_tenant AND o.id >= a.id AND o.id <= a.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f ON true;
+        IF v_row_count <> p_changed + p_ended THEN
+            RAISE EXCEPTION 'stale alert: not open' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+    -- Those that end go before the others, so that their dedup keys are free for those that begin.
+    IF p_ended + p_new_and_ended > 0 THEN
         v_late := ARRAY(
-            SELECT a.id FROM unnest(a_id, a_place) AS a (id, place)
+            SELECT a.id FROM unnest(p_alerts) a
             WHERE a.place >= 3 AND NOT EXISTS (
                 SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                 WHERE i.inhparent = 'alert_closed'::regclass AND NOT i.inhdetachpending
                 AND c.relname = 'alert_closed_' || uuid7_month(a.id)));
         WITH a AS MATERIALIZED (
-            SELECT * FROM unnest(
-                a_place, a_id, a_event_index, a_occurrence_delta, a_dedup_key, a_title, a_description, a_severity,
-                a_status, a_source, a_monitored_service, a_labels, a_annotations, a_links, a_occurrence_count,
-                a_triggered_at, a_last_seen_at, a_acknowledged_at, a_acknowledged_until, a_acknowledged_by,
-                a_first_acknowledged_at, a_resolved_at, a_resolved_by, a_escalation_level, a_hold_reason,
-                a_acknowledge_by, a_resolve_by, a_resolve_at, a_resolve_by_timeout, a_verdict
-            ) AS a (
-                place, id, event_index, occurrence_delta, dedup_key, title, description, severity,
-                status, source, monitored_service, labels, annotations, links, occurrence_count,
-                triggered_at, last_seen_at, acknowledged_at, acknowledged_until, acknowledged_by,
-                first_acknowledged_at, resolved_at, resolved_by, escalation_level, hold_reason,
-                acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict)
+            SELECT * FROM ROWS FROM (unnest(p_alerts), unnest(v_places)) AS a ({_ALERTS}, row_place)
             WHERE a.place >= 3
         ), gone AS (
-            DELETE FROM alert_open o USING a
-            WHERE o.tenant_id = p_tenant AND o.id = a.id AND a.place = 3
+            DELETE FROM alert_open o USING a WHERE o.ctid = a.row_place
             RETURNING o.id, o.occurrence_count, o.last_seen_at
         ), ended AS (
             SELECT p_tenant AS tenant_id, a.id, o_first_number + a.event_index AS version, a.dedup_key, a.title,
@@ -234,13 +242,10 @@ BEGIN
             INSERT INTO alert_closed_late ({_CLOSED}) SELECT {_CLOSED} FROM ended WHERE id = ANY (v_late)
             RETURNING id, occurrence_count
         )
-        SELECT array_agg(id), array_agg(occurrence_count), count(*)::integer INTO o_ids, o_counts, v_row_count
+        SELECT array_agg(id), array_agg(occurrence_count) INTO o_ids, o_counts
         FROM (SELECT * FROM kept UNION ALL SELECT * FROM kept_late) w;
-        IF v_row_count <> p_places[3] + p_places[4] THEN
-            RAISE EXCEPTION 'stale alert: not open' USING ERRCODE = '40001';
-        END IF;
     END IF;
-    IF p_places[2] > 0 THEN
+    IF p_changed > 0 THEN
         WITH changed AS (
             UPDATE alert_open o SET
                 version = o_first_number + a.event_index,
@@ -272,30 +277,15 @@ BEGIN
                 verdict = a.verdict,
                 due_at = CASE WHEN o.last_seen_at > a.last_seen_at THEN least(a.due_at, o.resolve_at)
                          ELSE a.due_at END
-            FROM unnest(
-                a_place, a_id, a_event_index, a_occurrence_delta, a_dedup_key, a_title, a_description, a_severity,
-                a_status, a_source, a_monitored_service, a_labels, a_annotations, a_links,
-                a_triggered_at, a_last_seen_at, a_acknowledged_at, a_acknowledged_until, a_acknowledged_by,
-                a_first_acknowledged_at, a_escalation_level, a_hold_reason,
-                a_acknowledge_by, a_resolve_by, a_resolve_at, a_resolve_by_timeout, a_verdict, a_due_at
-            ) AS a (
-                place, id, event_index, occurrence_delta, dedup_key, title, description, severity,
-                status, source, monitored_service, labels, annotations, links,
-                triggered_at, last_seen_at, acknowledged_at, acknowledged_until, acknowledged_by,
-                first_acknowledged_at, escalation_level, hold_reason,
-                acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, due_at)
-            WHERE o.tenant_id = p_tenant AND o.id = a.id AND a.place = 2
+            FROM ROWS FROM (unnest(p_alerts), unnest(v_places)) AS a ({_ALERTS}, row_place)
+            WHERE o.ctid = a.row_place AND a.place = 2
             RETURNING o.id, o.occurrence_count
         )
-        SELECT array_agg(id), array_agg(occurrence_count), count(*)::integer INTO v_ids, v_counts, v_row_count
-        FROM changed;
-        IF v_row_count <> p_places[2] THEN
-            RAISE EXCEPTION 'stale alert: not open' USING ERRCODE = '40001';
-        END IF;
+        SELECT array_agg(id), array_agg(occurrence_count) INTO v_ids, v_counts FROM changed;
         o_ids := o_ids || v_ids;
         o_counts := o_counts || v_counts;
     END IF;
-    IF p_places[1] > 0 THEN
+    IF p_new > 0 THEN
         INSERT INTO alert_open (
             tenant_id, id, version, dedup_key, title, description, severity, status, source, monitored_service,
             labels, annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at,
@@ -306,40 +296,43 @@ BEGIN
                a.triggered_at, a.last_seen_at, a.acknowledged_at, a.acknowledged_until, a.acknowledged_by,
                a.first_acknowledged_at, a.escalation_level, a.hold_reason, a.acknowledge_by, a.resolve_by,
                a.resolve_at, a.resolve_by_timeout, a.verdict, a.due_at
-        FROM unnest(
-            a_place, a_id, a_event_index, a_dedup_key, a_title, a_description, a_severity,
-            a_status, a_source, a_monitored_service, a_labels, a_annotations, a_links, a_occurrence_count,
-            a_triggered_at, a_last_seen_at, a_acknowledged_at, a_acknowledged_until, a_acknowledged_by,
-            a_first_acknowledged_at, a_escalation_level, a_hold_reason,
-            a_acknowledge_by, a_resolve_by, a_resolve_at, a_resolve_by_timeout, a_verdict, a_due_at
-        ) AS a (
-            place, id, event_index, dedup_key, title, description, severity,
-            status, source, monitored_service, labels, annotations, links, occurrence_count,
-            triggered_at, last_seen_at, acknowledged_at, acknowledged_until, acknowledged_by,
-            first_acknowledged_at, escalation_level, hold_reason,
-            acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, due_at)
+        FROM unnest(p_alerts) a
         WHERE a.place = 1;
     END IF;
-    IF cardinality(c_id) > 0 THEN
-        UPDATE alert_closed o SET version = o_first_number + c.event_index, verdict = c.verdict
-        FROM unnest(c_id, c_event_index, c_verdict) AS c (id, event_index, verdict)
-        WHERE o.tenant_id = p_tenant AND o.id = c.id;
-        GET DIAGNOSTICS v_row_count = ROW_COUNT;
-        IF v_row_count < cardinality(c_id) THEN
-            UPDATE alert_closed_late o SET version = o_first_number + c.event_index, verdict = c.verdict
-            FROM unnest(c_id, c_event_index, c_verdict) AS c (id, event_index, verdict)
-            WHERE o.tenant_id = p_tenant AND o.id = c.id;
-            IF (SELECT count(*) FROM unnest(c_id) AS c (id)
-                WHERE EXISTS (SELECT FROM alert_closed o WHERE o.tenant_id = p_tenant AND o.id = c.id)
-                   OR EXISTS (SELECT FROM alert_closed_late o WHERE o.tenant_id = p_tenant AND o.id = c.id)
-               ) < cardinality(c_id) THEN
+    IF cardinality(p_judged) > 0 THEN
+        -- Few, and by hand: each for itself. A closed alert changes under the head's lock only.
+        FOREACH v_judged IN ARRAY p_judged LOOP
+            SELECT c.ctid INTO v_place FROM alert_closed c
+            WHERE c.tenant_id = p_tenant AND c.id >= v_judged.id AND c.id <= v_judged.id ORDER BY c.id LIMIT 1;
+            IF FOUND THEN
+                -- The range names the one partition in which the place is meant.
+                UPDATE alert_closed c
+                SET version = o_first_number + v_judged.event_index, verdict = v_judged.verdict
+                WHERE c.ctid = v_place AND c.id >= v_judged.id AND c.id <= v_judged.id;
+                CONTINUE;
+            END IF;
+            SELECT l.ctid INTO v_place FROM alert_closed_late l
+            WHERE l.tenant_id = p_tenant AND l.id >= v_judged.id AND l.id <= v_judged.id ORDER BY l.id LIMIT 1;
+            IF NOT FOUND THEN
                 RAISE EXCEPTION 'stale alert: not closed' USING ERRCODE = '40001';
             END IF;
-        END IF;
+            UPDATE alert_closed_late l
+            SET version = o_first_number + v_judged.event_index, verdict = v_judged.verdict
+            WHERE l.ctid = v_place;
+        END LOOP;
     END IF;
 
     -- 4. The short way.
-    IF cardinality(t_id) > 0 THEN
+    IF cardinality(p_touched) > 0 THEN
+        SELECT array_agg(f.ctid ORDER BY t.ordinality), count(f.ctid)::integer INTO v_places, v_row_count
+        FROM unnest(p_touched) WITH ORDINALITY t CROSS JOIN LATERAL (
+            SELECT o.ctid, o.version, o.occurrence_count FROM alert_open o
+            WHERE o.tenant_id = p_tenant AND o.id >= t.id AND o.id <= t.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f
+        WHERE f.version = t.version AND least(f.occurrence_count::bigint + t.count, 2147483647) < t.count_below;
+        IF v_row_count <> cardinality(p_touched) THEN
+            RAISE EXCEPTION 'stale repeat' USING ERRCODE = '40001';
+        END IF;
         WITH touched AS (
             UPDATE alert_open o SET
                 occurrence_count = least(o.occurrence_count::bigint + t.count, 2147483647)::integer,
@@ -349,18 +342,12 @@ BEGIN
                                      ELSE o.resolve_by_timeout END,
                 -- Only ever earlier, since it is in an index; the engine sets it later when it comes by.
                 due_at = CASE WHEN t.resolve_at IS NULL THEN o.due_at ELSE least(o.due_at, t.resolve_at) END
-            FROM unnest(
-                t_id, t_version, t_count, t_count_below, t_last_seen_at, t_resolve_at, t_resolve_by_timeout
-            ) AS t (id, version, count, count_below, last_seen_at, resolve_at, resolve_by_timeout)
-            WHERE o.tenant_id = p_tenant AND o.id = t.id AND o.version = t.version
-                AND least(o.occurrence_count::bigint + t.count, 2147483647) < t.count_below
+            FROM ROWS FROM (unnest(p_touched), unnest(v_places)) AS t (
+                id, version, count, count_below, last_seen_at, resolve_at, resolve_by_timeout, row_place)
+            WHERE o.ctid = t.row_place
             RETURNING o.id, o.occurrence_count
         )
-        SELECT array_agg(id), array_agg(occurrence_count), count(*)::integer INTO v_ids, v_counts, v_row_count
-        FROM touched;
-        IF v_row_count <> cardinality(t_id) THEN
-            RAISE EXCEPTION 'stale repeat' USING ERRCODE = '40001';
-        END IF;
+        SELECT array_agg(id), array_agg(occurrence_count) INTO v_ids, v_counts FROM touched;
         o_ids := o_ids || v_ids;
         o_counts := o_counts || v_counts;
     END IF;
@@ -374,25 +361,17 @@ BEGIN
                e.severity_before, e.severity_after, e.service_before, e.service_after, e.source, e.subject_type,
                e.subject_id, e.content, substr(p_leaves, (32 * e.place - 31)::integer, 32),
                CASE WHEN e.place = v_event_count THEN o_link END
-        FROM unnest(
-            e_kind, e_actor_kind, e_alert_id, e_severity_before, e_severity_after, e_service_before,
-            e_service_after, e_source, e_subject_type, e_subject_id, e_content
-        ) WITH ORDINALITY AS e (
+        FROM unnest(p_events) WITH ORDINALITY AS e (
             kind, actor_kind, alert_id, severity_before, severity_after, service_before,
             service_after, source, subject_type, subject_id, content, place);
     END IF;
 
     -- 6. The figures.
-    IF cardinality(m_severity) > 0 THEN
+    IF cardinality(p_counts) > 0 THEN
         INSERT INTO metric_minute AS m (
             tenant_id, at, severity, monitored_service, created, acknowledged, resolved, escalated, opened,
             acknowledge_ms, resolve_ms, sla_total, sla_met, self_resolved)
-        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), g.severity, g.service,
-               m_counts[g.place * 10 - 9], m_counts[g.place * 10 - 8], m_counts[g.place * 10 - 7],
-               m_counts[g.place * 10 - 6], m_counts[g.place * 10 - 5], m_counts[g.place * 10 - 4],
-               m_counts[g.place * 10 - 3], m_counts[g.place * 10 - 2], m_counts[g.place * 10 - 1],
-               m_counts[g.place * 10]
-        FROM unnest(m_severity, m_service) WITH ORDINALITY AS g (severity, service, place)
+        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), g.* FROM unnest(p_counts) g
         ON CONFLICT (tenant_id, at, severity, monitored_service) DO UPDATE SET
             created = m.created + excluded.created,
             acknowledged = m.acknowledged + excluded.acknowledged,
@@ -407,12 +386,7 @@ BEGIN
         INSERT INTO metric_day AS m (
             tenant_id, day, severity, monitored_service, created, acknowledged, resolved, escalated, opened,
             acknowledge_ms, resolve_ms, sla_total, sla_met, self_resolved)
-        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, g.severity, g.service,
-               m_counts[g.place * 10 - 9], m_counts[g.place * 10 - 8], m_counts[g.place * 10 - 7],
-               m_counts[g.place * 10 - 6], m_counts[g.place * 10 - 5], m_counts[g.place * 10 - 4],
-               m_counts[g.place * 10 - 3], m_counts[g.place * 10 - 2], m_counts[g.place * 10 - 1],
-               m_counts[g.place * 10]
-        FROM unnest(m_severity, m_service) WITH ORDINALITY AS g (severity, service, place)
+        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, g.* FROM unnest(p_counts) g
         ON CONFLICT (tenant_id, day, severity, monitored_service) DO UPDATE SET
             created = m.created + excluded.created,
             acknowledged = m.acknowledged + excluded.acknowledged,
@@ -425,32 +399,26 @@ BEGIN
             sla_met = m.sla_met + excluded.sla_met,
             self_resolved = m.self_resolved + excluded.self_resolved;
         INSERT INTO open_count AS c (tenant_id, severity, monitored_service, count)
-        SELECT p_tenant, g.severity, g.service, m_counts[g.place * 10 - 5]
-        FROM unnest(m_severity, m_service) WITH ORDINALITY AS g (severity, service, place)
-        WHERE m_counts[g.place * 10 - 5] <> 0
+        SELECT p_tenant, g.severity, g.monitored_service, g.opened FROM unnest(p_counts) g WHERE g.opened <> 0
         ON CONFLICT (tenant_id, severity, monitored_service) DO UPDATE SET count = c.count + excluded.count;
     END IF;
-    IF cardinality(d_severity) > 0 THEN
+    IF cardinality(p_durations) > 0 THEN
         INSERT INTO metric_minute_duration AS m (
             tenant_id, at, severity, monitored_service, kind, bucket, count)
-        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), d.severity, d.service, d.kind, d.bucket,
-               d.count
-        FROM unnest(d_severity, d_service, d_kind, d_bucket, d_count) AS d (severity, service, kind, bucket, count)
+        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), d.* FROM unnest(p_durations) d
         ON CONFLICT (tenant_id, at, severity, monitored_service, kind, bucket)
         DO UPDATE SET count = m.count + excluded.count;
         INSERT INTO metric_day_duration AS m (
             tenant_id, day, severity, monitored_service, kind, bucket, count)
-        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, d.severity, d.service, d.kind, d.bucket, d.count
-        FROM unnest(d_severity, d_service, d_kind, d_bucket, d_count) AS d (severity, service, kind, bucket, count)
+        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, d.* FROM unnest(p_durations) d
         ON CONFLICT (tenant_id, day, severity, monitored_service, kind, bucket)
         DO UPDATE SET count = m.count + excluded.count;
     END IF;
 
     -- 7. The answers; one that exists already is a decision made on stale ground.
-    IF cardinality(i_key) > 0 THEN
+    IF cardinality(p_answers) > 0 THEN
         INSERT INTO idempotency_answer (tenant_id, operation, subject, key, request_hash, answer)
-        SELECT p_tenant, i.* FROM unnest(i_operation, i_subject, i_key, i_request_hash, i_answer)
-            AS i (operation, subject, key, request_hash, answer);
+        SELECT p_tenant, i.* FROM unnest(p_answers) i;
     END IF;
 END $$
 """
@@ -490,17 +458,21 @@ BEGIN
         SELECT 1::smallint, NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::text, {_COLUMNS_OF.format("o")}
         FROM unnest(p_keys) AS k (dedup_key) CROSS JOIN LATERAL (
             SELECT * FROM alert_open o
-            WHERE o.tenant_id = p_tenant AND o.dedup_key = k.dedup_key LIMIT 1) o;
+            WHERE o.tenant_id = p_tenant AND o.dedup_key >= k.dedup_key AND o.dedup_key <= k.dedup_key
+            ORDER BY o.dedup_key LIMIT 1) o;
     END IF;
     IF cardinality(p_ids) > 0 THEN
         RETURN QUERY
         SELECT 2::smallint, NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::text, w.*
         FROM unnest(p_ids) AS k (id) CROSS JOIN LATERAL (
-            SELECT {_COLUMNS_OF.format("o")} FROM alert_open o WHERE o.tenant_id = p_tenant AND o.id = k.id
+            (SELECT {_COLUMNS_OF.format("o")} FROM alert_open o
+             WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id ORDER BY o.id LIMIT 1)
             UNION ALL
-            SELECT {_COLUMNS_OF.format("c")} FROM alert_closed c WHERE c.tenant_id = p_tenant AND c.id = k.id
+            (SELECT {_COLUMNS_OF.format("c")} FROM alert_closed c
+             WHERE c.tenant_id = p_tenant AND c.id >= k.id AND c.id <= k.id ORDER BY c.id LIMIT 1)
             UNION ALL
-            SELECT {_COLUMNS_OF.format("l")} FROM alert_closed_late l WHERE l.tenant_id = p_tenant AND l.id = k.id
+            (SELECT {_COLUMNS_OF.format("l")} FROM alert_closed_late l
+             WHERE l.tenant_id = p_tenant AND l.id >= k.id AND l.id <= k.id ORDER BY l.id LIMIT 1)
             LIMIT 1) w;
     END IF;
     IF cardinality(p_answer_keys) > 0 THEN
@@ -520,6 +492,7 @@ END $$
 def upgrade() -> None:
     """A decision can be loaded for and written down, each in one call."""
     for statement in (
+        *TYPES,
         APPEND_V1,
         LOAD_V1,
         "REVOKE ALL ON FUNCTION append_v1, load_v1 FROM PUBLIC",
@@ -531,3 +504,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """The calls are gone."""
     op.execute("DROP FUNCTION load_v1, append_v1")
+    op.execute(
+        "DROP TYPE relied_key, relied_alert, new_event, written_alert, judged_alert, touched_alert, "
+        "tally_count, tally_duration, new_answer"
+    )
