@@ -29,9 +29,15 @@ PREFIX = "CRITICAL_ALERT_"
 # Read by the tests, and allowed to stand in the environment of a service.
 FOREIGN = frozenset({"CRITICAL_ALERT_TEST_DATABASE_URL"})
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
-REDIS_SCHEMES = tuple(
-    f"{redis}{layout}://" for redis in ("redis", "rediss") for layout in ("", "+cluster", "+sentinel")
-) + ("unix://",)
+REDIS_SCHEMES = (
+    "redis://",
+    "rediss://",
+    "redis+cluster://",
+    "rediss+cluster://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "unix://",
+)
 
 
 class SettingsError(Exception):

@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 
 from alertgraph.edge.app import Application
+from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from alertgraph.edge.telemetry import configure_logging
 from alertgraph.edge.wiring import StartError
 from alertgraph.settings import Settings
@@ -47,7 +48,7 @@ def serve(settings: Settings, role: str) -> int:
     config = uvicorn.Config(
         application,
         http="httptools",
-        ws="websockets-sansio",
+        ws=CleanWebSocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
         ws_ping_interval=None,
@@ -76,7 +77,8 @@ def serve(settings: Settings, role: str) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port before anything else is started, so that a taken one costs nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, or asyncio would not switch off Nagle and small frames would wait for one another.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
