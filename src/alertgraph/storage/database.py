@@ -25,6 +25,8 @@ _LIMITS = {
     "idle_in_transaction_session_timeout": "2s",
     "lock_timeout": "1s",
     "statement_timeout": "30s",
+    # A statement whose client has hung up ends too, instead of running on for nobody.
+    "client_connection_check_interval": "500ms",
 }
 _CONNECT_SECONDS = 10.0
 # Longer than the server's own limit, for networks that swallow answers.

@@ -105,8 +105,7 @@ async def _span_of_page(reader: Reader, page: PageRequest) -> _Span:
         span = replace(span, low=after.number, since=after.recorded_at if after.number else None)
     if page.before is not None:
         before = await _check_position(reader, page.before, "before")
-        # Number 0 stands before the first event, so nothing is before it.
-        span = replace(span, high=max(before.number, 1), until=before.recorded_at if before.number else None)
+        span = replace(span, high=before.number, until=before.recorded_at if before.number else None)
     return span
 
 

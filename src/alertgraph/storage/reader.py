@@ -155,7 +155,9 @@ class Reader:
     async def _close(self, error: BaseException | None) -> None:
         self._closed = True
         if self._failed and self._connection is not None:
-            self._connection.terminate()
+            # One that the server closed is not ours any more.
+            with suppress(asyncpg.InterfaceError):
+                self._connection.terminate()
         # What was read stands, however its transaction ends: nothing was written.
         with suppress(DependencyError):
             await self._resources.__aexit__(type(error) if error is not None else None, error, None)
