@@ -19,7 +19,7 @@ from alertgraph.services.upkeep import DAYS_AHEAD_MIN
 from alertgraph.settings import Settings
 from alertgraph.storage.database import Database
 from alertgraph.storage.migrate import require_current
-from alertgraph.storage.partitions import PostgresPartitions
+from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.secrets import MasterKey, PostgresVault
 from alertgraph.storage.selftest import check_isolation
 
@@ -109,7 +109,7 @@ async def _examine(settings: Settings, url: str, key: MasterKey) -> list[Finding
             return "it is the one this database was set up with"
 
         async def partitions() -> Finding:
-            days = await PostgresPartitions(database, owner_url(settings, url)).days_ahead()
+            days = await Housekeeper(database, owner_url(settings, url)).days_ahead()
             state = "ok" if days >= DAYS_AHEAD_MIN else "fault"
             return Finding("partitions", state, f"made for {days} more days")
 

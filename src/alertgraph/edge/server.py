@@ -33,6 +33,8 @@ class _Server(uvicorn.Server):
             listening.close()
         await self._application.drain()
         await super().shutdown(sockets)
+        # uvicorn would raise the signal again and have us die of it; who went down in good order ends with 0.
+        self._captured_signals.clear()
 
 
 def serve(settings: Settings, role: str) -> int:
@@ -64,9 +66,6 @@ def serve(settings: Settings, role: str) -> int:
     server = _Server(config, application)
     try:
         server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        # uvicorn raises the signal again once it has gone down cleanly.
-        return 0
     finally:
         listening.close()
     if application.start_error is not None:

@@ -35,7 +35,7 @@ from alertgraph.storage.embedded import EmbeddedPostgres
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import require_current, upgrade
 from alertgraph.storage.notify import PostgresWakeups
-from alertgraph.storage.partitions import PostgresPartitions
+from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.search import PostgresSearchIndex
 from alertgraph.storage.secrets import MasterKey, PostgresVault
 from alertgraph.storage.selftest import check_isolation
@@ -175,7 +175,7 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
 
     wakeups, budgets = await _between_processes(settings, url, telemetry, resources)
     configuration = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
-    partitions = PostgresPartitions(database, owner_url(settings, url))
+    partitions = Housekeeper(database, owner_url(settings, url))
     upkeep = Upkeep(partitions, clock, telemetry)
     await upkeep.prepare()
     greeting = await _bootstrapped(settings, url, key, configuration)

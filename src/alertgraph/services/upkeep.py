@@ -14,16 +14,16 @@ DAYS_AHEAD_MIN = 14
 class Partitions(Protocol):
     """The months that the log and what follows from it are kept in."""
 
-    async def ensure_ahead(self) -> None:
-        """Make the partitions of this month and the two after it, where they are missing."""
+    async def ensure_ahead(self) -> int:
+        """Make the partitions of this month and the two after it where they are missing; return how many."""
         ...
 
     async def days_ahead(self) -> int:
         """Return for how many more days there are partitions."""
         ...
 
-    async def retire(self) -> None:
-        """Let go of what every tenant's retention has passed, in small steps."""
+    async def retire(self) -> object:
+        """Let go of what its tenant's retention has passed, in small steps; return what that was."""
         ...
 
 
