@@ -129,7 +129,7 @@ class MemoryLog:
         """Return the state that some commands are about."""
         self.calls["load"] += 1
         await self.pause()
-        loaded = self._load(tenant_id, keys, alert_ids, idempotency_keys)
+        loaded = self.read(tenant_id, keys, alert_ids, idempotency_keys)
         await self.pause()
         return loaded
 
@@ -147,15 +147,15 @@ class MemoryLog:
             raise LostCommitError("injected")
         if fault is Fault.LOST_LATE:
             await rows.lock.acquire()
-            task = asyncio.create_task(self._commit_late(rows, flush))
+            task = asyncio.create_task(self._commit_late(tenant_id, flush))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
             raise LostCommitError("injected")
         if flush.events:
             async with rows.lock:
-                appended = self._write(rows, flush)
+                appended = self.write(tenant_id, flush)
         else:
-            appended = self._write(rows, flush)
+            appended = self.write(tenant_id, flush)
         if fault is Fault.LOST_WRITTEN:
             raise LostCommitError("injected")
         await self.pause()
@@ -175,11 +175,11 @@ class MemoryLog:
         rows = self._rows(tenant_id)
         fault = self.faults.pop(0) if self.faults else None
         async with rows.lock:
-            flush = decide(rows.config, self._load(tenant_id, keys, alert_ids, idempotency_keys))
+            flush = decide(rows.config, self.read(tenant_id, keys, alert_ids, idempotency_keys))
             await self.pause()
             if fault is Fault.LOST_UNWRITTEN:
                 raise LostCommitError("injected")
-            appended = self._write(rows, flush)
+            appended = self.write(tenant_id, flush)
         if fault is Fault.LOST_WRITTEN:
             raise LostCommitError("injected")
         await self.pause()
@@ -230,6 +230,14 @@ class MemoryLog:
         if cursor.log_epoch != 1 or not known:
             raise CursorExpiredError("This cursor is of another log.")
 
+    def refuses(self, tenant_id: TenantId, flush: Flush) -> bool:
+        """Say whether a flush would be refused as decided on stale ground."""
+        try:
+            self._check(self._rows(tenant_id), flush)
+        except StaleDecisionError:
+            return True
+        return False
+
     def change_config(self, tenant_id: TenantId, config: TenantConfig) -> None:
         """Replace a tenant's configuration by one of the next version."""
         rows = self.tenants[tenant_id]
@@ -241,13 +249,14 @@ class MemoryLog:
             raise NotFoundError("There is no such tenant.")
         return rows
 
-    def _load(
+    def read(
         self,
         tenant_id: TenantId,
         keys: Collection[str],
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
     ) -> Loaded:
+        """Return at once what `load` returns."""
         rows = self._rows(tenant_id)
         slots = [(key.operation, key.subject, key.key) for key in idempotency_keys]
         return Loaded(
@@ -256,17 +265,19 @@ class MemoryLog:
             {slot: rows.answers[slot] for slot in slots if slot in rows.answers},
         )
 
-    async def _commit_late(self, rows: TenantRows, flush: Flush) -> None:
+    async def _commit_late(self, tenant_id: TenantId, flush: Flush) -> None:
         try:
             for _ in range(5):
                 await asyncio.sleep(0)
-            self._write(rows, flush)
+            self.write(tenant_id, flush)
         except StaleDecisionError:
             pass  # refused after all: nobody waits for the answer
         finally:
-            rows.lock.release()
+            self._rows(tenant_id).lock.release()
 
-    def _write(self, rows: TenantRows, flush: Flush) -> Appended:
+    def write(self, tenant_id: TenantId, flush: Flush) -> Appended:
+        """Write at once what `append` writes."""
+        rows = self._rows(tenant_id)
         self._check(rows, flush)
         first_number = rows.number + 1
         recorded_at = max(self._clock.now(), rows.events[-1].recorded_at) if rows.events else self._clock.now()
