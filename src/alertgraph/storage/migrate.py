@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ SCHEMA = "alertgraph"
 _LOCK = 0x616C_6572_7467
 _LOCK_WAIT_SECONDS = 120
 _RACE_TRY_COUNT = 10
+# Alembic keeps what it is doing in a module: one at a time in a process.
+_ALEMBIC = threading.Lock()
 
 
 def upgrade(url: str, revision: str = "head", *, service_url: str | None = None) -> None:
@@ -46,7 +49,8 @@ def upgrade(url: str, revision: str = "head", *, service_url: str | None = None)
     Raises:
         DependencyError: The database is away, or the login may not do what is needed; the message says what.
     """
-    command.upgrade(_config(url, service_url), revision)
+    with _ALEMBIC:
+        command.upgrade(_config(url, service_url), revision)
 
 
 def downgrade(url: str, revision: str = "base") -> None:
@@ -55,7 +59,8 @@ def downgrade(url: str, revision: str = "base") -> None:
     Raises:
         DependencyError: As for `upgrade`.
     """
-    command.downgrade(_config(url, None), revision)
+    with _ALEMBIC:
+        command.downgrade(_config(url, None), revision)
 
 
 async def require_current(url: str) -> None:
@@ -115,7 +120,7 @@ async def run(url: str, service_url: str | None, context: EnvironmentContext) ->
             async with engine.connect() as connection:
                 await connection.run_sync(_run_migrations, context)
                 await connection.commit()
-        except (OSError, asyncpg.PostgresError) as error:
+        except OSError as error:
             raise _unreachable(error) from error
         finally:
             await engine.dispose()
