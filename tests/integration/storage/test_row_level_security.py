@@ -1,4 +1,4 @@
-"""One tenant's rows are invisible to everybody who has not named that tenant, and the service checks that it is so."""
+"""One tenant's rows are invisible to whoever has not named that tenant, and the service checks that it is so."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ async def fill(world: World, tenant_id: TenantId) -> None:
     await world.act(tenant_id, Acknowledge(ByKey("a")), Resolve(ByKey("b")))
     for statement in (
         "INSERT INTO alert_closed_late SELECT * FROM alert_closed WHERE tenant_id = $1",
-        "INSERT INTO alert_terms (tenant_id, id, terms) SELECT tenant_id, id, ARRAY[term_prefix(tenant_id) || 'x'] "
-        "FROM alert_open WHERE tenant_id = $1",
+        "INSERT INTO alert_terms (tenant_id, id, terms) "
+        "SELECT tenant_id, id, ARRAY[term_prefix(tenant_id) || 'x'] FROM alert_open WHERE tenant_id = $1",
         "INSERT INTO label_name (tenant_id, label, uses) VALUES ($1, 'l', 1)",
         "INSERT INTO label_usage (tenant_id, label, value_hash, value, uses) VALUES ($1, 'l', 'h', 'v', 1)",
         "INSERT INTO index_position (tenant_id, number) VALUES ($1, 1)",
         "INSERT INTO saved_view (tenant_id, id, name, filter, shared, owner, owner_subject, version) "
         "VALUES ($1, gen_random_uuid(), 'v', '{}', true, '{}', 's', 1)",
-        "INSERT INTO api_key (tenant_id, id, name, prefix, digest, role, matchers, created_at, created_by, version) "
-        "VALUES ($1, gen_random_uuid(), 'k', 'ag_x', 'd', 1, '[]', now(), '{}', 1)",
+        "INSERT INTO api_key "
+        "(tenant_id, id, name, prefix, digest, role, matchers, created_at, created_by, version) VALUES ($1, gen_random_uuid(), 'k', 'ag_x', 'd', 1, '[]', now(), '{}', 1)",
     ):
         await world.execute(statement, tenant_id)
 
@@ -169,7 +169,8 @@ async def test_functions_that_see_more_are_not_for_everybody(world: World) -> No
             await connection.fetchval("SELECT guard('event', 'SELECT')")
     public = await world.rows(
         "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'alertgraph'::regnamespace AND p.prosecdef "
-        "AND EXISTS (SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) g WHERE g.grantee = 0)"
+        "AND EXISTS (SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) g "
+        "WHERE g.grantee = 0)"
     )
     assert public == []
 
