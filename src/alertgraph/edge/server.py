@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import sys
 
@@ -64,8 +65,13 @@ def serve(settings: Settings, role: str) -> int:
         h11_max_incomplete_event_size=65_536,
     )
     server = _Server(config, application)
+    # What kept us from starting is said in one sentence, below.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     try:
         server.run(sockets=[listening])
+    except SystemExit:
+        if application.start_error is None:
+            raise
     finally:
         listening.close()
     if application.start_error is not None:

@@ -1,0 +1,172 @@
+"""The command line, run as a person or a script runs it: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningService, environment_of
+from tests.servers import free_port
+
+ALERTGRAPH = (sys.executable, "-m", "alertgraph")
+
+
+def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ALERTGRAPH, *arguments], env=dict(environment), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one sentence that a refused command says; a traceback would be many lines."""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert done.stdout == ""
+    return lines[0]
+
+
+@pytest.fixture
+def environment(service: RunningService) -> dict[str, str]:
+    return {**service.environment, "ALERTGRAPH_URL": service.url, "ALERTGRAPH_KEY": service.admin_key}
+
+
+def test_a_tenant_and_its_key_are_made_for_scripts(service: RunningService, environment: dict[str, str]) -> None:
+    slug = f"cli-{service.tenant}"
+
+    made = run(environment, "tenant", "create", slug, "--tier", "premium", "--json")
+    key = run(environment, "key", "create", "--tenant", slug, "--role", "admin", "--json")
+    again = run(environment, "tenant", "create", slug)
+
+    assert json.loads(made.stdout)["tier"] == "PREMIUM"
+    secret = json.loads(key.stdout)["key"]
+    assert secret.startswith("ag_")
+    assert service.data("{ viewer { tenant { slug } role } }", key=secret)["viewer"] == {
+        "tenant": {"slug": slug},
+        "role": "ADMIN",
+    }
+    assert (again.returncode, slug in sentence(again)) == (1, True)
+
+
+def test_a_revoked_key_is_refused(service: RunningService, environment: dict[str, str]) -> None:
+    made = json.loads(run(environment, "key", "create", "-t", service.tenant, "--role", "viewer", "--json").stdout)
+    assert "errors" not in service.graphql("{ viewer { role } }", key=made["key"])
+
+    listed = run(environment, "key", "list", "-t", service.tenant)
+    done = run(environment, "key", "revoke", made["id"], "-t", service.tenant)
+
+    assert made["key"] not in listed.stdout
+    assert made["prefix"] in listed.stdout
+    assert done.returncode == 0
+    deadline = time.monotonic() + 5
+    while "errors" not in (answer := service.graphql("{ viewer { role } }", key=made["key"])):
+        assert time.monotonic() < deadline, "another process's revocation was not noticed"
+        time.sleep(0.1)
+    assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def test_send_tells_whether_the_alert_is_new(environment: dict[str, str]) -> None:
+    first = run(environment, "send", "Disk full", "-s", "critical", "-l", "host=db-1", "--service", "orders")
+    second = run(environment, "send", "Disk full", "-s", "critical", "-l", "host=db-1", "--json")
+
+    assert first.stdout.strip().endswith("is open.")
+    told = json.loads(second.stdout)
+    assert (told["created"], told["alert"]["occurrenceCount"]) == (False, 2)
+
+
+def test_tail_begins_behind_a_cursor_and_follows(service: RunningService, environment: dict[str, str]) -> None:
+    start = service.data("{ alerts { asOf } }")["alerts"]["asOf"]
+    run(environment, "send", "before")
+
+    tail = subprocess.Popen(
+        [*ALERTGRAPH, "tail", "--after", start, "--json"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert tail.stdout is not None
+        seen = [json.loads(tail.stdout.readline())]
+        run(environment, "send", "after")
+        seen.append(json.loads(tail.stdout.readline()))
+    finally:
+        tail.terminate()
+        tail.wait(10)
+
+    assert [event["alert"]["title"] for event in seen] == ["before", "after"]
+    assert seen[1]["number"] == seen[0]["number"] + 1
+
+
+def test_audit_and_doctor_find_a_sound_installation(service: RunningService, environment: dict[str, str]) -> None:
+    run(environment, "send", "Disk full")
+
+    audit = run(environment, "audit", "verify", "--tenant", service.tenant, "--json")
+    doctor = run(environment, "doctor", "--json")
+
+    assert json.loads(audit.stdout) == {"tenant": service.tenant, "checked": 3, "fault": None}
+    states = {finding["check"]: finding["state"] for finding in map(json.loads, doctor.stdout.splitlines())}
+    # The tests' servers give up durability for speed, and doctor says so.
+    assert states.pop("database") == "fault"
+    assert set(states.values()) == {"ok"}, doctor.stdout
+    assert doctor.returncode == 1
+
+
+def test_schema_prints_the_published_contract(environment: dict[str, str]) -> None:
+    published = (Path(__file__).parents[2] / "schema.graphql").read_text(encoding="utf-8")
+
+    assert run(environment, "schema").stdout == published
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("key", "create", "--tenant", "nobody"), "no tenant nobody"),
+        (("audit", "verify", "--tenant", "nobody"), "no tenant nobody"),
+        (("tenant", "create", "Not A Slug"), "slug"),
+        (("key", "create", "--tenant", "x", "--role", "king"), "--role is ingest, viewer, responder or admin"),
+        (("send", "t", "--label", "novalue"), "--label is name=value"),
+        (("send", "t", "--severity", "awful"), "severity"),
+        (("send", "t", "--key", "ag_wrong_key"), "API key"),
+        (("tail", "--key", "ag_wrong_key_that_is_long_enough"), "closed the connection: 4403"),
+        (("tail", "--after", "nonsense"), "cursor"),
+        (("serve", "--role", "king"), "--role is all, api or engine"),
+    ],
+)
+def test_errors_are_one_sentence(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:
+    done = run(environment, *arguments)
+
+    assert done.returncode != 0
+    assert said in sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"CRITICAL_ALERT_PROT": "1"}, "did you mean CRITICAL_ALERT_PORT?"),
+        ({"CRITICAL_ALERT_PORT": "eighty"}, "CRITICAL_ALERT_PORT is refused"),
+        ({"CRITICAL_ALERT_DATABASE_URL": "mysql://db"}, "it begins with postgresql://"),
+        ({"CRITICAL_ALERT_MASTER_KEY": "c2hvcnQ="}, "32 bytes in base64"),
+        ({"CRITICAL_ALERT_MASTER_KEY": ""}, "CRITICAL_ALERT_MASTER_KEY is needed"),
+        ({"CRITICAL_ALERT_BOOTSTRAP_TENANT": "No Slug"}, "CRITICAL_ALERT_BOOTSTRAP_TENANT is refused"),
+        ({"CRITICAL_ALERT_REDIS_URL": "http://cache"}, "CRITICAL_ALERT_REDIS_URL is refused"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_named(variables: dict[str, str], said: str) -> None:
+    port = {"CRITICAL_ALERT_PORT": str(free_port())}
+    environment = environment_of("postgresql://nobody@127.0.0.1:9/none", **{**port, **variables})
+
+    done = run(environment, "serve")
+
+    assert done.returncode == 1
+    assert said in sentence(done)
+
+
+def test_a_service_that_is_not_there_is_named(environment: dict[str, str]) -> None:
+    away = {**environment, "ALERTGRAPH_URL": f"http://127.0.0.1:{free_port()}"}
+
+    for command in (("send", "t"), ("tail",)):
+        done = run(away, *command)
+        assert done.returncode == 1
+        assert "can't be reached" in sentence(done)
