@@ -7,7 +7,7 @@ from typing import Any
 
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.cursor import LogCursor
-from alertgraph.core.errors import CursorExpiredError, NotFoundError
+from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError
 from alertgraph.core.event import SealedEvent, StoredEvent
 from alertgraph.core.flush import (
     AlertWrite,
@@ -25,7 +25,8 @@ from alertgraph.core.metrics import COUNT_NAMES, Tally
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import TenantSettings
-from alertgraph.storage.database import Connection, Database
+from alertgraph.services.ports import LostCommitError
+from alertgraph.storage.database import DEPENDENCY, Connection, Database
 from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of
 
 _NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
@@ -125,7 +126,12 @@ class PostgresLog:
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
     ) -> tuple[Flush, Appended]:
-        """Load, decide and write while the head's lock is held; errors as `services.ports.TenantLog` says."""
+        """Load, decide and write while the head's lock is held.
+
+        Errors are those that `services.ports.TenantLog` names, but that a lost commit is looked up here.
+        """
+
+        written: list[Flush] = []
 
         async def decide_and_write(connection: Connection) -> tuple[Flush, Appended]:
             await lock_head(connection, tenant_id)
@@ -133,9 +139,18 @@ class PostgresLog:
             assert config is not None, "a tenant with a head has settings"
             loaded = await load(connection, tenant_id, keys, alert_ids, idempotency_keys)
             flush = decide(config, loaded)
-            return flush, await append(connection, tenant_id, flush)
+            appended = await append(connection, tenant_id, flush)
+            written.append(flush)
+            return flush, appended
 
-        return await self._database.write(tenant_id, decide_and_write)
+        try:
+            return await self._database.write(tenant_id, decide_and_write)
+        except LostCommitError as error:
+            # Nobody else knows which flush it was.
+            found = await self.find_flush(tenant_id, written[-1]) if written else None
+            if found is None:
+                raise DependencyError(DEPENDENCY, retryable=True) from error
+            return written[-1], found
 
     async def find_flush(self, tenant_id: TenantId, flush: Flush) -> Appended | None:
         """Return what became of a flush whose answer was lost, once it can't be under way any more."""

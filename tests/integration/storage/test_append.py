@@ -544,6 +544,34 @@ async def test_what_is_raised_under_the_lock_undoes_everything(world: World, ten
     await asyncio.wait_for(world.act(tenant_id, fire()), timeout=1)
 
 
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_lost_answer_of_the_slow_way_is_looked_up(
+    world: World, tenant_id: TenantId, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    flush = await world.decided(tenant_id, fire())
+    write = world.database.write
+
+    async def lost(tenant: TenantId, work: Any) -> None:
+        async def whole(connection: Any) -> None:
+            await work(connection)
+            if not committed:
+                raise LostCommitError("before the commit")
+
+        await write(tenant, whole)
+        raise LostCommitError("after the commit")
+
+    monkeypatch.setattr(world.database, "write", lost)
+
+    appending = world.log.append_locked(tenant_id, ["cpu"], [], [], lambda config, loaded: flush)
+
+    if committed:
+        assert (await appending)[0] is flush
+    else:
+        with pytest.raises(DependencyError):
+            await appending
+    assert await world.value("SELECT count(*) FROM alert_open") == committed
+
+
 # ---------------------------------------------------------------------------------- lost and found
 
 
