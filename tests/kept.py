@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import asyncpg
 from alertgraph.core.alert import Alert
 from alertgraph.core.event import Event, EventKind, seal
 from alertgraph.core.ids import TenantId, uuid7
+from alertgraph.core.metrics import COUNT_NAMES, MINUTES_KEPT, Group, tally
 from alertgraph.storage.rows import ALERT_COLUMNS, decode_json, encode_json
 from tests.factories import an_event
 from tests.servers import DatabaseServer
@@ -127,9 +129,54 @@ class Keeper:
                 records[-1][-1],
             )
 
+    async def figures(self, tenant_id: TenantId, events: Sequence[Event], recorded_at: Sequence[datetime]) -> None:
+        """Count events in the counters, each at its instant: as appends do it, without the minutes of old."""
+        by_minute: dict[datetime, list[Event]] = defaultdict(list)
+        by_day: dict[date, list[Event]] = defaultdict(list)
+        for event, at in zip(events, recorded_at, strict=True):
+            if at >= self.now - MINUTES_KEPT:
+                by_minute[at.replace(second=0, microsecond=0)].append(event)
+            by_day[at.date()].append(event)
+        await self._count("metric_minute", tenant_id, by_minute)
+        await self._count("metric_day", tenant_id, by_day)
+        await self.connection.copy_records_to_table(
+            "open_count",
+            schema_name="alertgraph",
+            records=[(tenant_id, *_key(group), counts.opened) for group, counts in tally(events).counts.items()],
+        )
+
+    async def _count(self, table: str, tenant_id: TenantId, parts: Mapping[Any, Sequence[Event]]) -> None:
+        tallies = {at: tally(events) for at, events in parts.items()}
+        await self.connection.copy_records_to_table(
+            table,
+            schema_name="alertgraph",
+            columns=("tenant_id", _COLUMN_OF[table], "severity", "monitored_service", *COUNT_NAMES),
+            records=[
+                (tenant_id, at, *_key(group), *(getattr(counts, name) for name in COUNT_NAMES))
+                for at, one in tallies.items()
+                for group, counts in one.counts.items()
+            ],
+        )
+        await self.connection.copy_records_to_table(
+            f"{table}_duration",
+            schema_name="alertgraph",
+            records=[
+                (tenant_id, at, *_key(group), kind, bucket, count)
+                for at, one in tallies.items()
+                for (group, kind, bucket), count in one.durations.items()
+            ],
+        )
+
     async def analyze(self) -> None:
         """Let the planner know what is in the tables: the test servers do not do it by themselves."""
         await self.connection.execute("VACUUM ANALYZE")
+
+
+_COLUMN_OF = {"metric_minute": "at", "metric_day": "day"}
+
+
+def _key(group: Group) -> tuple[int, str]:
+    return group.severity, group.monitored_service
 
 
 def alert_row(alert: Alert) -> tuple[Any, ...]:
