@@ -140,7 +140,7 @@ class Service:
 
     def start(self) -> None:
         """Begin the work that nobody asks for."""
-        self._run(self._streams.listen(), self._streams.sweep())
+        self._run(self._streams.listen(), self._streams.sweep(), self._streams.beat())
         if self._role in ("all", "engine"):
             self._run(self._engine.run(), self._indexing.run(), self._upkeep.run())
 

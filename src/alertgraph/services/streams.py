@@ -6,12 +6,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from alertgraph.core.cursor import LogCursor, decode_log_cursor, log_start
-from alertgraph.core.errors import AlertGraphError, NotFoundError
+from alertgraph.core.errors import AlertGraphError, CursorExpiredError, DependencyError, NotFoundError
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.flush import Head
 from alertgraph.core.ids import TenantId
@@ -24,7 +24,9 @@ RING_LENGTH = 4096
 BATCH_LENGTH_MAX = 100
 READ_LENGTH_MAX = 500
 CATCH_UP_COUNT_MAX = 4
-SIGN_OF_LIFE_EVERY = timedelta(seconds=15)
+# After this long the next beat has followers say something: at least every 15 seconds, as the API promises.
+SIGN_OF_LIFE_AFTER = timedelta(seconds=10)
+BEAT_EVERY = timedelta(seconds=4)
 SWEEP_EVERY = timedelta(seconds=1)
 FAILURE_PAUSE = timedelta(seconds=1)
 
@@ -47,13 +49,16 @@ class StreamBatch:
 class _Feed:
     """What this process knows of the end of one tenant's log, for everybody who follows it."""
 
-    __slots__ = ("epoch", "followers", "grown", "pulling", "ring", "tail", "wanted")
+    __slots__ = ("broken", "epoch", "followers", "pulling", "ring", "tail", "wanted", "woken")
 
     def __init__(self, head: Head) -> None:
         self.epoch = head.log_epoch
         self.tail = _head_cursor(head)
         self.ring: deque[StoredEvent] = deque(maxlen=RING_LENGTH)
-        self.grown = asyncio.Event()
+        # Set when there is something to look at: more events, the next beat, or the end of the feed.
+        self.woken = asyncio.Event()
+        # Why it ended: the log is not the one that was followed any more.
+        self.broken: str | None = None
         self.wanted = head.number
         self.pulling = False
         self.followers = 0
@@ -68,9 +73,13 @@ class _Feed:
         self.ring.extend(fresh)
         self.tail = event_cursor(fresh[-1], self.epoch)
         self.wanted = max(self.wanted, self.tail.number)
-        grown, self.grown = self.grown, asyncio.Event()
-        grown.set()
+        self.wake()
         return True
+
+    def wake(self) -> None:
+        """Have every follower look."""
+        woken, self.woken = self.woken, asyncio.Event()
+        woken.set()
 
     def slice(self, after: int, length: int) -> list[StoredEvent] | None:
         """Return the ring's events behind a number; None where the ring does not reach back so far."""
@@ -148,9 +157,7 @@ class StreamService:
             async for batch in self._batches(tenant_id, feed, visibility, wanted, position or feed.tail):
                 yield batch
         finally:
-            feed.followers -= 1
-            if feed.followers == 0 and self._feeds.get(tenant_id) is feed:
-                del self._feeds[tenant_id]
+            self._close(tenant_id, feed)
 
     async def growth(self, principal: Principal) -> AsyncIterator[int]:
         """Yield the number the tenant's log ends at, at once and again whenever it has grown.
@@ -159,16 +166,17 @@ class StreamService:
         seconds.
         """
         principal.require(Role.VIEWER)
-        feed = await self._open(principal.tenant.id)
-        try:
-            while True:
-                grown = feed.grown
-                yield feed.tail.number
-                await _until(grown, SIGN_OF_LIFE_EVERY)
-        finally:
-            feed.followers -= 1
-            if feed.followers == 0 and self._feeds.get(principal.tenant.id) is feed:
-                del self._feeds[principal.tenant.id]
+        tenant_id = principal.tenant.id
+        while True:
+            feed = await self._open(tenant_id)
+            try:
+                while feed.broken is None:
+                    number, said_at = feed.tail.number, self._clock.now()
+                    yield number
+                    while feed.tail.number == number and feed.broken is None and not self._is_due(said_at):
+                        await feed.woken.wait()
+            finally:
+                self._close(tenant_id, feed)
 
     @property
     def follower_count(self) -> int:
@@ -186,32 +194,49 @@ class StreamService:
         if position.number > feed.tail.number:
             # The cursor was checked against the table, so this process is merely behind.
             self._want(tenant_id, feed, position.number)
-        last_word = self._clock.now()
+        said_at = self._clock.now()
+        said_live = True
         while True:
-            grown = feed.grown
+            if feed.broken is not None:
+                raise CursorExpiredError(feed.broken)
             if position.number < feed.tail.number:
                 events = await self._read(tenant_id, feed, position)
                 matching = [e for e in events if visibility.sees(e) and wanted.matches(e)]
-                position = event_cursor(events[-1], feed.epoch)
+                if events:
+                    position = event_cursor(events[-1], feed.epoch)
                 for start in range(0, len(matching), BATCH_LENGTH_MAX):
                     chunk = matching[start : start + BATCH_LENGTH_MAX]
                     is_last = start + BATCH_LENGTH_MAX >= len(matching)
                     cursor = position if is_last else event_cursor(chunk[-1], feed.epoch)
-                    yield StreamBatch(chunk, cursor, is_last and position.number >= feed.tail.number)
-                    last_word = self._clock.now()
-            elif await _until(grown, SIGN_OF_LIFE_EVERY - (self._clock.now() - last_word)):
+                    said_live = is_last and position.number >= feed.tail.number
+                    yield StreamBatch(chunk, cursor, said_live)
+                    said_at = self._clock.now()
+            elif said_live and not self._is_due(said_at):
+                await feed.woken.wait()
                 continue
-            if self._clock.now() - last_word >= SIGN_OF_LIFE_EVERY:
-                yield StreamBatch((), position, position.number >= feed.tail.number)
-                last_word = self._clock.now()
+            is_live = position.number >= feed.tail.number
+            # Who was told that more is to come is told at once that it has: what came then may not match.
+            if self._is_due(said_at) or (is_live and not said_live):
+                said_live = is_live
+                yield StreamBatch((), position, is_live)
+                said_at = self._clock.now()
 
     async def _read(self, tenant_id: TenantId, feed: _Feed, position: LogCursor) -> Sequence[StoredEvent]:
+        """Return the next events, which there are; none where the store is away at present."""
         events: Sequence[StoredEvent] | None = feed.slice(position.number, READ_LENGTH_MAX)
         if events:
             self._observer.streamed(events=len(events), source="memory")
             return events
-        async with self._catch_ups:
-            events = await self._log.events_after(tenant_id, position, READ_LENGTH_MAX)
+        try:
+            async with self._catch_ups:
+                events = await self._log.events_after(tenant_id, position, READ_LENGTH_MAX)
+        except DependencyError as error:
+            if not error.retryable:
+                raise
+            # Whoever follows has time: the stream goes on where it stood once the store is back.
+            self._observer.failed("streams", error)
+            await self._clock.sleep(FAILURE_PAUSE)
+            return ()
         if not events:
             # The head said there is more: what is missing was removed by retention, or another log came.
             await self._log.check_cursor(tenant_id, position)
@@ -233,6 +258,22 @@ class StreamService:
             feed.followers += 1
         return feed
 
+    def _close(self, tenant_id: TenantId, feed: _Feed) -> None:
+        feed.followers -= 1
+        if feed.followers == 0 and self._feeds.get(tenant_id) is feed:
+            del self._feeds[tenant_id]
+
+    def _break(self, tenant_id: TenantId, feed: _Feed, reason: str) -> None:
+        """End a feed and all who follow it; who comes next begins a new one."""
+        if self._feeds.get(tenant_id) is feed:
+            del self._feeds[tenant_id]
+        feed.broken = reason
+        feed.wake()
+
+    def _is_due(self, said_at: datetime) -> bool:
+        """Say whether it is time for a sign of life."""
+        return self._clock.now() - said_at >= SIGN_OF_LIFE_AFTER
+
     def _want(self, tenant_id: TenantId, feed: _Feed, number: int) -> None:
         feed.wanted = max(feed.wanted, number)
         if feed.wanted > feed.tail.number and not feed.pulling:
@@ -251,6 +292,8 @@ class StreamService:
                     return
                 self._elsewhere(tenant_id, events)
                 feed.extend(events)
+        except CursorExpiredError as error:
+            self._break(tenant_id, feed, error.message)
         except AlertGraphError as error:
             # The sweep tries again.
             self._observer.failed("streams", error)
@@ -274,14 +317,25 @@ class StreamService:
         while True:
             try:
                 await self._clock.sleep(SWEEP_EVERY)
-                if self._feeds:
-                    heads = await self._log.heads(list(self._feeds))
+                known = {tenant_id: (feed, feed.tail.number) for tenant_id, feed in self._feeds.items()}
+                if known:
+                    heads = await self._log.heads(list(known))
                     for tenant_id, number in heads.items():
-                        feed = self._feeds.get(tenant_id)
-                        if feed is not None:
+                        feed, number_before = known[tenant_id]
+                        if number < number_before:
+                            # A log only grows: this is another one, put back from a backup.
+                            self._break(tenant_id, feed, "The log is another one: the database was restored.")
+                        else:
                             self._want(tenant_id, feed, number)
             except Exception as error:  # noqa: BLE001  (a loop outlives any failure)
                 self._observer.failed("streams", error)
+
+    async def beat(self) -> None:
+        """Have followers give signs of life, for as long as it runs."""
+        while True:
+            await self._clock.sleep(BEAT_EVERY)
+            for feed in self._feeds.values():
+                feed.wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -298,13 +352,3 @@ def _head_cursor(head: Head) -> LogCursor:
     if head.number == 0:
         return log_start(head.log_epoch)
     return LogCursor(head.log_epoch, head.number, head.recorded_at, head.leaf[:4])
-
-
-async def _until(event: asyncio.Event, limit: timedelta) -> bool:
-    """Wait for an event; False where the limit came first."""
-    try:
-        async with asyncio.timeout(max(0.0, limit.total_seconds())):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
