@@ -75,9 +75,9 @@ _TOUCHED = """
 SELECT o.id, o.last_seen_at FROM alert_open o WHERE o.tenant_id = $1 AND o.id = ANY ($2) ORDER BY o.id FOR UPDATE
 """
 _ANSWERED = """
-SELECT count(*) FROM unnest($2::text[], $3::text[], $4::text[]) AS k (operation, subject, key)
+SELECT count(*) FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS k (operation, subject, key, answer)
 JOIN idempotency_answer i ON i.tenant_id = $1
-    AND i.operation = k.operation AND i.subject = k.subject AND i.key = k.key
+    AND i.operation = k.operation AND i.subject = k.subject AND i.key = k.key AND i.answer = k.answer
 """
 
 
@@ -439,21 +439,23 @@ def _appended(row: Any) -> Appended:
 async def _short_way_was_taken(connection: Connection, tenant_id: TenantId, flush: Flush) -> bool:
     """Say whether a flush without events was written, as far as its traces tell.
 
-    A repeat that another one followed leaves none: it is then counted twice rather than not at all.
+    A repeat that another one followed leaves none: it is then counted twice rather than not at all. Another
+    flush may have answered the same idempotency keys, so the answers must say the same and the repeats be ours.
     """
-    if flush.answers:
-        keys = [stored.key for stored in flush.answers]
-        found = await connection.fetchval(
-            _ANSWERED,
-            tenant_id,
-            [key.operation for key in keys],
-            [key.subject for key in keys],
-            [key.key for key in keys],
-        )
-        return bool(found == len(flush.answers))
+    if not (flush.touches or flush.answers):
+        return False
     # Waits for whoever holds one of the rows.
     rows = await connection.fetch(_TOUCHED, tenant_id, [touch.alert_id for touch in flush.touches])
     last_seen = {row[0]: row[1] for row in rows}
-    return bool(flush.touches) and all(
-        last_seen.get(touch.alert_id) == touch.last_seen_at for touch in flush.touches
+    if any(last_seen.get(touch.alert_id) != touch.last_seen_at for touch in flush.touches):
+        return False
+    keys = [stored.key for stored in flush.answers]
+    found = await connection.fetchval(
+        _ANSWERED,
+        tenant_id,
+        [key.operation for key in keys],
+        [key.subject for key in keys],
+        [key.key for key in keys],
+        [stored.answer for stored in flush.answers],
     )
+    return bool(found == len(flush.answers))

@@ -617,6 +617,18 @@ async def test_answers_alone_are_found(world: World, tenant_id: TenantId) -> Non
     assert await world.log.find_flush(tenant_id, flush) is not None
 
 
+async def test_another_flushs_answer_to_the_same_key_is_not_taken_for_ones_own(
+    world: World, tenant_id: TenantId
+) -> None:
+    repeat = await touched(world, tenant_id)
+    lost = replace(repeat, answers=(StoredAnswer(an_idempotency_key(), "{}"),))
+    said_otherwise = Flush(new_flush_id(), Reliance(), answers=(StoredAnswer(an_idempotency_key(), "[]"),))
+    await world.log.append(tenant_id, said_otherwise)
+
+    assert await world.log.find_flush(tenant_id, lost) is None
+    assert await world.log.find_flush(tenant_id, replace(said_otherwise, touches=repeat.touches)) is None
+
+
 async def test_a_search_for_a_lost_flush_waits_for_one_under_way(world: World, tenant_id: TenantId) -> None:
     flush = await world.decided(tenant_id, fire())
     async with world.database.transaction(tenant_id) as connection:
