@@ -92,6 +92,9 @@ class MemoryLog:
     Attributes:
         calls: How often each method was called.
         faults: What goes wrong with the next appends, in order; None for nothing.
+        chance: Asked for what goes wrong once `faults` is empty.
+        lost_touches: How often repeats were written of which the writer was not told: where another repeat
+            follows at once, their traces are gone and they are counted twice.
         poison: Says of a flush whether the store refuses its rows whatever the state.
         pause: Awaited where a real store would be on its way.
     """
@@ -101,6 +104,8 @@ class MemoryLog:
         self.tenants = {tenant_id: TenantRows(a_config()) for tenant_id in tenants}
         self.calls: Counter[str] = Counter()
         self.faults: list[Fault | None] = []
+        self.chance: Callable[[], Fault | None] = lambda: None
+        self.lost_touches = 0
         self.poison: Callable[[Flush], bool] = lambda flush: False
         self.pause: Callable[[], Awaitable[None]] = no_pause
         self._late: set[asyncio.Task[None]] = set()
@@ -137,7 +142,7 @@ class MemoryLog:
         """Write a flush: all of it or nothing."""
         self.calls["append"] += 1
         await self.pause()
-        fault = self.faults.pop(0) if self.faults else None
+        fault = self._next_fault()
         rows = self._rows(tenant_id)
         if fault is Fault.STALE:
             raise StaleDecisionError("injected")
@@ -146,6 +151,7 @@ class MemoryLog:
         if fault is Fault.LOST_UNWRITTEN:
             raise LostCommitError("injected")
         if fault is Fault.LOST_LATE:
+            self.lost_touches += bool(flush.touches and not flush.events)
             await rows.lock.acquire()
             task = asyncio.create_task(self._commit_late(tenant_id, flush))
             self._late.add(task)
@@ -157,6 +163,7 @@ class MemoryLog:
         else:
             appended = self.write(tenant_id, flush)
         if fault is Fault.LOST_WRITTEN:
+            self.lost_touches += bool(flush.touches and not flush.events)
             raise LostCommitError("injected")
         await self.pause()
         return appended
@@ -173,7 +180,7 @@ class MemoryLog:
         self.calls["append_locked"] += 1
         await self.pause()
         rows = self._rows(tenant_id)
-        fault = self.faults.pop(0) if self.faults else None
+        fault = self._next_fault()
         async with rows.lock:
             flush = decide(rows.config, self.read(tenant_id, keys, alert_ids, idempotency_keys))
             await self.pause()
@@ -181,6 +188,7 @@ class MemoryLog:
                 raise LostCommitError("injected")
             appended = self.write(tenant_id, flush)
         if fault is Fault.LOST_WRITTEN:
+            self.lost_touches += bool(flush.touches and not flush.events)
             raise LostCommitError("injected")
         await self.pause()
         return flush, appended
@@ -243,6 +251,9 @@ class MemoryLog:
         rows = self.tenants[tenant_id]
         rows.config = replace(config, version=rows.config.version + 1)
 
+    def _next_fault(self) -> Fault | None:
+        return self.faults.pop(0) if self.faults else self.chance()
+
     def _rows(self, tenant_id: TenantId) -> TenantRows:
         rows = self.tenants.get(tenant_id)
         if rows is None:
@@ -270,7 +281,7 @@ class MemoryLog:
             for _ in range(5):
                 await asyncio.sleep(0)
             self.write(tenant_id, flush)
-        except StaleDecisionError:
+        except (StaleDecisionError, PoisonError):
             pass  # refused after all: nobody waits for the answer
         finally:
             self._rows(tenant_id).lock.release()
@@ -383,10 +394,10 @@ class MemoryLog:
             rows.closed[after.id] = after
 
     def _short_way_was_taken(self, rows: TenantRows, flush: Flush) -> bool:
-        if flush.answers:
-            slots = [(a.key.operation, a.key.subject, a.key.key) for a in flush.answers]
-            return all(slot in rows.answers for slot in slots)
-        return bool(flush.touches) and all(
+        # Another flush may have answered the same keys: what was answered and what was touched must be ours.
+        answered = all(rows.answers.get((a.key.operation, a.key.subject, a.key.key)) == a for a in flush.answers)
+        touched = all(
             (known := rows.open.get(touch.alert_id)) is not None and known.last_seen_at == touch.last_seen_at
             for touch in flush.touches
         )
+        return bool(flush.answers or flush.touches) and answered and touched

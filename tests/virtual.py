@@ -12,15 +12,22 @@ from tests.factories import T0
 
 
 class VirtualClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until it is told to go on.
 
-    def __init__(self, now: datetime = T0) -> None:
+    Args:
+        now: Where it begins.
+        tick: How much goes by each time it is read, so that no two instants are the same.
+    """
+
+    def __init__(self, now: datetime = T0, tick: timedelta = timedelta(0)) -> None:
         self._now = now
+        self._tick = tick
         self._order = count()
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """Return the present instant of the test."""
+        self._now += self._tick
         return self._now
 
     async def sleep(self, duration: timedelta) -> None:

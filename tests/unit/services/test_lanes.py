@@ -93,12 +93,13 @@ class Process:
             self.scheduled.append,
             width=width,
         )
-        self._ids = 1000 * (seed + 1)
+        self._ids = 1_000_000 * (seed + 1)
 
     def request(self, *actions: Action) -> Request:
         """Return a request whose new ids nobody else has."""
+        first_id = self._ids
         self._ids += len(actions)
-        return a_request(*actions, first_id=self._ids)
+        return a_request(*actions, first_id=first_id)
 
     def start(self, *actions: Action, tenant_id: TenantId = TENANT) -> asyncio.Future[tuple[Outcome, ...]]:
         """Queue a request."""
