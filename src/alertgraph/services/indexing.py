@@ -9,7 +9,8 @@ from typing import NoReturn, Protocol
 from alertgraph.core.ids import TenantId
 from alertgraph.services.ports import Clock, Observer
 
-BATCH_LENGTH = 1000
+# Parsing and folding a batch takes the event loop some 10 ms: no request waits longer than that for it.
+BATCH_LENGTH = 500
 # Hinted tenants wait for each other this long, so that a storm is indexed by the batch and not by the flush.
 PAUSE = timedelta(milliseconds=200)
 # How often tenants are looked for whose hint was lost.

@@ -132,10 +132,9 @@ _KEEP_TERMS = """
            COALESCE(array_agg(term_prefix($1) || one.term ORDER BY one.term) FILTER (WHERE one.term <> ''), '{}')
     FROM unnest($2::uuid[]) AS told (id)
     LEFT JOIN unnest($3::uuid[], $4::text[]) AS one (id, term) ON one.id = told.id
-    WHERE EXISTS (
-        SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'alert_terms'::regclass AND NOT i.inhdetachpending
-            AND c.relname = 'alert_terms_' || uuid7_month(told.id))
+    WHERE uuid7_month(told.id) = ANY (ARRAY(
+        SELECT right(c.relname::text, 8) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'alert_terms'::regclass AND NOT i.inhdetachpending))
     GROUP BY told.id
     ON CONFLICT (tenant_id, id) DO UPDATE SET terms = excluded.terms WHERE kept.terms <> excluded.terms
 """
