@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
-from alertgraph.core.errors import AccessDeniedError, InputError
+from alertgraph.core.errors import AccessDeniedError, DependencyError, InputError
 from alertgraph.core.ids import TenantId
 from alertgraph.core.metrics import LIVE_WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.severity import Severity
@@ -43,10 +45,15 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Shared:
-    """One window that somebody watches."""
+    """One window that somebody watches.
+
+    Attributes:
+        number: Of the last event that the figures hold for certain.
+    """
 
     lock: asyncio.Lock
     watchers: int = 0
+    number: int = -1
     computed_at: datetime | None = None
     figures: MetricsFigures | None = None
 
@@ -88,27 +95,46 @@ class MetricsFeed:
         shared.watchers += 1
         last: MetricsFigures | None = None
         try:
-            async for _ in self._streams.growth(principal):
-                figures = await self._figures(wanted, shared)
-                if last is None or not _same(figures, last):
-                    last = figures
-                    yield figures
-                await self._clock.sleep(every)
+            async with aclosing(cast("AsyncGenerator[int, None]", self._streams.growth(principal))) as growth:
+                async for number in growth:
+                    figures = await self._figures(wanted, shared, number, last)
+                    if last is None or not _same(figures, last):
+                        last = figures
+                        yield figures
+                    await self._clock.sleep(every)
         finally:
             shared.watchers -= 1
             if shared.watchers == 0 and self._shared.get(wanted) is shared:
                 del self._shared[wanted]
 
-    async def _figures(self, wanted: _Wanted, shared: _Shared) -> MetricsFigures:
+    async def _figures(
+        self, wanted: _Wanted, shared: _Shared, number: int, last: MetricsFigures | None
+    ) -> MetricsFigures:
+        """Return figures that hold all events up to a number; who has some waits while the store is away."""
+        while True:
+            try:
+                return await self._shared_figures(wanted, shared, number)
+            except DependencyError as error:
+                if last is None or not error.retryable:
+                    raise
+            await self._clock.sleep(EVERY_MIN)
+
+    async def _shared_figures(self, wanted: _Wanted, shared: _Shared, number: int) -> MetricsFigures:
         async with shared.lock:
+            # A clock that was set back must not make anybody wait: an age has no sign.
+            age = abs(self._clock.now() - shared.computed_at) if shared.computed_at is not None else None
+            if shared.figures is not None and age is not None and age < EVERY_MIN:
+                if shared.number >= number:
+                    return shared.figures
+                # Once per second at most, but never without what has been told already.
+                await self._clock.sleep(EVERY_MIN - age)
             now = self._clock.now()
-            if shared.figures is None or shared.computed_at is None or now - shared.computed_at >= EVERY_MIN:
-                window = MetricsWindow(now - wanted.window, now, wanted.severities, wanted.monitored_services)
-                async with self._snapshots.snapshot(wanted.tenant_id) as snapshot:
-                    tally = await snapshot.tally(window)
-                    open_counts = await snapshot.open_counts(window)
-                shared.figures = MetricsFigures(window, tally, open_counts)
-                shared.computed_at = now
+            window = MetricsWindow(now - wanted.window, now, wanted.severities, wanted.monitored_services)
+            async with self._snapshots.snapshot(wanted.tenant_id) as snapshot:
+                tally = await snapshot.tally(window)
+                open_counts = await snapshot.open_counts(window)
+            shared.figures = MetricsFigures(window, tally, open_counts)
+            shared.number, shared.computed_at = number, now
             return shared.figures
 
 

@@ -272,7 +272,8 @@ class StreamService:
 
     def _is_due(self, said_at: datetime) -> bool:
         """Say whether it is time for a sign of life."""
-        return self._clock.now() - said_at >= SIGN_OF_LIFE_AFTER
+        # Also where the clock was set back meanwhile.
+        return abs(self._clock.now() - said_at) >= SIGN_OF_LIFE_AFTER
 
     def _want(self, tenant_id: TenantId, feed: _Feed, number: int) -> None:
         feed.wanted = max(feed.wanted, number)
