@@ -1,0 +1,300 @@
+"""What somebody owns on a running alertgraph, every word marked, so that none turns up elsewhere unnoticed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from secrets import token_bytes, token_hex
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from alertgraph.core.ids import decode_id, pack
+from tests.e2e import walk
+from tests.e2e.walk import Case
+from tests.running import RunningService
+
+INDEXED_SECONDS = 10.0
+
+CREATE = """mutation Create($input: CreateAlertInput!) {
+  createAlert(input: $input) { alert { id } errors { code message path } }
+}"""
+LISTS = """{
+  alerts(first: 100) { nodes { id } edges { cursor } asOf }
+  seen: alerts(first: 100, orderBy: {field: LAST_SEEN_AT}) { edges { cursor } }
+  worst: alerts(first: 100, orderBy: {field: SEVERITY}) { edges { cursor } }
+  events(last: 100) { nodes { id cursor kind subjectType } }
+  savedViews(first: 100) { nodes { id } edges { cursor } }
+  apiKeys(first: 100) { nodes { id prefix } edges { cursor } }
+  viewer { tenant { id } }
+}"""
+STATE = """{
+  alerts(first: 100, orderBy: {direction: ASC}) {
+    nodes {
+      id version status title description severity labels annotations occurrenceCount lastSeenAt
+      acknowledgedAt acknowledgedUntil resolvedAt escalationLevel verdict
+    }
+    totalCount
+  }
+  events(last: 100) { nodes { number kind note detail } pageInfo { hasPreviousPage } }
+  savedViews(first: 100) { nodes { id version name filter shared } totalCount }
+  apiKeys(first: 100) { nodes { id version name prefix role revokedAt } totalCount }
+  viewer { tenant { id slug settings { resolveTimeout retention version } } }
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What can be named, and what must not be seen.
+
+    Attributes:
+        mark: Part of every text.
+        ids: Of things of every kind.
+        words: Texts that can be searched for.
+        idempotency_keys: By mutation.
+        secrets: Texts of which none may turn up with anybody else.
+    """
+
+    mark: str
+    ids: Sequence[str]
+    cursors: Sequence[str]
+    dedup_keys: Sequence[str]
+    words: Sequence[str]
+    matchers: Sequence[Mapping[str, str]]
+    idempotency_keys: Mapping[str, str]
+    secrets: frozenset[str]
+
+    def handles(self, case: Case) -> Sequence[Any]:
+        """Return everything that can be put into a case's slot."""
+        assert case.slot is not None, "there is nothing to put anywhere"
+        if case.slot.kind == "idempotency_key":
+            return [self.idempotency_keys[case.field]]
+        by_kind: Mapping[str, Sequence[Any]] = {
+            "id": self.ids,
+            "cursor": self.cursors,
+            "dedup_key": self.dedup_keys,
+            "word": self.words,
+            "matcher": self.matchers,
+        }
+        return by_kind[case.slot.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a key and a few things of their own."""
+
+    service: RunningService
+    key: str
+    alert_id: str
+    view_id: str
+    key_id: str
+    client: httpx2.Client = field(repr=False)
+
+    def own(self, case: Case) -> str:
+        """Return the id of a thing of the caller's own, of the kind that a field is about."""
+        if "SavedView" in case.field:
+            return self.view_id
+        return self.key_id if "ApiKey" in case.field else self.alert_id
+
+    def ask(self, case: Case, value: Any = None) -> httpx2.Response:
+        """Return the answer to a case with this value in its slot."""
+        return self.client.post("/graphql", json=case.request(self.own(case), value))
+
+
+def a_caller(service: RunningService, key: str | None = None, **labels: str) -> Caller:
+    """Return somebody who has an alert, a view and an API key of their own."""
+    secret = key or service.admin_key
+    draft = {"title": "My own", "severity": "LOW", "labels": {"own": "yes", **labels}}
+    made = service.data(
+        """mutation Mine($draft: CreateAlertInput!) {
+          alert: createAlert(input: $draft) { alert { id } errors { message } }
+          view: createSavedView(input: {name: "My own", filter: {}}) { savedView { id } }
+        }""",
+        {"draft": draft},
+        key=secret,
+    )
+    assert not made["alert"]["errors"], made
+    key_id, _ = a_key(service, "INGEST", name="my own")
+    client = service.client(secret)
+    return Caller(service, secret, made["alert"]["alert"]["id"], made["view"]["savedView"]["id"], key_id, client)
+
+
+def a_key(
+    service: RunningService, role: str, *, name: str = "a key", matchers: Sequence[Mapping[str, str]] = ()
+) -> tuple[str, str]:
+    """Return the id and the secret of a new key."""
+    made = service.data(
+        """mutation Key($input: ApiKeyInput!) {
+          createApiKey(input: $input) { apiKey { id } secret errors { message path } }
+        }""",
+        {"input": {"name": name, "role": role, "matchers": list(matchers)}},
+    )["createApiKey"]
+    assert not made["errors"], made
+    return made["apiKey"]["id"], made["secret"]
+
+
+def furnish(service: RunningService, **labels: str) -> Belongings:
+    """Give a tenant some of everything there is, and return what of it can be named."""
+    mark = f"kanarie{token_hex(6)}"
+    alerts = {name: _send(service, mark, name, labels) for name in ("open", "taken", "closed", "other")}
+    _act(service, mark, alerts)
+    view_ids = _views(service, mark)
+    key_id, secret = a_key(service, "RESPONDER", name=f"{mark} key")
+    by_mutation = {}
+    with service.client() as client:
+        owner = Caller(service, service.admin_key, alerts["other"], view_ids[0], key_id, client)
+        for case in walk.cases("mutation"):
+            if case.slot is not None and case.slot.kind == "idempotency_key":
+                by_mutation[case.field] = f"{mark}-{case.field}"
+                answer = owner.ask(case, by_mutation[case.field]).json()
+                assert "errors" not in answer, answer
+        posted = client.post("/api/v2/alerts", json=[{"labels": {"alertname": f"{mark} prom", **labels}}])
+        assert posted.status_code == 200, posted.text
+    service.data('mutation { updateTenantSettings(input: {retention: "P77D"}) { errors { code } } }')
+    _wait_until_indexed(service, mark)
+    return _named(service, mark, list(alerts.values()), by_mutation, {secret, secret[:11], service.tenant})
+
+
+def _send(service: RunningService, mark: str, name: str, labels: Mapping[str, str]) -> str:
+    draft = {
+        "title": f"{mark} {name}",
+        "description": f"{mark} description",
+        "severity": "HIGH",
+        "source": f"{mark}-source",
+        "monitoredService": f"{mark}-service",
+        "dedupKey": f"{mark}-{name}",
+        "labels": {f"{mark}_label": f"{mark}-value", **labels},
+        "annotations": {f"{mark}_annotation": {"deep": [mark]}},
+        "links": [{"href": f"https://{mark}.example/", "text": mark}],
+    }
+    made = service.data(CREATE, {"input": draft})["createAlert"]
+    assert not made["errors"], made
+    return str(made["alert"]["id"])
+
+
+def _act(service: RunningService, mark: str, alerts: Mapping[str, str]) -> None:
+    did = service.data(
+        """mutation Act($taken: ID!, $closed: ID!, $open: ID!, $note: String!) {
+          acknowledgeAlert(input: {alertId: $taken, note: $note}) { changed errors { message } }
+          resolveAlert(input: {alertId: $closed, note: $note}) { changed errors { message } }
+          addAlertNote(input: {alertId: $open, note: $note}) { changed errors { message } }
+          giveAlertFeedback(input: {alertId: $closed, verdict: NOISE, note: $note}) { changed errors { message } }
+        }""",
+        {**{name: alerts[name] for name in ("taken", "closed", "open")}, "note": f"{mark} note"},
+    )
+    assert all(answer["changed"] for answer in did.values()), did
+
+
+def _views(service: RunningService, mark: str) -> list[str]:
+    ids = []
+    for shared in (False, True):
+        view = {"name": f"{mark} view", "filter": {"search": mark, "source": [f"{mark}-source"]}, "shared": shared}
+        made = service.data(
+            "mutation View($input: SavedViewInput!) { createSavedView(input: $input) { savedView { id } } }",
+            {"input": view},
+        )
+        ids.append(made["createSavedView"]["savedView"]["id"])
+    return ids
+
+
+def _wait_until_indexed(service: RunningService, mark: str) -> None:
+    """Words and labels are filled in from the log: what can't be found yet can't be betrayed either."""
+    deadline = time.monotonic() + INDEXED_SECONDS
+    query = f'{{ alerts(filter: {{search: "{mark}"}}) {{ totalCount }} labelSuggestions(prefix: "{mark}") }}'
+    while True:
+        found = service.data(query)
+        if found["alerts"]["totalCount"] >= 5 and found["labelSuggestions"]:
+            return
+        assert time.monotonic() < deadline, f"the words were not indexed: {found}"
+        time.sleep(0.05)
+
+
+def _named(
+    service: RunningService,
+    mark: str,
+    alert_ids: Sequence[str],
+    idempotency_keys: Mapping[str, str],
+    more: set[str],
+) -> Belongings:
+    lists = service.data(LISTS)
+    events = lists["events"]["nodes"]
+    # One event for each who may see it: the log is read in the same way for all of them.
+    sorts = {event["subjectType"]: event for event in events}
+    assert len(sorts) == 4, f"events about alerts, views, keys and settings: {sorts.keys()}"
+    ids = [
+        *alert_ids,
+        *(event["id"] for event in sorts.values()),
+        *(node["id"] for name in ("savedViews", "apiKeys") for node in lists[name]["nodes"]),
+        lists["viewer"]["tenant"]["id"],
+    ]
+    cursors = [
+        *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
+        *(edge["cursor"] for name in ("savedViews", "apiKeys") for edge in lists[name]["edges"][:1]),
+        *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
+        lists["alerts"]["asOf"],
+    ]
+    assert len(set(cursors)) >= 8, "lists have cursors of their own"
+    secrets = {mark, *ids, *(node["prefix"] for node in lists["apiKeys"]["nodes"]), *more}
+    all_alert_ids = [node["id"] for node in lists["alerts"]["nodes"]]
+    secrets |= {*all_alert_ids, *(str(uuid_of(each)) for each in (*all_alert_ids, ids[-1]))}
+    return Belongings(
+        mark=mark,
+        ids=ids,
+        cursors=cursors,
+        dedup_keys=[f"{mark}-{name}" for name in ("open", "taken", "closed")],
+        words=[mark, f"{mark}-service", f"{mark}-source", f"{mark}_label"],
+        matchers=[
+            {"label": f"{mark}_label", "operator": "EQUAL", "value": f"{mark}-value"},
+            {"label": "@title", "operator": "REGEX", "value": f"{mark}.*"},
+        ],
+        idempotency_keys=idempotency_keys,
+        secrets=frozenset(secrets),
+    )
+
+
+def uuid_of(text: str) -> UUID:
+    """Return what is inside the id of anything but an event."""
+    decoded = decode_id(text)
+    assert decoded is not None
+    assert isinstance(decoded[1], UUID)
+    return decoded[1]
+
+
+def stranger(handle: Any) -> Any:
+    """Return something that nobody has, of the same sort as a handle."""
+    if isinstance(handle, Mapping):
+        return {**handle, "value": token_hex(8)}
+    prefix, separator, _ = str(handle).partition("_")
+    if separator and prefix == "evt":
+        return f"evt_{pack((3).to_bytes(8, 'big') + token_bytes(8)[:2].rjust(8, bytes(1)))}"
+    if separator and decode_id(handle) is not None:
+        return f"{prefix}_{pack(token_bytes(16))}"
+    return token_hex(8)
+
+
+def sort_of(handle: Any) -> str:
+    """Return what tells handles apart whose strangers are answered alike."""
+    if isinstance(handle, Mapping):
+        return str(handle["operator"])
+    return str(handle)[:4] if decode_id(handle) is not None else "text"
+
+
+def leaked(belongings: Belongings, text: str, sent: Any) -> list[str]:
+    """Return what of somebody else's belongings turns up in a text, but for what the caller said itself."""
+    for said in said_in(sent):
+        text = text.replace(said, "")
+    return [secret for secret in belongings.secrets if secret in text]
+
+
+def said_in(value: Any) -> list[str]:
+    """Return the texts in a value, longest first."""
+    match value:
+        case str():
+            return [value] if value else []
+        case Mapping():
+            return said_in(list(value.values()))
+        case list() | tuple():
+            return sorted((text for each in value for text in said_in(each)), key=len, reverse=True)
+    return []

@@ -1,0 +1,425 @@
+"""A walk through the whole schema, made from the schema: whatever is added to it is asked for, too.
+
+A case is one operation with its variables, and perhaps a slot: the place of one value by which something can be
+named, such as an id, a cursor, a key or a word to look for. Tests put into the slot what the caller has no right
+to. Where a new argument or input field is of a sort that the walk has never met, it fails and says what to teach
+it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+from typing import Any, NoReturn
+
+import pytest
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    build_schema,
+    get_named_type,
+    is_leaf_type,
+    is_required_argument,
+    is_required_input_field,
+)
+from graphql.type import GraphQLList, GraphQLNonNull
+
+from resolvers.schema import print_sdl
+
+Path = tuple[str | int, ...]
+
+YESTERDAY, TOMORROW = (
+    (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in (-1, 1)
+)
+
+ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
+# How a type whose fields take arguments is reached: by `{route} { field }`, with these variables.
+ROUTES: Mapping[str, tuple[str, str]] = {
+    "CriticalAlert": ("$own: ID!", "alert(id: $own)"),
+    "AlertMetrics": ("", f'alertMetrics(since: "{YESTERDAY}", until: "{TOMORROW}")'),
+}
+# For arguments in the middle of an answer, which have no slot there.
+WRITTEN_ARGUMENTS = {"bucket": '"P1D"', "by": "MONITORED_SERVICE", "first": "3"}
+
+# Entries of a thousand at once: what hangs on them would cost too much.
+COUNTED_BY_THOUSANDS = ("AlertOutcome", "CreateAlertOutcome")
+
+# What sort of thing a value names, by the name of its argument or input field; ids are known by their type.
+HANDLES = {
+    "after": "cursor",
+    "before": "cursor",
+    "dedupKey": "dedup_key",
+    "dedupKeys": "dedup_key",
+    "idempotencyKey": "idempotency_key",
+}
+# Texts that are looked for, not kept: the walk looks for words of somebody else's there.
+SEARCHED = ("AlertFilter", "EventFilter", "MetricsFilter", "LabelMatcherInput")
+# What to put where nothing is named, by the name of the argument or input field.
+PLAIN: Mapping[str, Any] = {
+    "title": "Walked over",
+    "description": "By a walk",
+    "source": "walker",
+    "monitoredService": "paths",
+    "labels": {"walk": "yes"},
+    "annotations": {"walk": "yes"},
+    "href": "https://walk.example/",
+    "text": "Walk",
+    "triggeredAt": YESTERDAY,
+    "note": "A note of the walk",
+    "until": TOMORROW,
+    "since": YESTERDAY,
+    "expiresAt": TOMORROW,
+    "level": 1,
+    "name": "walk",
+    "shared": False,
+    "costBudget": 600_000,
+    "expectedVersion": None,
+    "overlap": "P1D",
+    "resolveTimeout": "PT1H",
+    "retention": "P30D",
+    "first": 100,
+    "last": 100,
+    "bucket": "P1D",
+    "window": "P1D",
+    "every": "PT1S",
+}
+# Of an enum the first value, where no other does the job better.
+CHOSEN = {"role": "INGEST", "by": "MONITORED_SERVICE", "status": "TRIGGERED"}
+_ID = re.compile(r"(?:tnt|alr|key|vew|evt)_[A-Za-z0-9_-]{22}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_VARYING = frozenset(
+    (
+        *("version", "number", "currentVersion", "requestId", "remaining", "resetAt", "prefix", "secret"),
+        *("cursor", "startCursor", "endCursor", "asOf"),
+    )
+)
+# What stands for an id of the caller's own, and for a key that nobody used before.
+OWN, FRESH = "\x00own", "\x00fresh"
+
+_fresh = count(1)
+
+
+def teach(what: str) -> NoReturn:
+    """Fail: the schema has something that the walk does not know how to ask for."""
+    pytest.fail(f"teach the walk {what} (tests/e2e/walk.py)")
+
+
+@cache
+def schema() -> GraphQLSchema:
+    """Return the schema as it is published."""
+    return build_schema(print_sdl())
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place in a case's variables of a value that names something.
+
+    Attributes:
+        kind: id, cursor, dedup_key, idempotency_key, word or matcher.
+        place: The argument or input field, such as EventFilter.alertIds.
+        is_list: Whether a list of them stands there.
+    """
+
+    path: Path
+    kind: str
+    place: str
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One operation."""
+
+    root: str
+    field: str
+    document: str
+    variables: Mapping[str, Any]
+    slot: Slot | None = None
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.slot.place if self.slot else 'plainly'}"
+
+    def request(self, own: str, value: Any = None) -> dict[str, Any]:
+        """Return the body of a request with keys that nobody used before.
+
+        Args:
+            own: An id of the caller's own, of what the field is about.
+            value: For the slot.
+        """
+        variables = _filled_in(self.variables, own)
+        if self.slot is not None:
+            put(variables, self.slot.path, [value] if self.slot.is_list else value)
+        return {"query": self.document, "variables": variables}
+
+
+def put(variables: Any, path: Path, value: Any) -> None:
+    """Set the value at a place in variables."""
+    *way, last = path
+    for step in way:
+        variables = variables[step]
+    variables[last] = value
+
+
+def _filled_in(value: Any, own: str) -> Any:
+    """Return a copy of variables with keys and ids in place of what stands for them."""
+    match value:
+        case dict():
+            return {name: _filled_in(each, own) for name, each in value.items()}
+        case list():
+            return [_filled_in(each, own) for each in value]
+        case str() if value == OWN:
+            return own
+        case str() if value == FRESH:
+            return f"walk-{next(_fresh)}"
+    return value
+
+
+# ------------------------------------------------------------------------------------------- cases
+
+
+def fields(root: str) -> Mapping[str, GraphQLField]:
+    """Return the fields of query, mutation or subscription."""
+    type_ = schema().type_map[ROOTS[root]]
+    assert isinstance(type_, GraphQLObjectType)
+    return type_.fields
+
+
+def cases(root: str) -> Iterator[Case]:
+    """Yield each field plainly, and once for each of its slots; for queries, fields further in, too."""
+    for name, field in fields(root).items():
+        yield from _cases(root, name, field, f"{root} {{declared}}{{{{ {name}{{given}}{{body}} }}}}", "")
+    if root != "query":
+        return
+    for type_ in schema().type_map.values():
+        if isinstance(type_, GraphQLObjectType) and type_.name not in (*ROOTS.values(), "__Type"):
+            for name, field in type_.fields.items():
+                if field.args and not type_.name.startswith("__"):
+                    if type_.name not in ROUTES:
+                        teach(f"how to reach {type_.name}, whose field {name} takes arguments")
+                    declared, route = ROUTES[type_.name]
+                    form = f"query {{declared}}{{{{ {route} {{{{ {name}{{given}}{{body}} }}}} }}}}"
+                    yield from _cases(root, f"{type_.name}.{name}", field, form, declared)
+
+
+def _cases(root: str, name: str, field: GraphQLField, form: str, declared: str) -> Iterator[Case]:
+    place = name if "." in name else f"{ROOTS[root]}.{name}"
+    everything = root == "mutation"
+    for variables, slot in _filled(field.args, place, everything=everything):
+        given = {each: field.args[each] for each in variables}
+        written = [declared, *(f"${each}: {argument.type}" for each, argument in given.items())]
+        header = ", ".join(filter(None, written))
+        body = selection(field.type)
+        document = form.format(
+            declared=f"({header}) " if header else "",
+            given=f"({', '.join(f'{each}: ${each}' for each in given)})" if given else "",
+            body=f" {body}" if body else "",
+        )
+        reached = {"own": OWN} if "$own" in declared else {}
+        yield Case(root, name, document, {**reached, **variables}, slot)
+
+
+def _filled(
+    arguments: Mapping[str, GraphQLArgument], place: str, *, everything: bool
+) -> Iterator[tuple[dict[str, Any], Slot | None]]:
+    """Yield arguments without a slot, then with each slot there is.
+
+    Args:
+        everything: Whether what may be left out is given, too, so that a mutation would really do something.
+    """
+
+    def plain() -> dict[str, Any]:
+        return {
+            name: _plain(argument.type, f"{place}({name}:)", name, everything=everything)
+            for name, argument in arguments.items()
+            if is_required_argument(argument) or everything
+        }
+
+    yield plain(), None
+    for name, argument in arguments.items():
+        for slot in _slots(argument.type, (name,), f"{place}({name}:)", name, searched=not everything):
+            variables = plain()
+            _make_way(variables, slot.path, argument.type, everything=everything)
+            yield variables, slot
+
+
+def _slots(
+    type_: GraphQLInputType, path: Path, place: str, name: str, *, searched: bool, is_list: bool = False
+) -> Iterator[Slot]:
+    match type_:
+        case GraphQLNonNull():
+            yield from _slots(type_.of_type, path, place, name, searched=searched, is_list=is_list)
+        case GraphQLList():
+            inner = get_named_type(type_)
+            if isinstance(inner, GraphQLInputObjectType) and inner.name != "LabelMatcherInput":
+                yield from _slots(inner, (*path, 0), place, name, searched=searched)
+            else:
+                yield from _slots(type_.of_type, path, place, name, searched=searched, is_list=True)
+        case GraphQLInputObjectType(name="LabelMatcherInput"):
+            # Of the matchers of a key nothing is found: they are kept.
+            if searched:
+                yield Slot(path, "matcher", place, is_list)
+        case GraphQLInputObjectType():
+            inside = searched or type_.name in SEARCHED
+            for each, field in type_.fields.items():
+                yield from _slots(field.type, (*path, each), f"{type_.name}.{each}", each, searched=inside)
+        case GraphQLScalarType(name="ID"):
+            yield Slot(path, "id", place, is_list)
+        case GraphQLScalarType(name="String" | "Cursor") if name in HANDLES:
+            yield Slot(path, HANDLES[name], place, is_list)
+        case GraphQLScalarType(name="String"):
+            if searched:
+                yield Slot(path, "word", place, is_list)
+        case GraphQLScalarType(name="Cursor"):
+            teach(f"what sort of cursor {place} is")
+        case GraphQLScalarType() | GraphQLEnumType():
+            return
+        case _:
+            teach(f"to look for slots in {type_}, at {place}")
+
+
+def _make_way(variables: dict[str, Any], path: Path, type_: GraphQLInputType, *, everything: bool) -> None:
+    """Fill in the objects on the way to a slot; of a @oneOf nothing but the way."""
+    name = str(path[0])
+    rest = path[1:]
+    if not rest:
+        return
+    inner = get_named_type(type_)
+    assert isinstance(inner, GraphQLInputObjectType), "only objects have something further in"
+    if rest[0] == 0:
+        if not variables.get(name):
+            variables[name] = [_object(inner, everything=everything)]
+        _make_way_below(variables[name][0], rest[1:], inner, everything=everything)
+        return
+    if variables.get(name) is None:
+        # A search of our own has to be as narrow as the slot makes it.
+        variables[name] = _object(inner, everything=everything and inner.name not in SEARCHED)
+    _make_way_below(variables[name], rest, inner, everything=everything)
+
+
+def _make_way_below(value: dict[str, Any], path: Path, type_: GraphQLInputObjectType, *, everything: bool) -> None:
+    name = str(path[0])
+    if type_.is_one_of:
+        value.clear()
+    _make_way(value, path, type_.fields[name].type, everything=everything)
+
+
+def _object(type_: GraphQLInputObjectType, *, everything: bool) -> dict[str, Any]:
+    if type_.is_one_of:
+        name, field = next(iter(type_.fields.items()))
+        return {name: _plain(field.type, f"{type_.name}.{name}", name, everything=everything)}
+    return {
+        name: _plain(field.type, f"{type_.name}.{name}", name, everything=everything)
+        for name, field in type_.fields.items()
+        if is_required_input_field(field) or (everything and _is_said(name))
+    }
+
+
+def _is_said(name: str) -> bool:
+    return name not in PLAIN or PLAIN[name] is not None
+
+
+def _plain(type_: GraphQLInputType, place: str, name: str, *, everything: bool) -> Any:
+    """Return a value that says nothing of anybody else."""
+    match type_:
+        case GraphQLNonNull():
+            return _plain(type_.of_type, place, name, everything=everything)
+        case GraphQLList():
+            inner = get_named_type(type_)
+            if name in ("matchers", "links") and not everything:
+                return []
+            if isinstance(inner, GraphQLInputObjectType) and inner.name in SEARCHED:
+                return []
+            return [_plain(type_.of_type, place, name, everything=everything)]
+        case GraphQLInputObjectType():
+            return _object(type_, everything=everything and type_.name not in SEARCHED)
+        case GraphQLEnumType():
+            return CHOSEN.get(name, next(iter(type_.values)))
+        case GraphQLScalarType(name="ID"):
+            return OWN
+        case GraphQLScalarType() if name in ("dedupKey", "dedupKeys", "idempotencyKey"):
+            return FRESH
+        case GraphQLScalarType() if name in ("after", "before"):
+            return None
+        case GraphQLScalarType(name="Boolean") if name not in PLAIN:
+            return False
+        case GraphQLScalarType():
+            if name not in PLAIN:
+                teach(f"what to put into {place}")
+            return PLAIN[name]
+    teach(f"what to put into {place}")
+
+
+# -------------------------------------------------------------------------------------- selections
+
+
+def selection(type_: GraphQLOutputType) -> str:
+    """Return a selection of everything that hangs on a type; what occurs again, without what hangs on it."""
+    return _selection(get_named_type(type_), set(), plain=False)
+
+
+def _selection(type_: Any, met: set[str], *, plain: bool) -> str:
+    if is_leaf_type(type_):
+        return ""
+    first = type_.name not in met
+    met.add(type_.name)
+    chosen = ["__typename"]
+    plain = plain or type_.name in COUNTED_BY_THOUSANDS
+    for name, field in type_.fields.items():
+        inner = get_named_type(field.type)
+        if is_leaf_type(inner) or (first and not (plain and field.args)):
+            below = _selection(inner, met, plain=plain)
+            chosen.append(f"{name}{_written(field, f'{type_.name}.{name}')}{below}")
+    if isinstance(type_, GraphQLInterfaceType) and first:
+        chosen += [
+            f"... on {kind} {_selection(kind, met, plain=plain)}" for kind in schema().get_possible_types(type_)
+        ]
+    elif not isinstance(type_, GraphQLInterfaceType | GraphQLObjectType):
+        teach(f"to select from {type_}")
+    return f"{{ {' '.join(chosen)} }}"
+
+
+def _written(field: GraphQLField, place: str) -> str:
+    given = {}
+    for name, argument in field.args.items():
+        if name in WRITTEN_ARGUMENTS:
+            given[name] = WRITTEN_ARGUMENTS[name]
+        elif is_required_argument(argument):
+            teach(f"what to write for {place}({name}:)")
+    return f"({', '.join(f'{name}: {text}' for name, text in given.items())})" if given else ""
+
+
+# ------------------------------------------------------------------------------------- comparisons
+
+
+def shape(answer: Any, sent: Mapping[str, str]) -> Any:
+    """Return an answer without what differs between any two requests.
+
+    Args:
+        answer: As it was decoded.
+        sent: Texts that were sent, with what stands for them.
+    """
+    match answer:
+        case dict():
+            return {
+                name: type(value).__name__ if name in _VARYING else shape(value, sent)
+                for name, value in answer.items()
+            }
+        case list():
+            return [shape(value, sent) for value in answer]
+        case str():
+            for text, placeholder in sent.items():
+                answer = answer.replace(text, placeholder)
+            return _INSTANT.sub("<instant>", _ID.sub("<id>", re.sub(r"walk-\d+", "<fresh>", answer)))
+    return answer
