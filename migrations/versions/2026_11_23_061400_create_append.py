@@ -128,6 +128,8 @@ DECLARE
     v_place tid;
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    -- Whoever looks for this flush, having lost sight of it, waits until it has ended one way or the other.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(p_flush::text, 0));
 
     -- 1. The head: the lock under which everything below happens, where there are events.
     IF v_event_count > 0 THEN

@@ -637,8 +637,11 @@ async def test_a_search_for_a_lost_flush_waits_for_one_under_way(world: World, t
         await until_waiting(connection, 1)
         finding = asyncio.ensure_future(world.log.find_flush(tenant_id, flush))
         await until_waiting(connection, 2)
+        # Somebody else gets the head first.
+        barging = asyncio.ensure_future(world.act(tenant_id, fire("other")))
 
     assert await finding == replace(await appending, occurrence_counts={flush.writes[0].alert.id: 1})
+    await barging
 
 
 async def test_a_cancelled_append_goes_on_to_its_end(world: World, tenant_id: TenantId) -> None:
