@@ -91,6 +91,7 @@ class Caller:
     view_id: str
     key_id: str
     client: httpx2.Client = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def own(self, case: Case) -> str:
         """Return the id of a thing of the caller's own, of the kind that a field is about."""
@@ -102,11 +103,23 @@ class Caller:
         """Return the answer to a case with this value in its slot."""
         return self.client.post("/graphql", json=case.request(self.own(case), value))
 
+    def fire(self, word: str) -> None:
+        """Send an alert of the caller's own."""
+        draft = {"title": word, "severity": "HIGH", "dedupKey": token_hex(8), "labels": dict(self.labels)}
+        made = self.service.data(CREATE, {"input": draft}, key=self.key)["createAlert"]
+        assert not made["errors"], made
+
 
 def a_caller(service: RunningService, key: str | None = None, **labels: str) -> Caller:
-    """Return somebody who has an alert, a view and an API key of their own."""
+    """Return somebody who has an alert, a view and an API key of their own.
+
+    Args:
+        service: Of the tenant.
+        key: The ADMIN key of the tenant where it is left out.
+        labels: What alerts of the caller's own need.
+    """
     secret = key or service.admin_key
-    draft = {"title": "My own", "severity": "LOW", "labels": {"own": "yes", **labels}}
+    draft = {"title": "My own", "severity": "LOW", "labels": labels}
     made = service.data(
         """mutation Mine($draft: CreateAlertInput!) {
           alert: createAlert(input: $draft) { alert { id } errors { message } }
@@ -116,9 +129,9 @@ def a_caller(service: RunningService, key: str | None = None, **labels: str) -> 
         key=secret,
     )
     assert not made["alert"]["errors"], made
+    alert_id, view_id = made["alert"]["alert"]["id"], made["view"]["savedView"]["id"]
     key_id, _ = a_key(service, "INGEST", name="my own")
-    client = service.client(secret)
-    return Caller(service, secret, made["alert"]["alert"]["id"], made["view"]["savedView"]["id"], key_id, client)
+    return Caller(service, secret, alert_id, view_id, key_id, service.client(secret), labels)
 
 
 def a_key(
@@ -135,11 +148,10 @@ def a_key(
     return made["apiKey"]["id"], made["secret"]
 
 
-def furnish(service: RunningService, **labels: str) -> Belongings:
+def furnish(service: RunningService) -> Belongings:
     """Give a tenant some of everything there is, and return what of it can be named."""
     mark = f"kanarie{token_hex(6)}"
-    alerts = {name: _send(service, mark, name, labels) for name in ("open", "taken", "closed", "other")}
-    _act(service, mark, alerts)
+    alerts = _alerts(service, mark)
     view_ids = _views(service, mark)
     key_id, secret = a_key(service, "RESPONDER", name=f"{mark} key")
     by_mutation = {}
@@ -150,14 +162,76 @@ def furnish(service: RunningService, **labels: str) -> Belongings:
                 by_mutation[case.field] = f"{mark}-{case.field}"
                 answer = owner.ask(case, by_mutation[case.field]).json()
                 assert "errors" not in answer, answer
-        posted = client.post("/api/v2/alerts", json=[{"labels": {"alertname": f"{mark} prom", **labels}}])
-        assert posted.status_code == 200, posted.text
     service.data('mutation { updateTenantSettings(input: {retention: "P77D"}) { errors { code } } }')
+    lists = service.data(LISTS)
+    events = lists["events"]["nodes"]
+    # One event for each who may see it: the log is read in the same way for all of them.
+    sorts = {event["subjectType"]: event["id"] for event in events}
+    assert len(sorts) == 4, f"events about alerts, views, keys and settings: {sorts.keys()}"
+    ids = [
+        *alerts.values(),
+        *sorts.values(),
+        *(node["id"] for name in ("savedViews", "apiKeys") for node in lists[name]["nodes"]),
+        lists["viewer"]["tenant"]["id"],
+    ]
+    cursors = [
+        *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
+        *(edge["cursor"] for name in ("savedViews", "apiKeys") for edge in lists[name]["edges"][:1]),
+        *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
+        lists["alerts"]["asOf"],
+    ]
+    assert len(set(cursors)) >= 8, "lists have cursors of their own"
+    prefixes = [node["prefix"] for node in lists["apiKeys"]["nodes"]]
+    all_alert_ids = [node["id"] for node in lists["alerts"]["nodes"]]
+    secrets = {service.tenant, secret, *prefixes, *all_alert_ids}
+    return _belongings(mark, ids, cursors, by_mutation, secrets)
+
+
+def furnish_alerts(service: RunningService) -> Belongings:
+    """Give a tenant alerts, and return what of them can be named: what a key's matchers may keep it from."""
+    mark = f"kanarie{token_hex(6)}"
+    alerts = _alerts(service, mark)
+    lists = service.data(LISTS)
+    event_ids = [event["id"] for event in lists["events"]["nodes"] if event["subjectType"] is None]
+    cursors = [edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]]
+    return _belongings(mark, [*alerts.values(), *event_ids[:3]], cursors, {}, set())
+
+
+def _belongings(
+    mark: str,
+    ids: Sequence[str],
+    cursors: Sequence[str],
+    idempotency_keys: Mapping[str, str],
+    secrets: set[str],
+) -> Belongings:
+    inside = {str(uuid_of(each)) for each in (*ids, *secrets) if each.startswith(("alr_", "tnt_"))}
+    return Belongings(
+        mark=mark,
+        ids=ids,
+        cursors=cursors,
+        dedup_keys=[f"{mark}-{name}" for name in ("open", "taken", "closed")],
+        words=[mark, f"{mark}-service", f"{mark}-source", f"{mark}_label"],
+        matchers=[
+            {"label": f"{mark}_label", "operator": "EQUAL", "value": f"{mark}-value"},
+            {"label": "@title", "operator": "REGEX", "value": f"{mark}.*"},
+        ],
+        idempotency_keys=idempotency_keys,
+        secrets=frozenset({mark, *ids, *secrets, *inside}),
+    )
+
+
+def _alerts(service: RunningService, mark: str) -> dict[str, str]:
+    """Return the ids of an open, an acknowledged, a resolved and another open alert, people's notes on them."""
+    alerts = {name: _send(service, mark, name) for name in ("open", "taken", "closed", "other")}
+    _act(service, mark, alerts)
+    with service.client() as client:
+        posted = client.post("/api/v2/alerts", json=[{"labels": {"alertname": f"{mark} prom"}}])
+        assert posted.status_code == 200, posted.text
     _wait_until_indexed(service, mark)
-    return _named(service, mark, list(alerts.values()), by_mutation, {secret, secret[:11], service.tenant})
+    return alerts
 
 
-def _send(service: RunningService, mark: str, name: str, labels: Mapping[str, str]) -> str:
+def _send(service: RunningService, mark: str, name: str) -> str:
     draft = {
         "title": f"{mark} {name}",
         "description": f"{mark} description",
@@ -165,7 +239,7 @@ def _send(service: RunningService, mark: str, name: str, labels: Mapping[str, st
         "source": f"{mark}-source",
         "monitoredService": f"{mark}-service",
         "dedupKey": f"{mark}-{name}",
-        "labels": {f"{mark}_label": f"{mark}-value", **labels},
+        "labels": {f"{mark}_label": f"{mark}-value"},
         "annotations": {f"{mark}_annotation": {"deep": [mark]}},
         "links": [{"href": f"https://{mark}.example/", "text": mark}],
     }
@@ -211,46 +285,23 @@ def _wait_until_indexed(service: RunningService, mark: str) -> None:
         time.sleep(0.05)
 
 
-def _named(
-    service: RunningService,
-    mark: str,
-    alert_ids: Sequence[str],
-    idempotency_keys: Mapping[str, str],
-    more: set[str],
-) -> Belongings:
-    lists = service.data(LISTS)
-    events = lists["events"]["nodes"]
-    # One event for each who may see it: the log is read in the same way for all of them.
-    sorts = {event["subjectType"]: event for event in events}
-    assert len(sorts) == 4, f"events about alerts, views, keys and settings: {sorts.keys()}"
-    ids = [
-        *alert_ids,
-        *(event["id"] for event in sorts.values()),
-        *(node["id"] for name in ("savedViews", "apiKeys") for node in lists[name]["nodes"]),
-        lists["viewer"]["tenant"]["id"],
-    ]
-    cursors = [
-        *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
-        *(edge["cursor"] for name in ("savedViews", "apiKeys") for edge in lists[name]["edges"][:1]),
-        *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
-        lists["alerts"]["asOf"],
-    ]
-    assert len(set(cursors)) >= 8, "lists have cursors of their own"
-    secrets = {mark, *ids, *(node["prefix"] for node in lists["apiKeys"]["nodes"]), *more}
-    all_alert_ids = [node["id"] for node in lists["alerts"]["nodes"]]
-    secrets |= {*all_alert_ids, *(str(uuid_of(each)) for each in (*all_alert_ids, ids[-1]))}
-    return Belongings(
-        mark=mark,
-        ids=ids,
-        cursors=cursors,
-        dedup_keys=[f"{mark}-{name}" for name in ("open", "taken", "closed")],
-        words=[mark, f"{mark}-service", f"{mark}-source", f"{mark}_label"],
-        matchers=[
-            {"label": f"{mark}_label", "operator": "EQUAL", "value": f"{mark}-value"},
-            {"label": "@title", "operator": "REGEX", "value": f"{mark}.*"},
-        ],
-        idempotency_keys=idempotency_keys,
-        secrets=frozenset(secrets),
+def fire(service: RunningService, word: str) -> str:
+    """Send an alert and return its id."""
+    draft = {"title": f"{word} {token_hex(8)}", "severity": "HIGH"}
+    return str(service.data(CREATE, {"input": draft})["createAlert"]["alert"]["id"])
+
+
+def do_everything(service: RunningService, mark: str, alert_id: str) -> None:
+    """Have events of every sort."""
+    service.data(
+        """mutation Live($id: ID!, $note: String!) {
+          acknowledgeAlert(input: {alertId: $id, note: $note}) { changed }
+          updateAlert(input: {alertId: $id, title: $note}) { changed }
+          resolveAlert(input: {alertId: $id}) { changed }
+          createSavedView(input: {name: $note, filter: {}, shared: true}) { savedView { id } }
+          createApiKey(input: {name: $note, role: VIEWER}) { apiKey { id } }
+        }""",
+        {"id": alert_id, "note": f"{mark} live"},
     )
 
 

@@ -1,37 +1,30 @@
-"""No tenant sees another, and no key beyond its matchers: every way in is walked with what is somebody else's."""
+"""No tenant sees another: every way in is walked with what belongs to somebody else."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
-from tests.e2e import live, walk
+from tests.e2e import walk
 from tests.e2e.belongings import (
-    CREATE,
     STATE,
     Belongings,
     Caller,
     a_caller,
+    do_everything,
+    fire,
     furnish,
     leaked,
-    sort_of,
     stranger,
     uuid_of,
 )
-from tests.e2e.walk import Case
+from tests.e2e.intrusion import FOLLOWERS, Follower, check, compare, listen, shape_of
 from tests.running import RunningService, new_tenant
-
-# A cursor says where a list goes on, and is good for no more than that; some lists know that it is none of theirs.
-CURSOR_CODES = {"BAD_REQUEST", "CURSOR_EXPIRED"}
-# How long what must not come is waited for, once what must come has come.
-LATE_SECONDS = 0.2
-END = "mutation End($select: AlertSelector!) { resolveAlerts(input: {select: $select}) { changedCount } }"
 
 
 @pytest.fixture(scope="module")
@@ -61,46 +54,6 @@ def untouched(victim: RunningService, belongings: Belongings) -> Iterator[None]:
     assert not before["events"]["pageInfo"]["hasPreviousPage"], "the whole log is compared"
     yield
     assert victim.data(STATE) == before
-
-
-def codes_of(answer: dict[str, Any]) -> set[str]:
-    return {error["extensions"]["code"] for error in answer.get("errors", ())}
-
-
-def check(belongings: Belongings, case: Case, reply: httpx2.Response, sent: Any) -> None:
-    found = leaked(belongings, reply.text, sent)
-    assert not found, f"{case} with {sent!r} told {found}: {reply.text[:2000]}"
-    assert reply.status_code < 500, f"{case} with {sent!r}: {reply.text}"
-    assert "INTERNAL" not in codes_of(reply.json()), f"{case} with {sent!r}: {reply.text}"
-
-
-def compare(caller: Caller, belongings: Belongings, case: Case) -> int:
-    """Put each of somebody else's handles into a case; it must be answered as one that nobody has."""
-    assert case.slot is not None
-    unknown: dict[str, Any] = {}
-    handles = belongings.handles(case)
-    for handle in handles:
-        reply = caller.ask(case, handle)
-        check(belongings, case, reply, handle)
-        if case.slot.kind == "cursor":
-            assert codes_of(reply.json()) <= CURSOR_CODES, f"{case}: {reply.text}"
-        elif case.slot.kind == "idempotency_key":
-            assert "IDEMPOTENCY_KEY_REUSED" not in reply.text, f"{case}: {reply.text}"
-        else:
-            sort = sort_of(handle)
-            if sort not in unknown:
-                other = stranger(handle)
-                unknown[sort] = _shape(caller.ask(case, other), other)
-            assert _shape(reply, handle) == unknown[sort], f"{case} with {handle!r}"
-        if case.field.startswith("createAlert"):
-            # It is the intruder's own dedup key from now on, and would be found by it.
-            caller.service.data(END, {"select": {"dedupKeys": [handle]}}, key=caller.key)
-    return len(handles)
-
-
-def _shape(reply: httpx2.Response, sent: Any) -> Any:
-    text = sent["value"] if isinstance(sent, dict) else sent
-    return reply.status_code, walk.shape(reply.json(), {text: "<sent>"})
 
 
 def test_the_owner_sees_what_the_walk_looks_for(victim: RunningService, belongings: Belongings) -> None:
@@ -157,64 +110,13 @@ def test_no_text_becomes_sql(belongings: Belongings, intruder: Caller) -> None:
                         check(belongings, case, intruder.ask(case, matcher), text)
 
 
-FOLLOWERS = pytest.mark.parametrize("followers", [live.socket, live.event_streams])
-
-
 @FOLLOWERS
 async def test_another_tenant_hears_nothing(
-    followers: Any, victim: RunningService, belongings: Belongings, intruder: Caller
+    follower: Follower, victim: RunningService, belongings: Belongings, intruder: Caller
 ) -> None:
-    alert_id = await asyncio.to_thread(_fire, victim, belongings.mark)
-    # One of each sort, since a socket carries a hundred subscriptions; the last cursors are those of the log.
-    ids = [*{sort_of(each): each for each in belongings.ids}.values(), alert_id]
-    few = replace(belongings, ids=ids, cursors=belongings.cursors[-5:])
-    async with followers(intruder.service, intruder.key) as client:
-        heard = [
-            (case, handle, await client.follow(case.request(intruder.alert_id, handle)))
-            for case in walk.cases("subscription")
-            for handle in ([None] if case.slot is None else few.handles(case))
-        ]
-        assert len(heard) > 40, "the walk has become a stroll"
-        plain = [each for case, _, each in heard if case.slot is None and case.field != "alertMetrics"]
-        await _until_heard(intruder, plain, "before")
-        await asyncio.to_thread(_do_everything, victim, belongings.mark, alert_id)
-        await _until_heard(intruder, plain, "after")
-        await asyncio.sleep(LATE_SECONDS)
-
-    for case, handle, each in heard:
-        found = leaked(belongings, each.text, [handle, alert_id])
-        assert not found, f"{case} with {handle!r} told {found}: {each.text}"
-        assert each.codes <= CURSOR_CODES, f"{case} with {handle!r}: {each.errors}"
-        if case.slot is not None and case.field != "alertMetrics" and case.slot.kind != "cursor":
-            assert not each.answers, f"{case} with {handle!r}: {each.answers}"
-    assert all(each.answers for case, _, each in heard if case.field == "alertMetrics")
-
-
-async def _until_heard(caller: Caller, heard: Sequence[live.Heard], word: str) -> None:
-    """Have the caller do something until every one of these has heard of it."""
-    for _ in range(100):
-        await asyncio.to_thread(_fire, caller.service, word)
-        await asyncio.sleep(0.05)
-        if all(word in each.text for each in heard):
-            return
-    pytest.fail(f"nobody heard {word}")
-
-
-def _fire(service: RunningService, word: str) -> str:
-    draft = {"title": f"{word} {uuid4()}", "severity": "HIGH", "dedupKey": f"{word}-{uuid4()}"}
-    return str(service.data(CREATE, {"input": draft})["createAlert"]["alert"]["id"])
-
-
-def _do_everything(service: RunningService, mark: str, alert_id: str) -> None:
-    service.data(
-        """mutation Live($id: ID!, $note: String!) {
-          acknowledgeAlert(input: {alertId: $id, note: $note}) { changed }
-          updateAlert(input: {alertId: $id, title: $note}) { changed }
-          resolveAlert(input: {alertId: $id}) { changed }
-          createSavedView(input: {name: $note, filter: {}, shared: true}) { savedView { id } }
-          createApiKey(input: {name: $note, role: VIEWER}) { apiKey { id } }
-        }""",
-        {"id": alert_id, "note": f"{mark} live"},
+    alert_id = await asyncio.to_thread(fire, victim, belongings.mark)
+    await listen(
+        follower, intruder, belongings, alert_id, lambda: do_everything(victim, belongings.mark, alert_id)
     )
 
 
@@ -234,7 +136,7 @@ def test_rest_and_alertmanager_know_no_other_tenant(
             reply = ask(method, f"/api/v1/critical-alerts/{path.format(each)}")
             unknown = ask(method, f"/api/v1/critical-alerts/{path.format(other)}")
             assert reply.status_code == 404
-            assert _shape(reply, each) == _shape(unknown, other)
+            assert shape_of(reply, each) == shape_of(unknown, other)
     draft = {"title": "Mine", "severity": "LOW"}
     for key in belongings.dedup_keys:
         assert ask("POST", "/api/v1/critical-alerts", json={**draft, "dedupKey": key}).status_code == 201

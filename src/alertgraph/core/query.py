@@ -220,6 +220,7 @@ class TimelineQuery:
     alert_ids: tuple[AlertId, ...]
     kinds: frozenset[EventKind] | None
     page: PageRequest
+    visibility: EventVisibility = field(default_factory=EventVisibility)
 
 
 def _match_values(stored: StoredEvent) -> dict[str, str]:

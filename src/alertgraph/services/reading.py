@@ -109,9 +109,12 @@ class Reading:
     async def timelines(
         self, alert_ids: Sequence[AlertId], kinds: frozenset[EventKind] | None, page: PageRequest
     ) -> Mapping[AlertId, Page[StoredEvent]]:
-        """Return the same page of several alerts' timelines, for alerts the caller was shown."""
+        """Return the same page of several alerts' timelines, for alerts the caller was shown.
+
+        What happened to an alert while it was beyond the scope of the caller's key is left out.
+        """
         self._principal.require(Role.VIEWER)
-        return await self._snapshot.timelines(TimelineQuery(tuple(alert_ids), kinds, page))
+        return await self._snapshot.timelines(TimelineQuery(tuple(alert_ids), kinds, page, self.visibility))
 
     async def events(self, keys: Collection[EventKey]) -> Mapping[EventKey, StoredEvent]:
         """Return those of the events that the caller may see."""
