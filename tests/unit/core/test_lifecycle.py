@@ -412,6 +412,10 @@ def test_another_until_is_a_change_of_an_acknowledgement() -> None:
     assert changed(decision) == {"acknowledgedUntil": ("2026-11-23T14:00:00.000000Z", None)}
 
 
+def test_until_may_be_a_year_ahead() -> None:
+    assert after(act(Acknowledge(ById(an_id()), until=NOW + 366 * DAY), an_alert())).due_at == NOW + 366 * DAY
+
+
 @pytest.mark.parametrize("until", [NOW, NOW - MINUTE, T0 - 9000 * DAY, NOW + 367 * DAY])
 def test_until_lies_ahead_and_within_a_year(until: datetime) -> None:
     assert refusal(act(Acknowledge(ById(an_id()), until=until), an_alert())) == (
@@ -490,6 +494,14 @@ def test_what_is_not_there_or_out_of_scope_is_not_found(action: Action, path: st
 
     assert refusal(act(action, None)) == (ErrorCode.NOT_FOUND, (path,))
     assert hidden == act(action, None)
+
+
+def test_a_scoped_caller_acts_on_what_it_may_see() -> None:
+    ours = (a_matcher("job", "api"),)
+
+    assert after(act(Resolve(ById(an_id())), an_alert(), scope=ours)).is_open is False
+    assert after(act(Clear("latency", NOW), an_alert(), scope=ours)).is_open is False
+    assert after(fire(an_alert(), the_same(an_alert()), scope=ours)).occurrence_count == 2
 
 
 def test_climbing_goes_to_the_next_level_also_when_acknowledged() -> None:
