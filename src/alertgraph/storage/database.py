@@ -39,7 +39,7 @@ COMMIT_WITHIN = timedelta(seconds=10)
 Connection: TypeAlias = Any
 T = TypeVar("T")
 
-_STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError)
+_STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
 
 
 class Database:
@@ -90,6 +90,9 @@ class Database:
                     "application_name": application_name,
                     # Compiling pays off in long queries only, of which there are none here.
                     "jit": "off",
+                    # Statements look rows up by keys and in the order of an index: planning a dozen partitions
+                    # anew each time takes longer than reading them. Those it does not suit say so.
+                    "plan_cache_mode": "force_generic_plan",
                     **_LIMITS,
                 },
                 init=_set_codecs,
@@ -331,7 +334,7 @@ def translated(error: BaseException) -> Exception:
             return PoisonError(f"SQLSTATE {state} {error.constraint_name or ''}".strip())
         case "P0":
             return PoisonError(str(error.args[0]) if error.args else state)
-        case "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX":
+        case "08" | "0A" | "25" | "40" | "53" | "55" | "57" | "58" | "XX":
             return DependencyError(DEPENDENCY, retryable=True)
         case _:
             return DependencyError(
@@ -366,7 +369,7 @@ async def _answer_of(work: Callable[[Connection], Awaitable[T]], connection: Con
         if str(error.sqlstate or "")[:2] in ("08", "57") and error.sqlstate != "57014":
             raise LostCommitError("the server ended the connection") from error
         raise
-    except (asyncpg.InterfaceError, OSError, EOFError) as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
         if isinstance(error, ValueError):
             # It was never sent.
             raise

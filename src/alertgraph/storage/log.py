@@ -276,8 +276,8 @@ async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
 
 async def find_flush(connection: Connection, tenant_id: TenantId, flush: Flush) -> Appended | None:
     """Return what became of a flush, inside a transaction of the tenant; None where it was not written."""
-    # append_v1 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it, and
-    # it goes to whoever comes at the right moment.
+    # append_v1 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it,
+    # and it goes to whoever comes at the right moment.
     await connection.execute("SET LOCAL lock_timeout = '10s'")
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", str(flush.id))
     number = await lock_head(connection, tenant_id)

@@ -124,7 +124,7 @@ async def backdate(world: World, tenant_id: TenantId, age: timedelta) -> datetim
 
 
 async def history(world: World, tenant_id: TenantId, ages: list[timedelta], *, size: int = 3) -> None:
-    """Append one flush of `size` events for each age; then make them as old as that, with the links they'd have."""
+    """Append one flush of `size` events for each age; then make them as old, with the links they'd have."""
     for index, age in enumerate(ages):
         at = await backdate(world, tenant_id, age)
         alert = an_alert(id=new_id(at), dedup_key=f"k{index}", resolved_at=at, triggered_at=at)

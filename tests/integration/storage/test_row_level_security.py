@@ -49,7 +49,8 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO saved_view (tenant_id, id, name, filter, shared, owner, owner_subject, version) "
         "VALUES ($1, gen_random_uuid(), 'v', '{}', true, '{}', 's', 1)",
         "INSERT INTO api_key "
-        "(tenant_id, id, name, prefix, digest, role, matchers, created_at, created_by, version) VALUES ($1, gen_random_uuid(), 'k', 'ag_x', 'd', 1, '[]', now(), '{}', 1)",
+        "(tenant_id, id, name, prefix, digest, role, matchers, created_at, created_by, version) "
+        "VALUES ($1, gen_random_uuid(), 'k', 'ag_x', 'd', 1, '[]', now(), '{}', 1)",
     ):
         await world.execute(statement, tenant_id)
 
