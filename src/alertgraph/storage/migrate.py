@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -101,8 +100,13 @@ def _config(url: str, service_url: str | None) -> Config:
     return config
 
 
-async def run(url: str, service_url: str | None, context: EnvironmentContext) -> None:
+async def run(url: str, service_url: str | None, context: Any) -> None:
     """Run what Alembic's command asked for, as the tables' owner; called by migrations/env.py.
+
+    Args:
+        url: The login to migrate with.
+        service_url: What the service connects with, where that is another login.
+        context: Alembic's module of that name, which stands for the environment of the command that runs.
 
     Raises:
         DependencyError: As for `upgrade`.
@@ -221,6 +225,8 @@ async def _grant(login: asyncpg.Connection, role: str, to: str, membership: str)
             await login.execute(f"GRANT {_quoted(role)} TO {_quoted(to)}")
         except (asyncpg.InternalServerError, asyncpg.UniqueViolationError):
             # "tuple concurrently updated": another database's migration granted the same.
+            if attempt == _RACE_TRY_COUNT - 1:
+                raise
             await asyncio.sleep(0.05 * (attempt + 1))
 
 
