@@ -1,6 +1,7 @@
 """Who may run a resolver."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,20 @@ from resolvers.schema import Mutation, Query, Subscription
 from tests.factories import ADA
 
 
+@dataclass
+class Asked:
+    """As much of a context as is looked at before a resolver runs."""
+
+    principal: Principal
+    renewed: int = 0
+
+    async def renew(self) -> None:
+        self.renewed += 1
+
+
 def info_of(role: Role) -> Any:
     tenant = Tenant(TenantId(UUID(int=1)), "acme", "Acme", Tier.FREE)
-    return SimpleNamespace(context=SimpleNamespace(principal=Principal(tenant, role, "oidc:ada", ADA)))
+    return SimpleNamespace(context=Asked(Principal(tenant, role, "oidc:ada", ADA)))
 
 
 @reads(Role.VIEWER)
@@ -46,6 +58,15 @@ async def test_a_lower_role_is_turned_away() -> None:
 async def test_a_higher_role_may_do_it_too() -> None:
     assert await a_read(info=info_of(Role.ADMIN)) == "read"
     assert await a_write(info=info_of(Role.ADMIN)) == "written"
+
+
+async def test_a_write_begins_with_fresh_reads_and_a_read_does_not() -> None:
+    info = info_of(Role.ADMIN)
+
+    await a_read(info=info)
+    await a_write(info=info)
+
+    assert info.context.renewed == 1
 
 
 async def test_a_refused_argument_of_a_read_is_a_bad_request() -> None:
