@@ -196,6 +196,14 @@ def fields(root: str) -> Mapping[str, GraphQLField]:
     return type_.fields
 
 
+def plain_cases(root: str) -> Iterator[Case]:
+    """Yield each field of a root, asked for without slots and with nothing that hangs on its answer."""
+    for name, field in fields(root).items():
+        body = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
+        form = f"{root} {{declared}}{{{{ {name}{{given}}{body.replace('{', '{{').replace('}', '}}')} }}}}"
+        yield next(_cases(root, name, field, form, ""))
+
+
 def cases(root: str) -> Iterator[Case]:
     """Yield each field plainly, and once for each of its slots; for queries, fields further in, too."""
     for name, field in fields(root).items():
