@@ -54,7 +54,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class Settings(BaseModel):
     """Everything an operator may set, each by the variable CRITICAL_ALERT_ and the name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     database_url: SecretStr | None = None
     migration_database_url: SecretStr | None = None
