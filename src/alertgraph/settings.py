@@ -77,7 +77,10 @@ class Settings(BaseModel):
     @field_validator("data_dir", mode="after")
     @classmethod
     def _expand(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError("it begins with ~, and this user has no home") from error
 
     @field_validator("database_url", "migration_database_url", mode="after")
     @classmethod
@@ -107,9 +110,7 @@ class Settings(BaseModel):
         if secret is not None and not (
             secret.startswith("ag_") and 32 <= len(secret) <= 200 and secret.isascii() and secret.isprintable()
         ):
-            raise ValueError(
-                "it begins with ag_ and has 32 to 200 characters, such as `alertgraph key new` prints"
-            )
+            raise ValueError("it begins with ag_ and has 32 to 200 printable characters")
         return value
 
     @field_validator("master_key", mode="after")
