@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -94,11 +95,7 @@ class Application:
             configure_logging(settings.log_format, settings.log_level)
         self._service = await open_service(settings, self._role, self._telemetry)
         self._router = Starlette(routes=self._service.routes())
-        if self._announce is not None:
-            self._announce(self._service.greeting)
-        else:
-            for line in self._service.greeting:
-                self._log.info(line)
+        (self._announce or _print)(self._service.greeting)
 
     async def _stop(self) -> None:
         service, self._service = self._service, None
@@ -139,6 +136,12 @@ class Application:
             self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
             self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - started)
             request_id.reset(token)
+
+
+def _print(lines: list[str]) -> None:
+    """Say what the person who started us must know: never by the log, for there may be a secret in it."""
+    sys.stdout.write("".join(f"  {line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 async def _refuse(send: Send, status: int, code: str, text: str, quoted: str) -> None:

@@ -258,4 +258,4 @@ def _user_of(dsn: str) -> str:
 
 def _unreachable(error: BaseException) -> DependencyError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DependencyError("postgresql", retryable=True, message=f"The database could not be migrated: {reason}.")
+    return DependencyError("postgresql", retryable=True, message=f"The database can't be reached: {reason}.")
