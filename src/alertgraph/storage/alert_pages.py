@@ -34,8 +34,8 @@ from alertgraph.core.search import alert_words, label_term, search_words
 from alertgraph.core.severity import Severity
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.rows import ALERT_SELECT, alert_of
-from alertgraph.storage.search import find_alerts
-from alertgraph.storage.statement import Parameters, is_storable
+from alertgraph.storage.search import FOUND_MAX, find_alerts
+from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # More branches than this are one scan with a condition instead.
 BRANCH_COUNT_MAX = 16
@@ -49,6 +49,7 @@ _LIMITS = (11, 26, 51, 101, _CHUNK, TOTAL_COUNT_MAX + 1)
 
 _CURSOR = struct.Struct(">BBBq16s")
 _CURSOR_VERSION = 1
+_ID_MIN, _ID_MAX = UUID(int=0), UUID(int=(1 << 128) - 1)
 _TIME_MIN, _TIME_MAX = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _OPEN_STATUSES = frozenset({AlertStatus.TRIGGERED, AlertStatus.ACKNOWLEDGED})
 _MATCHED_COLUMNS = (
@@ -195,6 +196,10 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
     )
     for matcher in (*wanted.matchers, *scope):
         conditions = _with_matcher(conditions, matcher)
+    if conditions.resolved_before is not None:
+        # No alert ends before it begins, so a list in order of that need not look at what began later.
+        known = conditions.triggered_before or conditions.resolved_before
+        conditions = replace(conditions, triggered_before=min(known, conditions.resolved_before))
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         conditions = replace(conditions, statuses=conditions.statuses & {AlertStatus.RESOLVED})
     return conditions
@@ -264,7 +269,7 @@ class _Scan:
         return opened + closed
 
 
-def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> tuple[str, Sequence[object]]:
+def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> Statement:
     """Return what reads the first rows of a scan: `limit` of them or some more.
 
     Scans of the same shape give the same text, so that its plan is kept.
@@ -272,28 +277,48 @@ def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> t
     parameters = Parameters(tenant_id)
     column, way = _ORDER_COLUMNS[scan.order.field], "DESC" if scan.downward else "ASC"
     tail = f"ORDER BY {column} {way}, id {way} LIMIT {next(size for size in _LIMITS if size >= limit)}"
+    scan = _narrowed(scan)
     bounds = []
     if scan.low is not None:
         bounds.append(f"({column}, id) > ({parameters.add(scan.low.value)}, {parameters.add(scan.low.id)})")
     if scan.high is not None:
         bounds.append(f"({column}, id) < ({parameters.add(scan.high.value)}, {parameters.add(scan.high.id)})")
-    branches = [f"({_branch(scan, table, columns, bounds, tail, parameters)})" for table in scan.tables]
-    if len(branches) == 1:
-        return f"SELECT * FROM {branches[0]} AS page {tail}", parameters.values
-    return f"SELECT * FROM ({' UNION ALL '.join(branches)}) AS page {tail}", parameters.values
+    branches = [_branch(scan, table, columns, bounds, tail, parameters) for table in scan.tables]
+    united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
+    source = united if len(branches) == 1 else f"({united})"
+    return Statement(
+        f"SELECT * FROM {source} AS page {tail}", parameters.values, all(branch.is_keyed for branch in branches)
+    )
 
 
-def _count_statement(scan: _Scan, tenant_id: UUID) -> tuple[str, Sequence[object]]:
+def _narrowed(scan: _Scan) -> _Scan:
+    """Return the same scan with the time it is about among its bounds, where it is ordered by that time."""
+    conditions = scan.conditions
+    if scan.order.field is not AlertOrderField.TRIGGERED_AT:
+        return scan
+    low, high = scan.low, scan.high
+    if conditions.triggered_after is not None:
+        after = _Place(conditions.triggered_after - timedelta(microseconds=1), _ID_MAX)
+        low = after if low is None else max(low, after)
+    if conditions.triggered_before is not None:
+        before = _Place(conditions.triggered_before, _ID_MIN)
+        high = before if high is None else min(high, before)
+    without = replace(conditions, triggered_after=None, triggered_before=None)
+    return replace(scan, conditions=without, low=low, high=high)
+
+
+def _count_statement(scan: _Scan, tenant_id: UUID) -> Statement:
     """Return what counts the alerts of a scan's conditions, up to one more than the cap."""
     parameters = Parameters(tenant_id)
-    branches = [f"({_branch(scan, table, '1', (), '', parameters)})" for table in scan.tables]
-    counted = f"SELECT 1 FROM ({' UNION ALL '.join(branches)}) AS found LIMIT {TOTAL_COUNT_MAX + 1}"
-    return f"SELECT count(*) FROM ({counted}) AS counted", parameters.values
+    branches = [_branch(scan, table, "1", (), "", parameters) for table in scan.tables]
+    united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
+    counted = f"SELECT 1 FROM ({united}) AS found LIMIT {TOTAL_COUNT_MAX + 1}"
+    return Statement(f"SELECT count(*) FROM ({counted}) AS counted", parameters.values, is_keyed=False)
 
 
 def _branch(
     scan: _Scan, table: str, columns: str, bounds: Sequence[str], tail: str, parameters: Parameters
-) -> str:
+) -> Statement:
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
     by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
@@ -323,9 +348,12 @@ def _branch(
         drive = f"unnest({grades}::smallint[]) AS one (severity)"
         driven = frozenset({"severity"})
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
-    where += _residual(conditions, statuses, driven, scan.now, parameters)
-    select = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} {tail}"
-    return f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({select}) AS found" if drive else select
+    residual = _residual(conditions, statuses, driven, scan.now, parameters)
+    text = f"SELECT {columns} FROM {table} WHERE {' AND '.join([*where, *residual])} {tail}"
+    if drive:
+        text = f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({text}) AS found"
+    # Each id or key is looked up by itself: what else must hold of it makes no difference to the plan.
+    return Statement(text, parameters.values, not residual or bool(driven & {"id", "dedup_key"}))
 
 
 def _is_few(values: Collection[object]) -> bool:
@@ -406,6 +434,8 @@ async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
             conditions = replace(conditions, matchers=(*conditions.equals, *conditions.matchers))
         else:
             conditions = replace(conditions, words=frozenset())
+    elif conditions.resolved_after is not None or conditions.resolved_before is not None:
+        ids = await _resolved_ids(reader, conditions)
     if not conditions.satisfiable or ids == []:
         return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
@@ -447,8 +477,7 @@ def _place(order: AlertOrder) -> Callable[[Record], _Place]:
 
 
 async def _scanned(reader: Reader, scan: _Scan, size: int) -> _Found:
-    text, values = _page_statement(scan, ALERT_SELECT, size + 1, reader.tenant_id)
-    rows = await reader.fetch(text, *values)
+    rows = await reader.run(_page_statement(scan, ALERT_SELECT, size + 1, reader.tenant_id))
     place_of = _place(scan.order)
     return _Found([(place_of(row), alert_of(row)) for row in rows[:size]], len(rows) > size)
 
@@ -461,8 +490,7 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
     place_of = _place(scan.order)
     places: list[_Place] = []
     while True:
-        text, values = _page_statement(scan, columns, chunk, reader.tenant_id)
-        rows = (await reader.fetch(text, *values))[:chunk]
+        rows = (await reader.run(_page_statement(scan, columns, chunk, reader.tenant_id)))[:chunk]
         for row in rows:
             if _satisfies(row, scan.conditions):
                 if len(places) == size:
@@ -507,7 +535,25 @@ def _satisfies(row: Record, conditions: _Conditions) -> bool:
     )
 
 
+_RESOLVED = f"""
+    SELECT id FROM (
+        SELECT id FROM alert_closed WHERE tenant_id = $1 AND resolved_at >= $2 AND resolved_at < $3
+        UNION ALL
+        SELECT id FROM alert_closed_late WHERE tenant_id = $1 AND resolved_at >= $2 AND resolved_at < $3
+    ) AS resolved LIMIT {FOUND_MAX + 1}
+"""
+
+
+async def _resolved_ids(reader: Reader, conditions: _Conditions) -> list[UUID] | None:
+    """Return the ids of what was resolved when it is asked for; None where that is more than a selection.
+
+    The time of the end has an index but is in no order that lists come in.
+    """
+    since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
+    rows = await reader.fetch(_RESOLVED, reader.tenant_id, since, until)
+    return [row["id"] for row in rows] if len(rows) <= FOUND_MAX else None
+
+
 async def _counted(reader: Reader, scan: _Scan) -> int | None:
-    text, values = _count_statement(scan, reader.tenant_id)
-    rows = await reader.fetch_within(COUNT_TIME_MAX, text, *values)
+    rows = await reader.run_within(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
     return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)

@@ -22,7 +22,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Role
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.rows import EVENT_SELECT, event_of
-from alertgraph.storage.statement import Parameters, is_storable
+from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # How far events are judged one by one, for matchers that no column tells.
 EXAMINED_MAX, EXAMINE_TIME_MAX = 20_000, timedelta(seconds=1)
@@ -225,7 +225,7 @@ def _visibility_where(visibility: EventVisibility, parameters: Parameters) -> li
 
 def _statement(
     span: _Span, wanted: EventFilter, visibility: EventVisibility, limit: int, reader: Reader
-) -> tuple[str, Sequence[object]]:
+) -> Statement:
     """Return what reads the first events of a span, `limit` of them or some more; same shape, same text."""
     parameters = Parameters(reader.tenant_id)
     drive, driven = "", ""
@@ -238,18 +238,20 @@ def _statement(
         drive = f"unnest({parameters.add(_codes(kinds))}::smallint[]) AS one (kind)"
         driven = f"event.kind = one.kind AND {_IS_RARE_KIND}"
         kinds = None
+    residual = _filter_where(wanted, parameters) + _matcher_where(wanted.matchers, parameters)
     if kinds is not None:
-        where.append(f"kind = ANY ({parameters.add(_codes(kinds))}::smallint[])")
-    where += _filter_where(wanted, parameters)
-    where += _matcher_where(wanted.matchers, parameters)
-    where += _visibility_where(visibility, parameters)
+        residual.append(f"kind = ANY ({parameters.add(_codes(kinds))}::smallint[])")
+    # What a role may not see is little, what a scope lets through may be little.
+    visible = _visibility_where(visibility, parameters)
+    is_keyed = not residual and not visibility.scope
+    where += residual + visible
     way = "DESC" if span.downward else "ASC"
     tail = f"ORDER BY number {way} LIMIT {next(size for size in _LIMITS if size >= limit)}"
     conditions = " AND ".join(["tenant_id = $1", *([driven] if driven else []), *where])
     text = f"SELECT {EVENT_SELECT} FROM event WHERE {conditions} {tail}"
     if drive:
         text = f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({text}) AS found {tail}"
-    return text, parameters.values
+    return Statement(text, parameters.values, is_keyed)
 
 
 # --------------------------------------------------------------------------------------- pages
@@ -277,8 +279,8 @@ async def _judged(reader: Reader, query: EventQuery, span: _Span) -> tuple[list[
     begun_at, examined, chunk, size = loop.time(), 0, query.page.size + 1, query.page.size
     found: list[StoredEvent] = []
     while True:
-        text, values = _statement(span, query.filter, query.visibility, chunk, reader)
-        rows = (await reader.fetch(text, *values))[:chunk]
+        statement = _statement(span, query.filter, query.visibility, chunk, reader)
+        rows = (await reader.run(statement))[:chunk]
         for stored in map(event_of, rows):
             if query.filter.matches(stored) and query.visibility.sees(stored):
                 if len(found) == size:

@@ -15,6 +15,7 @@ from alertgraph.core.errors import DependencyError, NotFoundError, StaleDecision
 from alertgraph.core.flush import Head
 from alertgraph.core.ids import TenantId
 from alertgraph.storage.database import DEPENDENCY, Connection, Database, translated
+from alertgraph.storage.statement import Statement
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
@@ -65,8 +66,25 @@ class Reader:
             connection = await self._connect()
             return await self._fetch(connection, statement, parameters)
 
-    async def fetch_within(self, limit: timedelta, statement: str, *parameters: object) -> Rows | None:
+    async def run(self, statement: Statement) -> Rows:
+        """Return the rows of a statement; one whose best plan depends on its values is planned for these.
+
+        Raises:
+            DependencyError: As for `fetch`.
+        """
+        if statement.is_keyed:
+            return await self.fetch(statement.text, *statement.values)
+        async with self._turn:
+            connection = await self._connect()
+            await self._execute(connection, "SET LOCAL plan_cache_mode = force_custom_plan")
+            rows = await self._fetch(connection, statement.text, statement.values)
+            await self._execute(connection, "SET LOCAL plan_cache_mode = force_generic_plan")
+            return rows
+
+    async def run_within(self, limit: timedelta, statement: Statement) -> Rows | None:
         """Return the rows of a statement, or None where that takes longer than `limit`; the snapshot goes on.
+
+        It is planned for these very values.
 
         Raises:
             DependencyError: As for `fetch`.
@@ -75,13 +93,17 @@ class Reader:
         async with self._turn:
             connection = await self._connect()
             # SET takes no parameters: the text is built from a whole number.
-            await self._execute(connection, f"SAVEPOINT bounded; SET LOCAL statement_timeout = {milliseconds}")
+            await self._execute(
+                connection,
+                f"SAVEPOINT bounded; SET LOCAL statement_timeout = {milliseconds};"
+                " SET LOCAL plan_cache_mode = force_custom_plan",
+            )
             with self._told():
                 try:
-                    rows: Rows | None = await connection.fetch(statement, *parameters)
+                    rows: Rows | None = await connection.fetch(statement.text, *statement.values)
                 except asyncpg.QueryCanceledError:
                     rows = None
-            # Also takes the limit back.
+            # Also takes the settings back.
             await self._execute(connection, "ROLLBACK TO SAVEPOINT bounded")
             return rows
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class Parameters:
     """The numbered parameters of one statement."""
@@ -20,6 +23,19 @@ class Parameters:
         if name not in self._names:
             self._names[name] = self.add(value)
         return self._names[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement and what it is run with.
+
+    Attributes:
+        is_keyed: Whether keys and an order are all it reads by, so that one plan is right for any values.
+    """
+
+    text: str
+    values: Sequence[object]
+    is_keyed: bool
 
 
 def is_storable(text: str) -> bool:

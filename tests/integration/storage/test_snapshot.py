@@ -19,6 +19,7 @@ from alertgraph.core.tenant import Tenant, TenantSettings, Tier
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.snapshot import PostgresSnapshot, PostgresSnapshotSource
+from alertgraph.storage.statement import Statement
 from tests.factories import ADA, HOUR, MINUTE, an_alert, an_id
 from tests.kept import Keeper, keeping
 from tests.servers import DatabaseServer
@@ -213,10 +214,11 @@ async def test_a_bounded_read_that_takes_too_long_leaves_the_snapshot_usable(
 ) -> None:
     tenant_id = await keeper.tenant()
     async with Reader.open(database, tenant_id) as reader:
-        assert await reader.fetch_within(timedelta(milliseconds=20), "SELECT pg_sleep(20)") is None
+        slow = Statement("SELECT pg_sleep(20)", [], is_keyed=False)
+        assert await reader.run_within(timedelta(milliseconds=20), slow) is None
         [[limit]] = await reader.fetch("SHOW statement_timeout")
         assert limit == "30s"
-        rows = await reader.fetch_within(timedelta(seconds=5), "SELECT $1::integer", 7)
+        rows = await reader.run_within(timedelta(seconds=5), Statement("SELECT $1::integer", [7], is_keyed=False))
         assert rows is not None
         assert rows[0][0] == 7
 

@@ -47,7 +47,7 @@ def some_alerts(keeper: Keeper, dice: random.Random, count: int) -> list[Alert]:
     for number in range(count):
         status = dice.choice(list(AlertStatus))
         made_at = keeper.now - (900 * DAY if dice.random() < 0.2 else dice.random() * 20 * DAY)
-        closed = status is AlertStatus.RESOLVED
+        closed, triggered_at = status is AlertStatus.RESOLVED, dice.choice(instants)
         alerts.append(
             an_alert(
                 id=AlertId(keeper.id_at(made_at)),
@@ -60,10 +60,10 @@ def some_alerts(keeper: Keeper, dice: random.Random, count: int) -> list[Alert]:
                 title=" ".join(dice.choices(WORDS, k=2)),
                 description=" ".join(dice.choices(WORDS, k=dice.randrange(4))),
                 labels={name: dice.choice(values) for name, values in LABELS.items() if dice.random() < 0.6},
-                triggered_at=dice.choice(instants),
+                triggered_at=triggered_at,
                 last_seen_at=dice.choice(instants),
                 first_acknowledged_at=at_random(0.4),
-                resolved_at=dice.choice(instants) if closed else None,
+                resolved_at=max(triggered_at, dice.choice(instants)) if closed else None,
                 resolved_by=ADA if closed else None,
                 escalation_level=dice.randrange(4),
                 sla=SlaClocks(dice.choice(instants), dice.choice(instants)),
