@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.batch import Outcome, Request
-from alertgraph.core.errors import DependencyError, ErrorCode, NotFoundError
+from alertgraph.core.errors import DependencyError, ErrorCode, NotFoundError, StaleDecisionError
 from alertgraph.core.event import EventKind
-from alertgraph.core.flush import Flush
+from alertgraph.core.flush import Appended, Flush
 from alertgraph.core.ids import TenantId
 from alertgraph.core.lifecycle import (
     Acknowledge,
@@ -253,9 +253,13 @@ async def test_a_wait_is_measured_by_the_clock(here: Process) -> None:
     answered = here.start(fire("k"))
     here.clock.advance(3 * SECOND)
 
-    assert (here.lanes.oldest_wait(), here.lanes.queue_length) == (3 * SECOND, 1)
-    await answered
-    assert here.watcher.waits == [3.0]
+    later = here.start(fire("k"), tenant_id=OTHER_TENANT)
+    here.clock.advance(SECOND)
+
+    assert (here.lanes.oldest_wait(), here.lanes.queue_length) == (4 * SECOND, 2)
+    await asyncio.gather(answered, later)
+    assert here.watcher.waits == [4.0, 1.0]
+    assert here.lanes.oldest_wait() == timedelta(0)
     assert here.lanes.queue_length == 0
 
 
@@ -354,6 +358,30 @@ async def test_configuration_that_nothing_proved_is_read_again(here: Process) ->
     alert = alert_of(await here.do(fire("k")))
 
     assert alert.resolve_at == here.clock.now() + HOUR
+
+
+async def test_configuration_that_an_append_proved_is_not_read_again(here: Process) -> None:
+    for n in range(5):
+        await here.do(fire(f"k{n}"))
+        here.clock.advance(CONFIG_AGE_MAX - SECOND)
+
+    assert here.log.calls["config"] == 1
+
+
+async def test_a_refusal_that_never_ends_is_told_as_one_that_may(log: MemoryLog, clock: VirtualClock) -> None:
+    class Restless(MemoryLog):
+        """Something else has always changed by the time of the write."""
+
+        def write(self, tenant_id: TenantId, flush: Flush) -> Appended:
+            raise StaleDecisionError("always")
+
+    process = Process(Restless(clock, TENANT), clock)
+
+    with pytest.raises(DependencyError) as failed:
+        await process.do(fire("k"))
+
+    assert failed.value.retryable
+    assert (process.log.calls["append"], process.log.calls["append_locked"]) == (3, 5)
 
 
 async def test_after_three_refusals_a_flush_is_split_and_a_single_command_takes_the_slow_way(
