@@ -1,0 +1,84 @@
+"""Stock Strawberry: the same schema, resolvers and snapshot, run by `schema.execute`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from alertgraph.cache.live_updates import InProcessWakeups
+from alertgraph.services.alerts import AlertService
+from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.lanes import Lanes
+from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.open_alerts import OpenAlerts
+from alertgraph.services.reading import Reading
+from alertgraph.services.streams import StreamService
+from alertgraph.storage.configuration import PostgresConfiguration
+from alertgraph.storage.log import PostgresLog
+from alertgraph.storage.secrets import PostgresVault
+from alertgraph.storage.snapshot import PostgresSnapshotSource
+from bench.apps.common import Ground, ready
+from resolvers.context import Context, Services
+from resolvers.schema import schema
+
+
+class _Queries:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.services: Services
+        self.snapshots: PostgresSnapshotSource
+        self.vault: PostgresVault
+
+    async def answer(self, request: Request) -> Response:
+        """Run one query."""
+        principal = await self._ground.principal(request)
+        asked = orjson.loads(await request.body())
+        async with self.snapshots.snapshot(principal.tenant.id) as snapshot:
+            reading = Reading(snapshot, principal, self._ground.clock, self.vault)
+            context = Context(principal, "bench", reading, self.services)
+            result = await schema.execute(
+                asked["query"], variable_values=asked.get("variables"), context_value=context
+            )
+        answer: dict[str, object] = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [error.formatted for error in result.errors]
+        return Response(orjson.dumps(answer), media_type="application/json")
+
+
+def _services(ground: Ground, queries: _Queries) -> Services:
+    """Return what resolvers ask for besides reading; queries use none of it."""
+    log, clock, dice = PostgresLog(ground.database), ground.clock, ground.dice
+    streams = StreamService(log, InProcessWakeups(), clock, ground.telemetry, lambda *_: None)
+    lanes = Lanes(log, OpenAlerts(), clock, dice, ground.telemetry, streams.offer, lambda _: None)
+    store = PostgresConfiguration(ground.database, lambda: UUID(int=dice.bits(128)))
+    return Services(
+        AlertService(lanes, log, queries.snapshots, queries.vault, clock, dice),
+        ConfigurationService(store, clock, dice, ground.key.digest, streams.changed),
+        streams,
+        MetricsFeed(streams, queries.snapshots, clock),
+    )
+
+
+def build() -> Starlette:
+    """Return the application."""
+    ground = Ground()
+    queries = _Queries(ground)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await ground.open()
+        queries.snapshots = PostgresSnapshotSource(ground.database)
+        queries.vault = PostgresVault(ground.database, ground.key)
+        queries.services = _services(ground, queries)
+        yield
+        await ground.close()
+
+    routes = [Route("/ready", ready), Route("/graphql", queries.answer, methods=["POST"])]
+    return Starlette(routes=routes, lifespan=lifespan)
