@@ -155,7 +155,7 @@ class Fanout:
                 ]
             )
         notes = (
-            f"{self._scale.sockets} sockets, graphql-transport-ws; a burst is {BURST} events at once, with the alert 1.",
+            f"{self._scale.sockets} sockets, graphql-transport-ws; a burst is {BURST} events, with the alert 1.",
             "alertgraph's time includes the create: request, decision, commit; stock's events come from memory.",
             "All on the same two cores, the client of all sockets included.",
         )

@@ -269,7 +269,8 @@ def measure(job: Job, server: Server, installation: Installation) -> Measured:
     after = cpu_seconds(server.pid), cpu_seconds(installation.pid, children=True)
     if load.failed:
         raise RuntimeError(
-            f"{server.name} answered {load.failed} requests otherwise than expected: {load.sample}\n{server.complaints()}"
+            f"{server.name} answered {load.failed} requests otherwise than expected: {load.sample}\n"
+            f"{server.complaints()}"
         )
     share = 1e6 / max(1, load.count)
     return Measured(load, (after[0] - before[0]) * share, (after[1] - before[1]) * share)
