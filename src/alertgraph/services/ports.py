@@ -221,7 +221,10 @@ class Snapshot(Protocol):
         ...
 
     async def tally_series(self, window: MetricsWindow, bucket: timedelta) -> Sequence[tuple[datetime, Tally]]:
-        """Return the same cut into buckets, zeros included, by start."""
+        """Return the counters cut into buckets, zeros included, by start; durations are left out.
+
+        Buckets begin on whole hours, or days where they last days: the first may be shorter.
+        """
         ...
 
     async def open_counts(self, window: MetricsWindow) -> Tally:

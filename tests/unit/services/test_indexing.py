@@ -1,0 +1,121 @@
+"""The loop that keeps the search index up to date: fair, and not to be stopped by an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from alertgraph.core.errors import DependencyError
+from alertgraph.core.ids import TenantId
+from alertgraph.services.indexing import BATCH_LENGTH, PAUSE, SWEEP_INTERVAL, IndexingService
+from tests.virtual import VirtualClock
+
+ONE, TWO = TenantId(UUID(int=1)), TenantId(UUID(int=2))
+
+
+class Backlog:
+    """An index whose logs are numbers of events that wait to be read."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[TenantId, int] = {}
+        self.advanced: list[TenantId] = []
+        self.swept = 0
+        self.failing: BaseException | None = None
+
+    async def tenants_behind(self, limit: int) -> Sequence[TenantId]:
+        self.swept += 1
+        return [tenant_id for tenant_id, count in self.waiting.items() if count][:limit]
+
+    async def advance(self, tenant_id: TenantId, limit: int) -> int:
+        if self.failing is not None:
+            raise self.failing
+        self.advanced.append(tenant_id)
+        count = min(self.waiting.get(tenant_id, 0), limit)
+        self.waiting[tenant_id] = self.waiting.get(tenant_id, 0) - count
+        return count
+
+
+class Failures:
+    """What an observer is told of failures."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, BaseException]] = []
+
+    def failed(self, part: str, error: BaseException) -> None:
+        self.told.append((part, error))
+
+
+Act = Callable[[Backlog, IndexingService, VirtualClock, Failures], Coroutine[None, None, None]]
+
+
+async def run(act: Act) -> None:
+    """Run the loop while `act`, a coroutine function, lets time pass."""
+    backlog, clock, failures = Backlog(), VirtualClock(), Failures()
+    service = IndexingService(backlog, clock, failures)  # type: ignore[arg-type]
+    task = asyncio.create_task(service.run())
+    try:
+        await act(backlog, service, clock, failures)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def pass_time(clock: VirtualClock, duration: timedelta = PAUSE) -> None:
+    """Let the loop do what it does in that time."""
+    for _ in range(max(1, duration // PAUSE)):
+        for _ in range(50):
+            await asyncio.sleep(0)
+        clock.advance(PAUSE)
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_a_hinted_tenant_is_read_within_a_pause() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
+        await pass_time(clock)
+        backlog.waiting[ONE] = 3
+        swept = backlog.swept
+        service.hint(ONE)
+        service.hint(ONE)
+        await pass_time(clock)
+        assert (backlog.waiting[ONE], backlog.advanced, backlog.swept) == (0, [ONE], swept)
+
+    await run(act)
+
+
+async def test_a_lost_hint_costs_a_second() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
+        await pass_time(clock)
+        backlog.waiting[ONE] = 3
+        await pass_time(clock, SWEEP_INTERVAL)
+        assert backlog.waiting[ONE] == 0
+
+    await run(act)
+
+
+async def test_a_long_backlog_keeps_nobody_waiting() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
+        backlog.waiting = {ONE: 20 * BATCH_LENGTH, TWO: 2 * BATCH_LENGTH - 1}
+        await pass_time(clock)
+        assert backlog.advanced[:4] == [ONE, TWO, ONE, TWO]
+        assert backlog.waiting == {ONE: 0, TWO: 0}
+
+    await run(act)
+
+
+async def test_the_loop_outlives_a_failure() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, failures: Failures) -> None:
+        backlog.waiting[ONE] = 3
+        backlog.failing = DependencyError("postgresql", retryable=True)
+        await pass_time(clock, SWEEP_INTERVAL)
+        assert failures.told
+        assert failures.told[0] == ("indexing", backlog.failing)
+        # Once a sweep, not as fast as it can.
+        assert len(failures.told) <= 3
+        backlog.failing = None
+        await pass_time(clock, 2 * SWEEP_INTERVAL)
+        assert backlog.waiting[ONE] == 0
+
+    await run(act)
