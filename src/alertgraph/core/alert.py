@@ -251,8 +251,15 @@ def check_labels(labels: Mapping[str, str]) -> list[Problem]:
         return [_invalid(f"labels has at most {LABEL_COUNT_MAX} entries; this has {len(labels):,}.", "labels")]
     problems: list[Problem] = []
     for name, value in labels.items():
-        if _is_plain_label(name, value):
-            continue
+        if (
+            isinstance(value, str)
+            and len(value) <= LABEL_VALUE_LENGTH_MAX
+            and value.isprintable()
+            and 0 < len(name) <= LABEL_NAME_LENGTH_MAX
+            and name.isprintable()
+            and name[0] not in "@ "
+        ):
+            continue  # beyond doubt, as nearly all are
         shown = name[:64].encode(errors="replace").decode()
         if not isinstance(value, str):
             problems.append(_invalid(f"The label {shown} is not a text.", "labels", shown))
@@ -265,18 +272,6 @@ def check_labels(labels: Mapping[str, str]) -> list[Problem]:
             _invalid(f"The label {shown!r} is refused: {fault.message}", "labels", shown) for fault in faults
         ]
     return problems
-
-
-def _is_plain_label(name: str, value: object) -> bool:
-    """Say whether a label is beyond doubt, as nearly all are: `check_labels` looks closely at the others."""
-    return (
-        isinstance(value, str)
-        and len(value) <= LABEL_VALUE_LENGTH_MAX
-        and value.isprintable()
-        and 0 < len(name) <= LABEL_NAME_LENGTH_MAX
-        and name.isprintable()
-        and name[0] not in "@ "
-    )
 
 
 def check_annotations(annotations: Mapping[str, object]) -> list[Problem]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -143,6 +144,8 @@ class StoredEvent:
     link: bytes | None
 
 
+# The events of a flush share their instants.
+@lru_cache(maxsize=256)
 def instant_text(at: datetime) -> str:
     """Return an aware instant as RFC 3339 in UTC with microseconds, the one spelling that is hashed."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -200,7 +203,11 @@ def canonical(event: Event) -> str:
     JSON in UTF-8 with the keys of every object in byte order, no white space and only what is not
     empty. An event parsed from it gives the same text again.
     """
-    return orjson.dumps(_content(event), option=orjson.OPT_SORT_KEYS).decode()
+    return _written(event).decode()
+
+
+def _written(event: Event) -> bytes:
+    return orjson.dumps(_content(event), option=orjson.OPT_SORT_KEYS)
 
 
 def parse_canonical(content: str) -> Event:
@@ -255,8 +262,8 @@ def leaf_hash(content: str) -> bytes:
 
 def seal(event: Event) -> SealedEvent:
     """Return the event with its canonical form and leaf."""
-    content = canonical(event)
-    return SealedEvent(event, content, leaf_hash(content))
+    written = _written(event)
+    return SealedEvent(event, written.decode(), hashlib.sha256(LEAF_PREFIX + written).digest())
 
 
 def next_link(link: bytes, first_number: int, recorded_at: datetime, leaves: Iterable[bytes]) -> bytes:
@@ -272,11 +279,6 @@ def next_link(link: bytes, first_number: int, recorded_at: datetime, leaves: Ite
         + to_microseconds(recorded_at).to_bytes(8, "big", signed=True)
         + b"".join(leaves)
     ).digest()
-
-
-def last_alert_events(events: Sequence[Event]) -> dict[AlertId, int]:
-    """Return for each alert the index of the last of these events about it, which gives it its version."""
-    return {event.alert_id: index for index, event in enumerate(events) if event.alert_id is not None}
 
 
 def _name(value: IntEnum | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
@@ -73,9 +73,17 @@ Target: TypeAlias = ById | ByKey
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """A sender says that a condition holds: a new alert, or a repeat of an open one."""
+    """A sender says that a condition holds: a new alert, or a repeat of an open one.
+
+    Attributes:
+        target: By the draft's dedup key, which is worked out once.
+    """
 
     draft: Draft
+    target: ByKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", ByKey(self.draft.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +241,7 @@ def refuse(code: ErrorCode, message: str, *path: str) -> Decision:
 
 def target_of(action: Action) -> Target:
     """Return which alert an action is about; for Fire and Clear the open one with that key."""
-    match action:
-        case Fire(draft):
-            return ByKey(draft.key)
-        case Clear(dedup_key):
-            return ByKey(dedup_key)
-        case _:
-            return action.target
+    return ByKey(action.dedup_key) if isinstance(action, Clear) else action.target
 
 
 def check_note(note: str | None, *, required: bool = False) -> list[Problem]:
@@ -268,7 +270,7 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
         situation: When, by whom, under which configuration.
     """
     if isinstance(action, Fire):
-        return _fire(action.draft, alert, situation)
+        return _fire(action, alert, situation)
     if isinstance(action, Clear):
         return _clear(action, alert, situation)
     if alert is None or not situation.sees(alert):
@@ -303,7 +305,8 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
 # ------------------------------------------------------------------------------------------ senders
 
 
-def _fire(draft: Draft, alert: Alert | None, situation: Situation) -> Decision:
+def _fire(action: Fire, alert: Alert | None, situation: Situation) -> Decision:
+    draft = action.draft
     if situation.scope and not matches_all(situation.scope, draft_match_values(draft)):
         return refuse(ErrorCode.INVALID_INPUT, "The key may only send alerts that match its matchers.", "labels")
     if alert is not None and not situation.sees(alert):
@@ -313,7 +316,7 @@ def _fire(draft: Draft, alert: Alert | None, situation: Situation) -> Decision:
             "Another alert, beyond the key's matchers, is open under this dedup key.",
             "dedupKey",
         )
-    return _trigger(draft, situation) if alert is None else _fold_repeat(draft, alert, situation)
+    return _trigger(action, situation) if alert is None else _fold_repeat(draft, alert, situation)
 
 
 def _resolve_at(draft: Draft, situation: Situation) -> tuple[datetime | None, bool]:
@@ -323,13 +326,13 @@ def _resolve_at(draft: Draft, situation: Situation) -> tuple[datetime | None, bo
     return (situation.now + timeout, True) if timeout else (None, False)
 
 
-def _trigger(draft: Draft, situation: Situation) -> Decision:
-    now = situation.now
+def _trigger(action: Fire, situation: Situation) -> Decision:
+    draft, now = action.draft, situation.now
     triggered_at = draft.triggered_at or now
     resolve_at, by_timeout = _resolve_at(draft, situation)
     alert = Alert(
         id=situation.new_id,
-        dedup_key=draft.key,
+        dedup_key=action.target.dedup_key,
         title=draft.title,
         description=draft.description or "",
         severity=draft.severity,
