@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from alertgraph.core.budget import LIMIT_MAX
 from alertgraph.core.duration import parse_duration
 from alertgraph.core.tenant import SLUG
 
@@ -70,7 +71,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     database_pool_size: int = Field(default=10, ge=4, le=200)
     max_escalation_levels: int = Field(default=5, ge=1, le=100)
-    cost_budget: int = Field(default=600_000, ge=1)
+    cost_budget: int = Field(default=600_000, ge=1, le=LIMIT_MAX)
     allowed_origins: str = ""
     introspection: bool = True
 

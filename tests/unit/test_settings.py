@@ -43,6 +43,7 @@ def test_secrets_do_not_show() -> None:
         ("MASTER_KEY", "canary", "CRITICAL_ALERT_MASTER_KEY is refused: it is 32 bytes in base64"),
         ("BOOTSTRAP_API_KEY", "canary", "CRITICAL_ALERT_BOOTSTRAP_API_KEY is refused: it begins with ag_"),
         ("LOG_FORMAT", "xml", "CRITICAL_ALERT_LOG_FORMAT is refused"),
+        ("COST_BUDGET", "100000001", "CRITICAL_ALERT_COST_BUDGET is refused"),
         ("MIGRATION_DATABASE_URL", "postgresql://h/d", "needs CRITICAL_ALERT_DATABASE_URL"),
     ],
 )
