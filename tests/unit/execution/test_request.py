@@ -69,6 +69,10 @@ def test_an_empty_operation_name_means_none() -> None:
         (b'{"query":"{a}","variables":[1]}', "`variables` must be an object, not a list"),
         (b'{"query":"{a}","variables":false}', "`variables` must be an object, not a boolean"),
         (b'{"query":"{a}","extensions":0}', "`extensions` must be an object"),
+        (b'{"query":"{a}","query":"{b}"}', "has the member `query` twice in one object"),
+        (b'{"query":"{a}","variables":{"n":[{"x":1,"y":2,"x":3}]}}', "has the member `x` twice"),
+        (b'{"query":"{a}","variables":{"a:b":1,"\\u0061\\u003ab":2}}', "has the member `a:b` twice"),
+        (b'{"query":"{a}","extensions":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply"),
     ],
 )
 def test_a_malformed_body_is_refused_by_name(body: bytes, named: str) -> None:
@@ -76,6 +80,13 @@ def test_a_malformed_body_is_refused_by_name(body: bytes, named: str) -> None:
         read_body(body)
 
     assert refused.value.code == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"query":":","variables":{"a":{"a":1},"b":{"a:":"\\u003a"}}}', b' { "query" : "a:b" } ']
+)
+def test_one_name_in_several_objects_is_fine(body: bytes) -> None:
+    assert read_or_code(lambda: read_body(body)) == "read"
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000, b'{"query":' + b"[" * 100_000])
@@ -123,6 +134,7 @@ def test_parameters_of_a_url_are_read() -> None:
         (b"query=a&query=b", "more than one parameter `query`"),
         (b"query=a&variables=x", "`variables` is not valid JSON"),
         (b"query=a&variables=5", "`variables` must be an object, not a number"),
+        (b"query=a&variables=%7B%22n%22:1,%22n%22:2%7D", "`variables` has the member `n` twice"),
         (b"&".join(b"a%d=1" % n for n in range(30)), "more than 20 parameters"),
     ],
 )

@@ -30,7 +30,13 @@ from alertgraph.edge.graphql.exchange import request_id_of
 from alertgraph.edge.graphql.operations import Call, GraphQLService, ReadyOperation, Validity
 from alertgraph.execution.errors import Code, FailedStreamError, refusal
 from alertgraph.execution.executor import Answer
-from alertgraph.execution.request import VARIABLES_DEPTH_MAX, is_nested_deeper, read_payload
+from alertgraph.execution.request import (
+    VARIABLES_DEPTH_MAX,
+    is_nested_deeper,
+    read_payload,
+    repeated_member,
+    twice,
+)
 
 PROTOCOL: Final = "graphql-transport-ws"
 
@@ -244,7 +250,7 @@ class _Socket:
             self._heard_at = asyncio.get_running_loop().time()
             if message["type"] == "websocket.disconnect":
                 return int(message.get("code") or 1005)
-            await self._handle(self._decoded(message))
+            await self._handle(*self._decoded(message))
 
     def _init_time_left(self) -> float | None:
         if self._is_acknowledged:
@@ -258,7 +264,8 @@ class _Socket:
             waiting: list[asyncio.Future[Any]] = [*self._tasks, self._leaving]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
-    def _decoded(self, message: Message) -> dict[str, Any]:
+    def _decoded(self, message: Message) -> tuple[dict[str, Any], str | None]:
+        """Return what the client said, and the name of a member that it said twice."""
         text = message.get("text")
         if text is None:
             raise CloseSocket(4400, "Messages must be text, not binary")
@@ -272,9 +279,15 @@ class _Socket:
             raise CloseSocket(4400, "Messages must be JSON") from None
         if not isinstance(decoded, dict):
             raise CloseSocket(4400, "Messages must be JSON objects")
-        return decoded
+        try:
+            return decoded, repeated_member(data, decoded)
+        except TypeError:
+            # Nested so deeply that it is refused, or left out, wherever it is used.
+            return decoded, None
 
-    async def _handle(self, message: Mapping[str, Any]) -> None:
+    async def _handle(self, message: Mapping[str, Any], repeated: str | None) -> None:
+        if repeated is not None and message.get("type") != "subscribe":
+            raise CloseSocket(4400, twice("The message", repeated))
         match message.get("type"):
             case "connection_init":
                 await self._initialise(_payload(message))
@@ -288,7 +301,7 @@ class _Socket:
             case "pong":
                 _payload(message)
             case "subscribe":
-                self._subscribe(_id(message), message)
+                self._subscribe(_id(message), message, repeated)
             case "complete":
                 self._complete(_id(message))
             case str(unknown):
@@ -318,7 +331,7 @@ class _Socket:
 
     # ---------------------------------------------------------- operations
 
-    def _subscribe(self, id_: str, message: Mapping[str, Any]) -> None:
+    def _subscribe(self, id_: str, message: Mapping[str, Any], repeated: str | None) -> None:
         if not self._is_acknowledged:
             raise CloseSocket(4401, "Unauthorized")
         if not isinstance(message.get("payload"), dict):
@@ -329,7 +342,7 @@ class _Socket:
         self._running[id_] = running
         self._request_count += 1
         call = Call(self._viewer, "websocket", f"{self._request_id}-{self._request_count}")
-        task = asyncio.create_task(self._run(id_, running, call, message["payload"]))
+        task = asyncio.create_task(self._run(id_, running, call, message["payload"], repeated))
         self._tasks[task] = running
         task.add_done_callback(self._tasks.pop)
 
@@ -343,8 +356,12 @@ class _Socket:
             if each is running and not each.is_mutation:
                 task.cancel()
 
-    async def _run(self, id_: str, running: _Running, call: Call, payload: Mapping[str, Any]) -> None:
+    async def _run(
+        self, id_: str, running: _Running, call: Call, payload: Mapping[str, Any], repeated: str | None
+    ) -> None:
         try:
+            if repeated is not None:
+                raise refusal(Code.BAD_REQUEST, twice("The message", repeated))
             ready = await self._ready(running, call, payload)
             if ready.is_subscription:
                 async with aclosing(self._service.answers(call, ready)) as answers:
