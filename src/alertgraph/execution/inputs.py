@@ -211,6 +211,9 @@ def _problems(value: object, type_: GraphQLInputType) -> Iterator[tuple[tuple[st
         elif isinstance(type_, GraphQLInputObjectType) and isinstance(value, dict):
             if is_one_of(type_):
                 given = [name for name in value if name in type_.fields]
+                if len(given) < len(value):
+                    # A field that there is not is for graphql-core to name.
+                    continue
                 if len(given) != 1:
                     yield path, _exactly_one(type_, given)
                 elif value[given[0]] is None:

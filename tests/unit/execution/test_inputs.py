@@ -53,6 +53,8 @@ GIVEN = "must not be null: it is the one that is given."
             "Field 'byName' of 'Choice' needs a variable that is never null",
         ),
         # What graphql-core itself refuses.
+        (CHOICE, {"c": {"nope": 1}}, "not to include unknown field 'nope'"),
+        (CHOICE, {"c": {"byName": "a", "nope": 1}}, "not to include unknown field 'nope'"),
         (PART, {"p": 5}, "to be an object, found: 5."),
         (PART, {"p": {}}, "to include required field 'number'"),
         (PART, {"p": {"number": 1, "nope": 1}}, "not to include unknown field 'nope'"),
