@@ -9,6 +9,8 @@ _ISO = re.compile(
     r"P(?:(?P<weeks>\d+)W|(?:(?P<days>\d+)D)?(?P<time>T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?"
     r"(?:(?P<seconds>\d+)(?:\.(?P<fraction>\d{1,6}))?S)?)?)"
 )
+# Beyond some length Python refuses to read a number, in words of its own.
+_LENGTH_MAX = 100
 _NUMBER = re.compile(r"\d+(?:\.\d{1,6})?")
 
 
@@ -20,6 +22,8 @@ def parse_duration(text: str) -> timedelta:
     Raises:
         ValueError: It names none, or one beyond what can be kept; the message says so to a person.
     """
+    if len(text) > _LENGTH_MAX:
+        raise ValueError(f"{text[:40]!r}… is no length of time: it has {len(text):,} characters.")
     try:
         if _NUMBER.fullmatch(text):
             return timedelta(seconds=float(text))

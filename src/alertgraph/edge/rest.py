@@ -118,7 +118,8 @@ class _Rest:
             except RefusedError as error:
                 refused[index] = error.problems
                 continue
-            wanted.append(Wanted(Fire(draft), own_key or _item_key(shared_key, index)))
+            key = own_key if own_key is not None else _item_key(shared_key, index)
+            wanted.append(Wanted(Fire(draft), key))
         answered = iter(await self._gate.alerts.send(principal, wanted) if wanted else ())
         now = self._gate.clock.now()
         outcomes: list[dict[str, object]] = []

@@ -210,6 +210,10 @@ class AlertService:
             answered = await self._filled(principal, list(await self._lanes.submit(principal.tenant.id, request)))
             if answered and answered[0].problem and answered[0].problem.code is ErrorCode.IDEMPOTENCY_KEY_REUSED:
                 raise RefusedError([answered[0].problem])
+            for outcome in answered:
+                # The time is said once for all: where one alert refuses it, none has taken it.
+                if outcome.problem is not None and outcome.problem.path == ("until",):
+                    raise RefusedError([outcome.problem])
         if selection.filter is not None:
             return BulkOutcome(tuple((None, outcome) for outcome in answered), remaining)
         rest = iter(answered)
