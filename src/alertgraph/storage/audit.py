@@ -18,6 +18,11 @@ _ROWS = """
            severity_after, service_before, service_after, source, subject_type, subject_id
     FROM event WHERE tenant_id = $1 AND number > $2 ORDER BY number, recorded_at LIMIT $3
 """
+# In one statement, which sees head and events at one moment.
+_BEYOND = """
+    SELECT e.number FROM tenant_head h JOIN event e ON e.tenant_id = h.tenant_id AND e.number > h.number
+    WHERE h.tenant_id = $1 ORDER BY e.number LIMIT 1
+"""
 
 
 async def verify_log(database: Database, tenant_id: TenantId) -> tuple[int, Fault | None]:
@@ -43,7 +48,13 @@ async def verify_log(database: Database, tenant_id: TenantId) -> tuple[int, Faul
         if fault is not None:
             return check.checked, fault
         after = rows[-1]["number"]
-    return check.checked, check.finish()
+    fault = check.finish()
+    if fault is None:
+        async with database.transaction(tenant_id, read_only=True) as connection:
+            beyond = await connection.fetchval(_BEYOND, tenant_id)
+        if beyond is not None:
+            fault = Fault(beyond, "It lies beyond the log's own end.")
+    return check.checked, fault
 
 
 def _row(row: Sequence[Any]) -> tuple[StoredEvent | str, EventColumns]:
