@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import structlog
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertgraph.core.errors import AlertGraphError
@@ -163,10 +164,6 @@ async def _refuse(send: Send, status: int, code: str, text: str, quoted: str) ->
 
 
 def _route_of(scope: MutableMapping[str, Any]) -> str:
-    """Return the route's pattern, never the path as sent: a metric's labels must stay few."""
-    if "endpoint" not in scope:
-        return "unmatched"
-    pattern = str(scope["path"])
-    for name, value in scope.get("path_params", {}).items():
-        pattern = pattern.replace(str(value), f"{{{name}}}", 1)
-    return pattern
+    """Return the route's pattern, never the path as sent: a metric's labels must stay few, and tell no secret."""
+    route = scope.get("route")
+    return route.path if isinstance(route, Route) else "unmatched"
