@@ -44,7 +44,12 @@ def configure_logging(log_format: str | None, level: str) -> None:
     last: list[Any] = (
         [structlog.processors.format_exc_info, _to_ecs, structlog.processors.JSONRenderer()]
         if chosen == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Told plainly: a traceback with the values of variables would tell secrets, too.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
