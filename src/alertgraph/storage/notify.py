@@ -85,6 +85,7 @@ class _PostgresLink:
         self._connection = connection
         self._origin = origin
         self._hand_on = receive
+        self._turn = asyncio.Lock()
         self._echoed = asyncio.Event()
         self._ended = asyncio.Event()
         connection.add_termination_listener(lambda _: self._ended.set())
@@ -94,7 +95,9 @@ class _PostgresLink:
 
     async def send(self, hints: Sequence[Hint]) -> None:
         messages = encode_hints(self._origin, hints, MESSAGE_SIZE_MAX)
-        await self._connection.execute(_NOTIFY, CHANNEL, [base64.b64encode(it).decode() for it in messages])
+        # A sign of life may be asked for while a batch is on its way: a connection does one thing at a time.
+        async with self._turn:
+            await self._connection.execute(_NOTIFY, CHANNEL, [base64.b64encode(it).decode() for it in messages])
 
     async def run(self) -> None:
         await self._ended.wait()

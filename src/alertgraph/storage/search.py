@@ -155,6 +155,9 @@ _COUNT_VALUES = """
 _MOVE = "UPDATE index_position SET number = $2, recorded_at = $3 WHERE tenant_id = $1"
 
 
+_PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = '30s'"
+
+
 class PostgresSearchIndex:
     """Fills the search index. Fulfils `services.indexing.SearchIndex`."""
 
@@ -173,6 +176,9 @@ class PostgresSearchIndex:
         Several processes may try at once: one of them does it, and the others return 0.
         """
         async with self._database.transaction(tenant_id) as connection:
+            # Splitting a thousand texts into words may take a busy machine longer than a transaction may idle, and
+            # nobody waits for this one: it holds no head.
+            await connection.execute(_PATIENCE)
             position = await connection.fetchrow(_CLAIM, tenant_id)
             if position is None:
                 await connection.execute(_BEGIN, tenant_id)

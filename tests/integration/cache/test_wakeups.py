@@ -224,6 +224,20 @@ async def test_a_server_that_hangs_is_noticed(linked_way: LinkedWay, make: Make)
     await say_until_heard(speaker, ear)
 
 
+@linked_ways
+async def test_signs_of_life_and_hints_do_not_get_into_each_others_way(
+    linked_way: LinkedWay, make: Make
+) -> None:
+    speaker = await make(check_interval=timedelta(milliseconds=5))
+
+    for number in range(300):
+        await speaker.announce(a_tenant(), number)
+        await asyncio.sleep(0.003)
+
+    assert linked_way.reports.failures == []
+    assert speaker.healthy
+
+
 async def eventually_no_connection(way: LinkedWay) -> None:
     async with asyncio.timeout(10):
         while await way.connection_count():  # noqa: ASYNC110 only the server knows
