@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -26,7 +27,8 @@ from graphql.type import GraphQLList, GraphQLNonNull
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from tests.e2e import walk
 from tests.e2e.belongings import Caller, a_caller, fire
@@ -278,8 +280,8 @@ def inputs(type_: GraphQLInputType, path: walk.Path) -> Iterator[tuple[walk.Path
             yield from inputs(field.type, (*path, name))
 
 
-def with_value(case: Case, caller: Caller, path: walk.Path, value: Any) -> dict[str, Any] | None:
-    """Return a case's request with a value at a place; None where there is no such place in it."""
+def with_value(case: Case, caller: Caller, path: walk.Path, value: Any) -> dict[str, Any]:
+    """Return a case's request with a value at a place, and what has to be around it."""
     request = case.request(caller.own(case))
     place: Any = request["variables"]
     for step in path[:-1]:
@@ -1006,6 +1008,70 @@ def test_a_bad_filter_of_alertmanager_is_told(name: str, value: str, caller: Cal
     assert reply.json()
 
 
+ODD: list[dict[str, Any]] = [
+    {"title": "\u2028 é 😀 \u200f\ufffe \\ \" ' % $1 {0} <b>"},
+    {"title": "😀" * 1024, "description": "\n\t\r" * 8333, "dedupKey": "é" * 512},
+    {"title": "a", "source": "'; --", "monitoredService": '"%_\\', "triggeredAt": "2000-01-01T00:00:00-12:00"},
+    {
+        "title": "b",
+        "labels": {"é 😀": "\n\t", "a.b/c": "\\\"'", "null": "", "__proto__": "\uffff", "x" * 256: "y" * 4096},
+    },
+    {"title": "c", "labels": {f"label {number}": "😀" * 1000 for number in range(64)}},
+    {"title": "d", "annotations": {"": None, "n": [2**63 - 1, -(2**63), 2**64, 1e308, -0.0, 5e-324, True, {}]}},
+    {"title": "e", "annotations": {"nul": "\\u0000", "text": "x" * 65_000}},
+    {"title": "f", "links": [{"href": "HTTPS://é.example/?a=%00&b='\"", "text": ""}] * 20},
+    {"title": "g", "idempotencyKey": "é😀 '\"\\%"},
+]
+
+
+def test_what_is_odd_but_valid_is_told_as_it_was_sent(newcomer: Caller) -> None:
+    for way in ("rest", "createAlerts"):
+        for draft in ODD:
+            sent = {"severity": "INFO", **draft, "title": f"{way} {draft['title']}"[:1024]}
+            sent["dedupKey"] = f"{way} {draft.get('dedupKey', draft['title'])}"[:512]
+            if "idempotencyKey" in sent:
+                sent["idempotencyKey"] += way
+            reply = WAYS[way](newcomer.client, sent)
+            assert reply.status_code in (200, 201), reply.text
+            answer = reply.json()
+            if way == "createAlerts":
+                assert not answer["data"]["createAlerts"]["errors"], reply.text
+                [outcome] = answer["data"]["createAlerts"]["outcomes"]
+                answer = newcomer.client.get(f"{ROOT}/{outcome['alert']['id']}").json()
+            for name in sent.keys() - {"idempotencyKey", "triggeredAt"}:
+                # Beyond 64 bits a number of JSON is a floating one.
+                assert answer[name] == orjson.loads(json.dumps(sent[name])), f"{way} {name}"
+
+    for case in walk.cases("query"):
+        if case.slot is None:
+            assert "errors" not in newcomer.ask(case).json(), case
+    assert len(newcomer.client.get("/api/v2/alerts").json()) == 2 * len(ODD) + 1
+    body = {"query": f'subscription {{ alertEventBatches(after: "{start_of(newcomer)}") {EVERYTHING} }}'}
+    with newcomer.client.stream("POST", "/graphql/stream", json=body) as replay:
+        told = first_event(replay)
+    assert "errors" not in told
+    assert len(told["data"]["alertEventBatches"]["events"]) >= 2 * len(ODD)
+
+
+def first_event(reply: httpx2.Response) -> Any:
+    """Return the data of the first event of a stream; its lines end as those of a stream do, and nowhere else."""
+    read = b""
+    for chunk in reply.iter_bytes():
+        read += chunk
+        found = re.search(rb"^data: (\{.*)\n", read, re.MULTILINE)
+        if found is not None:
+            return orjson.loads(found[1])
+    pytest.fail("the stream has ended")
+
+
+EVERYTHING = walk.selection(walk.fields("subscription")["alertEventBatches"].type)
+
+
+def start_of(caller: Caller) -> str:
+    """Return the cursor of the tenant's first event."""
+    return str(caller.service.data("{ events(first: 1) { nodes { cursor } } }")["events"]["nodes"][0]["cursor"])
+
+
 # ------------------------------------------------------------------------------------------ sockets
 
 
@@ -1053,6 +1119,20 @@ async def test_bad_messages_close_the_socket_or_fail_alone(caller: Caller) -> No
         assert socket.close_code in (4400, 1007, 1009), f"{message[:200]!r}: {socket.close_code}"
 
 
+async def test_another_site_gets_no_socket_and_no_mutation_by_a_link(caller: Caller) -> None:
+    for origin in ("https://evil.example", "null", f"{caller.service.url}.evil.example"):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(
+                caller.service.websocket_url,
+                subprotocols=[Subprotocol("graphql-transport-ws")],
+                origin=Origin(origin),
+            )
+        assert refused.value.response.status_code == 403
+    params = {"query": 'mutation { createAlert(input: {title: "By a link", severity: LOW}) { created } }'}
+    for path in ("/graphql", "/graphql/stream"):
+        assert caller.client.get(path, params=params).status_code == 405
+
+
 # ------------------------------------------------------------------------------------------- anything
 
 JSON_VALUES = st.recursive(
@@ -1082,6 +1162,33 @@ def test_no_value_anywhere_is_our_fault(caller: Caller, place: tuple[Case, walk.
     reply = caller.client.post("/graphql", content=body, headers=JSON_TYPE)
     answer = reply.json()
     codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
+    assert reply.status_code < 500, f"{case} {path}={value!r}: {reply.text}"
+    assert codes <= {"VALIDATION_FAILED", "BAD_REQUEST"}, f"{case} {path}={value!r}: {reply.text}"
+
+
+def asked(field: str) -> str:
+    """Return a query of a field with every argument there is, each a variable of its name."""
+    definition = walk.fields("query")[field]
+    declared = ", ".join(f"${name}: {argument.type}" for name, argument in definition.args.items())
+    given_ = ", ".join(f"{name}: ${name}" for name in definition.args)
+    return f"query({declared}) {{ {field}({given_}) {walk.selection(definition.type)} }}"
+
+
+ASKED = [
+    (case, path)
+    for case in walk.plain_cases("query")
+    for name, argument in walk.fields("query")[case.field].args.items()
+    for path in [(name,), *(path for path, _, _ in inputs(argument.type, (name,)))]
+]
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(place=st.sampled_from(ASKED), value=JSON_VALUES)
+def test_no_value_in_a_query_is_our_fault(caller: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
+    case, path = place
+    request = {**with_value(case, caller, path, value), "query": asked(case.field)}
+    reply = caller.client.post("/graphql", content=json.dumps(request), headers=JSON_TYPE)
+    codes = {error["extensions"]["code"] for error in reply.json().get("errors", ())}
     assert reply.status_code < 500, f"{case} {path}={value!r}: {reply.text}"
     assert codes <= {"VALIDATION_FAILED", "BAD_REQUEST"}, f"{case} {path}={value!r}: {reply.text}"
 
