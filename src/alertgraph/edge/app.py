@@ -26,6 +26,12 @@ from alertgraph.settings import Settings, SettingsError, read_settings
 # A caller's own request id is taken over where it can stand in a log line as it is.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
+# From the end of a request to the begin of its answer. Nothing takes so long but a store that hangs, and who
+# waits for one is better told to come again; what was accepted is written all the same.
+ANSWER_WITHIN_SECONDS = 14.0
+# For a client to send its body.
+BODY_WITHIN_SECONDS = 60.0
+
 
 class Application:
     """alertgraph as an ASGI application.
@@ -114,29 +120,65 @@ class Application:
         scope.setdefault("state", {})["request_id"] = current
         status = 500
         answered = False
+        is_read = scope["method"] in ("GET", "HEAD")
+
+        def allow(seconds: float | None) -> None:
+            # One that has struck, or is over, can't be moved any more.
+            with suppress(RuntimeError):
+                patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+
+        async def received() -> Message:
+            nonlocal is_read
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False) and not is_read:
+                is_read = True
+                if not answered:
+                    allow(ANSWER_WITHIN_SECONDS)
+            return message
 
         async def sent(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
+                # What has begun may be a stream, and takes as long as it takes.
+                allow(None)
                 headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
                 message = {**message, "headers": [*headers, (b"x-request-id", current.encode())]}
             await send(message)
 
+        patience = asyncio.timeout(ANSWER_WITHIN_SECONDS if is_read else BODY_WITHIN_SECONDS)
         try:
-            if self._router is None:
-                await _refuse(sent, 503, "UNAVAILABLE", "The service is not up; try again.", current)
-            else:
-                await self._router(scope, receive, sent)
+            async with patience:
+                if self._router is None:
+                    await _refuse(sent, scope, 503, "UNAVAILABLE", "The service is not up; try again.", current)
+                else:
+                    await self._router(scope, received, sent)
         except Exception as error:  # noqa: BLE001  (the request boundary: what is said outside is an id to quote)
-            self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
+            if isinstance(error, TimeoutError) and patience.expired() and not answered:
+                await self._give_up(sent, scope, current, is_read=is_read)
+            else:
+                self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
             if not answered:
-                await _refuse(sent, 500, "INTERNAL", f"Internal error; quote the request id {current}.", current)
+                text = f"Internal error; quote the request id {current}."
+                await _refuse(sent, scope, 500, "INTERNAL", text, current)
         finally:
             route = _route_of(scope)
             self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
             self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - started)
             request_id.reset(token)
+
+    async def _give_up(self, send: Send, scope: Scope, quoted: str, *, is_read: bool) -> None:
+        """Tell somebody who has waited long enough."""
+        if not is_read:
+            text = f"The body did not arrive within {BODY_WITHIN_SECONDS:g} s."
+            await _refuse(send, scope, 408, "BAD_REQUEST", text, quoted)
+            return
+        self._log.warning("request given up", path=scope["path"], seconds=ANSWER_WITHIN_SECONDS)
+        text = (
+            f"There was no answer within {ANSWER_WITHIN_SECONDS:g} s. What was asked for may have been done all "
+            "the same: send it again with the same idempotency key."
+        )
+        await _refuse(send, scope, 503, "UNAVAILABLE", text, quoted)
 
 
 def _print(lines: list[str]) -> None:
@@ -145,20 +187,28 @@ def _print(lines: list[str]) -> None:
     sys.stdout.flush()
 
 
-async def _refuse(send: Send, status: int, code: str, text: str, quoted: str) -> None:
-    """Answer with a problem document (RFC 9457), shaped as those of the REST routes."""
-    problem = {
-        "type": "about:blank",
-        "title": text,
-        "status": status,
-        "code": code,
-        "errors": [{"code": code, "message": text, "path": []}],
-        "requestId": quoted,
-    }
-    body = orjson.dumps(problem)
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+async def _refuse(send: Send, scope: Scope, status: int, code: str, text: str, quoted: str) -> None:
+    """Answer with a problem document (RFC 9457) shaped as those of the REST routes; GraphQL in its own way."""
+    if scope["path"].startswith("/graphql"):
+        media_type = b"application/json; charset=utf-8"
+        error = {"message": text, "extensions": {"code": code, "requestId": quoted}}
+        body = orjson.dumps({"errors": [error]})
+    else:
+        media_type = b"application/problem+json"
+        problem = {
+            "type": "about:blank",
+            "title": text,
+            "status": status,
+            "code": code,
+            "errors": [{"code": code, "message": text, "path": []}],
+            "requestId": quoted,
+        }
+        body = orjson.dumps(problem)
+    headers = [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", b"1"))
+    if status == 408:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
