@@ -225,9 +225,7 @@ async def test_a_server_that_hangs_is_noticed(linked_way: LinkedWay, make: Make)
 
 
 @linked_ways
-async def test_signs_of_life_and_hints_do_not_get_into_each_others_way(
-    linked_way: LinkedWay, make: Make
-) -> None:
+async def test_signs_of_life_and_hints_do_not_get_into_each_others_way(linked_way: LinkedWay, make: Make) -> None:
     speaker = await make(check_interval=timedelta(milliseconds=5))
 
     for number in range(300):
