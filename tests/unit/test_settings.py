@@ -73,8 +73,8 @@ def test_durations_are_read_and_written(text: str, duration: timedelta, written:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "P", "PT", "P1Y", "P1M", "-PT5M", "5 minutes", "PT", "P1DT", "1e9", "P999999999999D", f"P{'9' * 5000}D"],
+    ["", "P", "PT", "P1Y", "P1M", "-PT5M", "5 minutes", "P1DT", "1e9", "P999999999999D", f"P{'9' * 5000}D"],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="length of time|longer than"):
+    with pytest.raises(ValueError, match=r"length of time|longer than"):
         parse_duration(text)
