@@ -33,6 +33,47 @@ ANSWER_WITHIN_SECONDS = 14.0
 BODY_WITHIN_SECONDS = 60.0
 
 
+class _Patience:
+    """How long a request may take until its answer begins; the time that its body takes to come is the client's.
+
+    Attributes:
+        limit: The context in which the request is answered; raises TimeoutError.
+        is_waiting: Whether the client has not sent what was asked of it.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self._waited = 0.0
+        self._is_over = False
+        self.limit = asyncio.timeout(ANSWER_WITHIN_SECONDS)
+        self.is_waiting = False
+
+    async def receive(self) -> Message:
+        """Return the next message of the client."""
+        if self._is_over:
+            return await self._receive()
+        waiting_since, self.is_waiting = self._loop.time(), True
+        self._move(self._started_at + BODY_WITHIN_SECONDS)
+        message = await self._receive()
+        self._waited += self._loop.time() - waiting_since
+        self.is_waiting = False
+        if not self._is_over:
+            self._move(self._started_at + self._waited + ANSWER_WITHIN_SECONDS)
+        return message
+
+    def end(self) -> None:
+        """Let what has begun take as long as it takes: it may be a stream."""
+        self._is_over = True
+        self._move(None)
+
+    def _move(self, until: float | None) -> None:
+        # One that has struck, or is over, can't be moved any more.
+        with suppress(RuntimeError):
+            self.limit.reschedule(until)
+
+
 class Application:
     """alertgraph as an ASGI application.
 
@@ -120,42 +161,26 @@ class Application:
         scope.setdefault("state", {})["request_id"] = current
         status = 500
         answered = False
-        is_read = scope["method"] in ("GET", "HEAD")
-
-        def allow(seconds: float | None) -> None:
-            # One that has struck, or is over, can't be moved any more.
-            with suppress(RuntimeError):
-                patience.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
-
-        async def received() -> Message:
-            nonlocal is_read
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False) and not is_read:
-                is_read = True
-                if not answered:
-                    allow(ANSWER_WITHIN_SECONDS)
-            return message
+        patience = _Patience(receive)
 
         async def sent(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
-                # What has begun may be a stream, and takes as long as it takes.
-                allow(None)
+                patience.end()
                 headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
                 message = {**message, "headers": [*headers, (b"x-request-id", current.encode())]}
             await send(message)
 
-        patience = asyncio.timeout(ANSWER_WITHIN_SECONDS if is_read else BODY_WITHIN_SECONDS)
         try:
-            async with patience:
+            async with patience.limit:
                 if self._router is None:
                     await _refuse(sent, scope, 503, "UNAVAILABLE", "The service is not up; try again.", current)
                 else:
-                    await self._router(scope, received, sent)
+                    await self._router(scope, patience.receive, sent)
         except Exception as error:  # noqa: BLE001  (the request boundary: what is said outside is an id to quote)
-            if isinstance(error, TimeoutError) and patience.expired() and not answered:
-                await self._give_up(sent, scope, current, is_read=is_read)
+            if isinstance(error, TimeoutError) and patience.limit.expired() and not answered:
+                await self._give_up(sent, scope, current, is_waiting=patience.is_waiting)
             else:
                 self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
             if not answered:
@@ -167,9 +192,9 @@ class Application:
             self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - started)
             request_id.reset(token)
 
-    async def _give_up(self, send: Send, scope: Scope, quoted: str, *, is_read: bool) -> None:
+    async def _give_up(self, send: Send, scope: Scope, quoted: str, *, is_waiting: bool) -> None:
         """Tell somebody who has waited long enough."""
-        if not is_read:
+        if is_waiting:
             text = f"The body did not arrive within {BODY_WITHIN_SECONDS:g} s."
             await _refuse(send, scope, 408, "BAD_REQUEST", text, quoted)
             return

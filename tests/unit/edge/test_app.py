@@ -114,6 +114,18 @@ async def test_the_time_that_a_body_takes_is_the_clients() -> None:
     assert asyncio.get_running_loop().time() - began_at > 0.6
 
 
+async def test_what_is_done_before_the_body_is_read_counts() -> None:
+    async def look_for_long(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.15)
+        await read_then_hang(scope, receive, send)
+
+    began_at = asyncio.get_running_loop().time()
+    status, _, _ = await Asked(look_for_long, "POST", "/api/v2/alerts", chunks(0.0)).answered()
+
+    assert status == 503
+    assert asyncio.get_running_loop().time() - began_at < 0.3
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     status, headers, body = await Asked(read_then_hang, "POST", "/api/v2/alerts", chunks(0.1, 2.0)).answered()
 
