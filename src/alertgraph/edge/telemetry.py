@@ -15,13 +15,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from alertgraph.core.errors import AlertGraphError
 from alertgraph.edge.graphql import OperationReport
+from alertgraph.services.ports import LostCommitError
 
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # The same complaint of the same part is written once a second at most; the counter counts them all.
 COMPLAINT_EVERY_SECONDS = 1.0
+STORE_DRIVERS = {"asyncpg", "redis"}
 ECS_VERSION = "8.17.0"
 
 
@@ -240,5 +243,9 @@ class Telemetry:
         now = time.monotonic()
         if now - self._complained.get((part, kind), -COMPLAINT_EVERY_SECONDS) >= COMPLAINT_EVERY_SECONDS:
             self._complained[(part, kind)] = now
-            expected = isinstance(error, (asyncio.CancelledError, OSError)) or kind.endswith("DependencyError")
+            # A store that is away looks so; its driver's own stack tells nothing.
+            expected = (
+                isinstance(error, (asyncio.CancelledError, OSError, AlertGraphError, LostCommitError))
+                or type(error).__module__.partition(".")[0] in STORE_DRIVERS
+            )
             self._log.warning(f"{part}: {error}", part=part, error=kind, exc_info=None if expected else error)
