@@ -84,12 +84,12 @@ class Wire:
                 writer.write(head.encode() + body)
                 status, headers = _head_of(await reader.readuntil(b"\r\n\r\n"))
                 content = await reader.readexactly(int(headers["content-length"]))
-        except (OSError, asyncio.IncompleteReadError) as error:
-            self.close()
-            raise UnansweredError(str(error)) from error
         except TimeoutError:
             self.close()
             raise AssertionError(f"{method} {path} hung for {PATIENCE_SECONDS:g} s") from None
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            raise UnansweredError(str(error)) from error
         if headers.get("connection") == "close":
             self.close()
         return Reply(status, headers, content, time.monotonic() - started)
