@@ -20,6 +20,8 @@ from alertgraph.settings import Settings
 DRAIN_SECONDS = 20
 WEBSOCKET_MESSAGE_BYTES_MAX = 65_536
 BACKLOG = 2048
+# What a client has not read yet waits with us, where it is counted, not by the megabyte in the kernel.
+UNSENT_BYTES_MAX = 131_072
 
 
 class _Server(uvicorn.Server):
@@ -85,6 +87,9 @@ def _listen(host: str, port: int) -> socket.socket:
     # The protocol is named, or asyncio would not switch off Nagle and small frames would wait for one another.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        # Connections inherit it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
     try:
         listening.bind((host, port))
         # Fails here, too, where another program listens on the port of one address that we want all of.
