@@ -212,9 +212,36 @@ def test_annotations_that_nest_too_deeply_are_named(way: str, caller: Caller) ->
 def test_what_is_far_too_large_is_refused_before_it_is_read(way: str, size: int, caller: Caller) -> None:
     reply = WAYS[way](caller.client, {**GOOD, "labels": {"large": "x" * size}})
 
-    assert reply.status_code in (400, 413) or "errors" in reply.text, reply.text
-    assert reply.status_code < 500
+    # What fits into a body is read, and named; a bulk as a whole is not refused for one of its alerts.
+    assert reply.status_code == 413 or '"labels","large"' in reply.text, reply.text
     assert len(reply.content) < 10_000
+
+
+@pytest.mark.usefixtures("nothing_stored")
+def test_values_written_in_the_document_are_judged_alike(caller: Caller) -> None:
+    for written, told in (
+        ('title: "\\u0000"', "title"),
+        ('title: """\na\nb\n"""', "title"),
+        ('title: "\\uD800"', "Unicode escape"),
+        ('title: "\\u{110000}"', "Unicode escape"),
+        ('title: "a", title: "b"', "'title'"),
+        ('title: "a", labels: {b: "c", b: "d"}', "'b'"),
+        ('title: "a", labels: {b: 5}', "'b'"),
+        ('title: "a", labels: ["b"]', "labels"),
+        ('title: "a", annotations: {n: 18446744073709551616}', "annotations"),
+        ('title: "a", annotations: {n: 1e400}', "1e400"),
+        (f'title: "a", annotations: {{n: {"9" * 5000}}}', "characters"),
+        (f'title: "a", annotations: {{n: {"[" * 50}{"]" * 50}}}', "nested"),
+        ('title: "a", bogus: 1', "'bogus'"),
+        ("title: 5", "5"),
+        ("title: ENUM", "ENUM"),
+    ):
+        query = (
+            f"mutation {{ createAlert(input: {{severity: LOW, {written}}}) {{ errors {{ code path message }} }} }}"
+        )
+        codes, said = refusal_of(caller.client.post("/graphql", json={"query": query}))
+        assert codes <= {"INVALID_INPUT", "VALIDATION_FAILED", "PARSE_FAILED", "COST_EXCEEDED"}, said
+        assert told in said, f"{written[:80]}: {said}"
 
 
 def test_a_bad_one_of_many_is_named_and_the_others_are_kept(caller: Caller) -> None:
@@ -359,40 +386,43 @@ def act(caller: Caller, mutation: str, **fields: Any) -> tuple[str, list[str] | 
     return error["code"], error["path"]
 
 
-@pytest.mark.usefixtures("nothing_stored")
-def test_values_that_cannot_be_are_named(caller: Caller) -> None:
-    alert = {"alertId": caller.alert_id}
+def test_values_that_cannot_be_are_named(newcomer: Caller) -> None:
+    before = newcomer.service.data(STORED)
+    alert = {"alertId": newcomer.alert_id}
     long, nul = "x" * 25_001, "a\x00b"
     for mutation in ("acknowledgeAlert", "unacknowledgeAlert", "resolveAlert", "reopenAlert", "escalateAlert"):
         for note in (long, nul):
-            assert act(caller, mutation, **alert, note=note) == ("INVALID_INPUT", ["input", "note"])
+            assert act(newcomer, mutation, **alert, note=note) == ("INVALID_INPUT", ["input", "note"])
     for note in ("", " ", long, nul):
-        assert act(caller, "addAlertNote", **alert, note=note) == ("INVALID_INPUT", ["input", "note"])
+        assert act(newcomer, "addAlertNote", **alert, note=note) == ("INVALID_INPUT", ["input", "note"])
     for note in (long, nul):
-        assert act(caller, "giveAlertFeedback", **alert, verdict="NOISE", note=note)[1] == ["input", "note"]
-        assert act(caller, "updateAlert", **alert, title="New", note=note)[1] == ["input", "note"]
+        assert act(newcomer, "giveAlertFeedback", **alert, verdict="NOISE", note=note)[1] == ["input", "note"]
+        assert act(newcomer, "updateAlert", **alert, title="New", note=note)[1] == ["input", "note"]
     for until in ("0001-01-01T00:00:00Z", walk.YESTERDAY, "9999-12-31T23:59:59Z"):
-        assert act(caller, "acknowledgeAlert", **alert, until=until) == ("INVALID_INPUT", ["input", "until"])
-        assert act(caller, "acknowledgeAlerts", select={"ids": [caller.alert_id]}, until=until) == (
+        assert act(newcomer, "acknowledgeAlert", **alert, until=until) == ("INVALID_INPUT", ["input", "until"])
+        assert act(newcomer, "acknowledgeAlerts", select={"ids": [newcomer.alert_id]}, until=until) == (
             "INVALID_INPUT",
             ["input", "until"],
         )
     for level in (0, -1, 6, 2**31 - 1, -(2**31)):
-        assert act(caller, "escalateAlert", **alert, level=level) == ("INVALID_INPUT", ["input", "level"])
+        assert act(newcomer, "escalateAlert", **alert, level=level) == ("INVALID_INPUT", ["input", "level"])
     for field in ("title", "severity", "annotations"):
-        assert act(caller, "updateAlert", **alert, **{field: None}) == ("INVALID_INPUT", ["input", field])
+        assert act(newcomer, "updateAlert", **alert, **{field: None}) == ("INVALID_INPUT", ["input", field])
     for field in ("title", "description", "severity", "monitoredService", "annotations", "links"):
         for value in REFUSED[field]:
             if value is not LEFT_OUT:
-                _, told = act_or_refused(caller, "updateAlert", **alert, **{field: value})
+                _, told = act_or_refused(newcomer, "updateAlert", **alert, **{field: value})
                 assert field in told, value
-    for unknown in ("", "nothing", "alr_", caller.view_id, "alr_" + "A" * 22, "x" * 10_000, nul):
-        assert act(caller, "resolveAlert", alertId=unknown) == ("NOT_FOUND", ["input", "alertId"])
-        assert act(caller, "deleteSavedView", id=unknown if unknown != caller.view_id else caller.key_id) == (
+    for unknown in ("", "nothing", "alr_", newcomer.view_id, "alr_" + "A" * 22, "x" * 10_000, nul):
+        assert act(newcomer, "resolveAlert", alertId=unknown) == ("NOT_FOUND", ["input", "alertId"])
+        assert act(
+            newcomer, "deleteSavedView", id=unknown if unknown != newcomer.view_id else newcomer.key_id
+        ) == (
             "NOT_FOUND",
             ["input", "id"],
         )
-        assert act(caller, "revokeApiKey", id=unknown) == ("NOT_FOUND", ["input", "id"])
+        assert act(newcomer, "revokeApiKey", id=unknown) == ("NOT_FOUND", ["input", "id"])
+    assert newcomer.service.data(STORED) == before
 
 
 @pytest.mark.usefixtures("nothing_stored")
@@ -500,28 +530,28 @@ def act_or_none(caller: Caller, mutation: str, **fields: Any) -> list[Any]:
     return list(payload["errors"])
 
 
-def test_every_idempotency_key_gives_the_first_answer_again(caller: Caller) -> None:
+def test_every_idempotency_key_gives_the_first_answer_again(newcomer: Caller) -> None:
     met = set()
     for case in walk.cases("mutation"):
         if case.slot is None or case.slot.kind != "idempotency_key":
             continue
         met.add(case.field)
         for key in ("", "x" * 256, "a\nb", "\x00", "é\u2028"):
-            before = caller.service.data(STORED)
-            codes, told = refusal_of(caller.client.post("/graphql", json=case.request(caller.own(case), key)))
+            before = newcomer.service.data(STORED)
+            codes, told = refusal_of(newcomer.client.post("/graphql", json=case.request(newcomer.own(case), key)))
             assert codes == {"INVALID_INPUT"}, f"{case} {key!r}: {told}"
             assert "idempotencyKey" in told, f"{case} {key!r}: {told}"
-            assert caller.service.data(STORED) == before
+            assert newcomer.service.data(STORED) == before
         for key in (f"first {case.field}", ("y" + case.field).ljust(255, "é")):
-            request = case.request(something_for(caller, case), key)
-            first = caller.client.post("/graphql", json=request).json()
-            before = caller.service.data(STORED)
-            again = caller.client.post("/graphql", json=request).json()
+            request = case.request(something_for(newcomer, case), key)
+            first = newcomer.client.post("/graphql", json=request).json()
+            before = newcomer.service.data(STORED)
+            again = newcomer.client.post("/graphql", json=request).json()
             assert what_became(first) == what_became(again), f"{case}: {first} and {again}"
-            codes, told = refusal_of(caller.client.post("/graphql", json=changed(request)))
+            codes, told = refusal_of(newcomer.client.post("/graphql", json=changed(request)))
             assert codes == {"IDEMPOTENCY_KEY_REUSED"}, f"{case}: {told}"
             assert "idempotencyKey" in told
-            assert caller.service.data(STORED) == before, f"{case}: something was done a second time"
+            assert newcomer.service.data(STORED) == before, f"{case}: something was done a second time"
     assert len(met) >= 13
 
 
@@ -740,7 +770,7 @@ def test_hostile_expressions_cost_little(caller: Caller) -> None:
                 "variables": {"m": [{"label": "long", "operator": "REGEX", "value": value}] * 20},
             },
         ).raise_for_status()
-        assert time.perf_counter() - begun < 2.0, value
+        assert time.perf_counter() - begun < 5.0, value
 
 
 # -------------------------------------------------------------------------------------------- bodies
@@ -1154,12 +1184,12 @@ ANYTHING = [
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(place=st.sampled_from(ANYTHING), value=JSON_VALUES)
-def test_no_value_anywhere_is_our_fault(caller: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
+def test_no_value_anywhere_is_our_fault(newcomer: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
     case, path = place
-    # What ends a thing of the caller's own would leave nothing to try the next value on.
-    own = caller.alert_id if case.field in ("deleteSavedView", "revokeApiKey") else caller.own(case)
-    body = json.dumps(with_value(case, caller, path, value)).replace(caller.own(case), own)
-    reply = caller.client.post("/graphql", content=body, headers=JSON_TYPE)
+    # What ends a thing of the newcomer's own would leave nothing to try the next value on.
+    own = newcomer.alert_id if case.field in ("deleteSavedView", "revokeApiKey") else newcomer.own(case)
+    body = json.dumps(with_value(case, newcomer, path, value)).replace(newcomer.own(case), own)
+    reply = newcomer.client.post("/graphql", content=body, headers=JSON_TYPE)
     answer = reply.json()
     codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
     assert reply.status_code < 500, f"{case} {path}={value!r}: {reply.text}"
@@ -1184,10 +1214,10 @@ ASKED = [
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(place=st.sampled_from(ASKED), value=JSON_VALUES)
-def test_no_value_in_a_query_is_our_fault(caller: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
+def test_no_value_in_a_query_is_our_fault(newcomer: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
     case, path = place
-    request = {**with_value(case, caller, path, value), "query": asked(case.field)}
-    reply = caller.client.post("/graphql", content=json.dumps(request), headers=JSON_TYPE)
+    request = {**with_value(case, newcomer, path, value), "query": asked(case.field)}
+    reply = newcomer.client.post("/graphql", content=json.dumps(request), headers=JSON_TYPE)
     codes = {error["extensions"]["code"] for error in reply.json().get("errors", ())}
     assert reply.status_code < 500, f"{case} {path}={value!r}: {reply.text}"
     assert codes <= {"VALIDATION_FAILED", "BAD_REQUEST"}, f"{case} {path}={value!r}: {reply.text}"
@@ -1199,12 +1229,12 @@ def test_no_value_in_a_query_is_our_fault(caller: Caller, place: tuple[Case, wal
     field=st.sampled_from([*REFUSED, "startsAt", "endsAt", "generatorURL"]),
     value=JSON_VALUES,
 )
-def test_no_value_over_http_is_our_fault(caller: Caller, way: str, field: str, value: Any) -> None:
+def test_no_value_over_http_is_our_fault(newcomer: Caller, way: str, field: str, value: Any) -> None:
     draft = {"labels": {"a": "b"}, field: value} if "v2" in way else {**GOOD, field: value}
     # Unlike orjson, this writes whole numbers of any length.
     body = json.dumps(draft if way == ROOT else [draft])
 
-    reply = caller.client.post(way, content=body, headers=JSON_TYPE)
+    reply = newcomer.client.post(way, content=body, headers=JSON_TYPE)
 
     assert reply.status_code < 500, f"{way} {field}={value!r}: {reply.text}"
     assert "INTERNAL" not in reply.text
