@@ -20,13 +20,13 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: $(VENV)/.python requirements-critical.txt pyproject.toml
 	@echo "» installing alertgraph and what it needs (requirements-critical.txt)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --no-input -r requirements-critical.txt | grep -E '^(Collecting|Successfully)' || true
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -r requirements-critical.txt
 	@$(BIN)/alertgraph --version >/dev/null
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	@echo "» installing what the tests need (requirements-dev.txt)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -r requirements-dev.txt | grep -E '^(Collecting|Successfully)' || true
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input -r requirements-dev.txt
 	@$(BIN)/pytest --version >/dev/null
 	@touch $@
 

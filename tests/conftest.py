@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers import DatabaseServer, DatabaseServers, RedisServer, short_directory
@@ -16,6 +17,13 @@ from tests.servers import free_port as find_free_port
 
 if TYPE_CHECKING:
     from tests.running import RunningService
+
+# What the service says in a test's own process goes where pytest looks for it, not into what a command prints.
+structlog.configure(
+    processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
 
 # A failure in CI is the same failure on the desk; `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile(

@@ -181,3 +181,40 @@ def test_a_service_that_is_not_there_is_named(environment: dict[str, str]) -> No
         done = run(away, *command)
         assert done.exit_code == 1
         assert "can't be reached" in sentence(done)
+
+
+def test_a_data_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("not a folder")
+    environment = environment_of("", CRITICAL_ALERT_DATA_DIR=str(taken / "below"))
+    for name in ("CRITICAL_ALERT_DATABASE_URL", "CRITICAL_ALERT_MASTER_KEY"):
+        del environment[name]
+
+    served = run_process(environment, "serve", "--port", str(free_port()))
+    examined = run(environment, "audit", "verify")
+
+    assert (served.returncode, "CRITICAL_ALERT_DATA_DIR" in sentence(served)) == (1, True)
+    assert (examined.exit_code, "CRITICAL_ALERT_DATA_DIR" in sentence(examined)) == (1, True)
+
+
+def test_a_command_makes_no_database_where_there_is_none(data_dir: Path) -> None:
+    environment = environment_of("", CRITICAL_ALERT_DATA_DIR=str(data_dir))
+    for name in ("CRITICAL_ALERT_DATABASE_URL", "CRITICAL_ALERT_MASTER_KEY"):
+        del environment[name]
+
+    done = run(environment, "audit", "verify")
+
+    assert (done.exit_code, "There is no database" in sentence(done)) == (1, True)
+    assert not (data_dir / "postgres").exists()
+
+
+def test_a_database_that_is_away_is_named_without_its_password() -> None:
+    environment = environment_of(f"postgresql://me:canary@127.0.0.1:{free_port()}/none")
+
+    done = run_process(environment, "serve", "--port", str(free_port()))
+
+    said = sentence(done)
+    assert done.returncode == 1
+    assert "127.0.0.1:" in said
+    assert "CRITICAL_ALERT_DATABASE_URL" in said
+    assert "canary" not in said

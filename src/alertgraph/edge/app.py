@@ -124,6 +124,9 @@ class Application:
             self.start_error = error if isinstance(error, StartError) else StartError(str(error))
         except AlertGraphError as error:
             self.start_error = StartError(error.message)
+        except Exception as error:  # noqa: BLE001  (the log has it all; whoever started us gets a sentence)
+            self._log.error("start failed", error=type(error).__name__, exc_info=error)
+            self.start_error = StartError(f"The service can't start: {type(error).__name__}: {error}.")
         if self.start_error is not None:
             await self._stop()
             # The server prints the message and ends; whoever runs us by `alertgraph serve` prints it itself.
@@ -189,7 +192,11 @@ class Application:
         finally:
             route = _route_of(scope)
             self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
-            self._telemetry.request_seconds.labels(route).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._telemetry.request_seconds.labels(route).observe(seconds)
+            # What was refused can be found by the id that its answer quotes; the rest is for --log-level debug.
+            tell = self._log.debug if status < 400 else self._log.info
+            tell("answered", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1))
             request_id.reset(token)
 
     async def _give_up(self, send: Send, scope: Scope, quoted: str, *, is_waiting: bool) -> None:

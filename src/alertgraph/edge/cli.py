@@ -32,14 +32,18 @@ T = TypeVar("T")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 TenantOption = Annotated[str, typer.Option("--tenant", "-t", help="Slug of the tenant.")]
-UrlOption = Annotated[str, typer.Option("--url", envvar="ALERTGRAPH_URL", help="Where alertgraph is served.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url", envvar="ALERTGRAPH_URL", help="Where alertgraph is served; on the same machine it is known."
+    ),
+]
 KeyOption = Annotated[
     str | None,
     typer.Option(
         "--key", envvar="ALERTGRAPH_KEY", help="An API key; better given by the variable.", show_envvar=True
     ),
 ]
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def say(line: str) -> None:
@@ -275,7 +279,7 @@ def send(
     dedup_key: Annotated[
         str | None, typer.Option(help="Alerts with the same key are one while it is open.")
     ] = None,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -292,7 +296,7 @@ def send(
     said = {"monitoredService": service, "description": description, "dedupKey": dedup_key}
     fields.update({name: value for name, value in said.items() if value is not None})
     try:
-        alert, created = send_alert(url, _key(key), fields)
+        alert, created = send_alert(_url(url), _key(key), fields)
     except ClientError as error:
         fail(str(error))
     if as_json:
@@ -306,7 +310,7 @@ def send(
 @app.command()
 def tail(
     after: Annotated[str | None, typer.Option(help="Begin behind this cursor instead of now.")] = None,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -322,7 +326,7 @@ def tail(
             say(f"{at}  {event['number']:>8}  {about}{event['summary']}")
 
     try:
-        follow(url, _key(key), after, show, lambda line: typer.echo(line, err=True))
+        follow(_url(url), _key(key), after, show, lambda line: typer.echo(line, err=True))
     except ClientError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -330,6 +334,20 @@ def tail(
     except BrokenPipeError:
         # Whoever read us has enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _url(given: str | None) -> str:
+    """Return the URL given, else where this machine serves its embedded installation, else the one that is set."""
+    if given:
+        return given
+    from alertgraph.edge.wiring import url_path
+    from alertgraph.settings import read_settings
+
+    settings = _carried_out(read_settings)
+    try:
+        return url_path(settings).read_text(encoding="ascii").strip()
+    except OSError:
+        return f"http://{settings.host}:{settings.port}"
 
 
 def _key(given: str | None) -> str:

@@ -51,10 +51,10 @@ def examine(settings: Settings) -> list[Finding]:
     except StartError as error:
         return [*findings, Finding("master key", "fault", str(error))]
     try:
-        with database_at(settings) as url:
+        with database_at(settings, make=False) as url:
             findings += asyncio.run(_examine(settings, url, key))
-    except AlertGraphError as error:
-        findings.append(Finding("database", "fault", error.message))
+    except (AlertGraphError, StartError) as error:
+        findings.append(Finding("database", "fault", str(error)))
     return findings
 
 

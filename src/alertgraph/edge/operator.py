@@ -68,7 +68,7 @@ def operated(work: Callable[Concatenate[Desk, P], Awaitable[T]], *args: P.args, 
         finally:
             await database.close()
 
-    with database_at(settings) as url:
+    with database_at(settings, make=False) as url:
         return asyncio.run(run(url))
 
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 import sys
+from contextlib import suppress
 
 import structlog
 import uvicorn
@@ -13,7 +14,7 @@ import uvicorn
 from alertgraph.edge.app import Application
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from alertgraph.edge.telemetry import configure_logging
-from alertgraph.edge.wiring import StartError
+from alertgraph.edge.wiring import StartError, url_path
 from alertgraph.settings import Settings
 
 # Longer than any request may take; what is still open then is cut.
@@ -49,7 +50,7 @@ def serve(settings: Settings, role: str) -> int:
     configure_logging(settings.log_format, settings.log_level)
     listening = _listen(settings.host, settings.port)
     port = listening.getsockname()[1]
-    application = Application(settings, role=role, announce=lambda lines: _announce(settings.host, port, lines))
+    application = Application(settings, role=role, announce=lambda lines: _announce(settings, port, lines))
     config = uvicorn.Config(
         application,
         http="httptools",
@@ -106,9 +107,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _announce(host: str, port: int, lines: list[str]) -> None:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104  (shown, not bound)
+def _announce(settings: Settings, port: int, lines: list[str]) -> None:
+    shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104  (shown, not bound)
     url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
     structlog.get_logger("alertgraph").info("serving", url=url)
+    if settings.database_url is None:
+        # Commands on this machine find us here, whatever port was free. Without it they ask the standard one.
+        with suppress(OSError):
+            url_path(settings).write_text(url + "\n", encoding="ascii")
     sys.stdout.write("\n".join(["", f"  alertgraph is up: {url}", *(f"  {line}" for line in lines), "", ""]))
     sys.stdout.flush()

@@ -208,6 +208,16 @@ class Telemetry:
         self.operations.labels(kind, report.code or "ok").inc()
         if kind in ("query", "mutation"):
             self.operation_seconds.labels(kind).observe(report.duration_s)
+        if report.code is not None:
+            # A GraphQL answer with errors is mostly a 200: by the id that it quotes, it is found here.
+            self._log.info(
+                "operation refused",
+                code=report.code,
+                type=kind,
+                transport=report.transport,
+                quoted=report.request_id,
+                ms=round(report.duration_s * 1000, 1),
+            )
 
     def socket_closed(self, code: int) -> None:
         """A websocket ended."""

@@ -10,6 +10,7 @@ import secrets as system_secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import structlog
@@ -17,7 +18,7 @@ import structlog
 from alertgraph.cache.budgets import Budgets, InProcessBudgets, RedisBudgets
 from alertgraph.cache.live_updates import RedisWakeups
 from alertgraph.core.actor import OPERATOR
-from alertgraph.core.errors import AlertGraphError, ConflictError
+from alertgraph.core.errors import AlertGraphError, ConflictError, DependencyError
 from alertgraph.core.ids import TenantId, uuid7
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier
@@ -44,6 +45,8 @@ from alertgraph.storage.tenants import TenantRegistry
 
 MASTER_KEY_FILE = "master_key"
 BOOTSTRAP_KEY_FILE = "bootstrap_key"
+URL_FILE = "url"
+EMBEDDED_FOLDER = "postgres"
 
 
 class StartError(Exception):
@@ -54,11 +57,25 @@ class StartError(Exception):
 
 
 @contextmanager
-def database_at(settings: Settings) -> Iterator[str]:
-    """Lend the URL of the database: the one that is set, else an embedded one, started unless it runs already."""
+def database_at(settings: Settings, *, make: bool = True) -> Iterator[str]:
+    """Lend the URL of the database: the one that is set, else an embedded one, started unless it runs already.
+
+    Args:
+        settings: Of the installation.
+        make: Whether an embedded one is made where there is none.
+
+    Raises:
+        StartError: There is none, and none shall be made.
+        DependencyError: It can't run.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
+    if not make and not (settings.data_dir / EMBEDDED_FOLDER).exists():
+        raise StartError(
+            f"There is no database in {settings.data_dir}: `alertgraph serve` makes one; or name another folder "
+            "with CRITICAL_ALERT_DATA_DIR, or a database with CRITICAL_ALERT_DATABASE_URL."
+        )
     with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin) as embedded:
         yield embedded.url
 
@@ -109,11 +126,16 @@ def bootstrap_key_path(settings: Settings) -> Path:
     return settings.data_dir / BOOTSTRAP_KEY_FILE
 
 
+def url_path(settings: Settings) -> Path:
+    """Return where an embedded installation says at which URL it was served last, for the same commands."""
+    return settings.data_dir / URL_FILE
+
+
 def _read_or_keep(path: Path, text: str) -> str:
     """Return what a private file holds; where there is none, it is made with `text`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
                 file.write(text + "\n")
@@ -128,7 +150,10 @@ def _read_or_keep(path: Path, text: str) -> str:
                 new.unlink()
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
-        raise StartError(f"{path} can't be read or written: {error.strerror}.") from error
+        raise StartError(
+            f"{path} can't be read or written ({error.strerror}): "
+            "choose another folder with CRITICAL_ALERT_DATA_DIR."
+        ) from error
 
 
 # ---------------------------------------------------------------------------------------- service
@@ -165,9 +190,16 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
     if settings.database_url is None:
         log.info("bringing the database up to date")
         await asyncio.to_thread(upgrade, url)
-    else:
+    try:
         await require_current(owner_url(settings, url))
-    database = await Database.connect(url, pool_size=settings.database_pool_size)
+        database = await Database.connect(url, pool_size=settings.database_pool_size)
+    except DependencyError as error:
+        if settings.database_url is None or not error.retryable:
+            raise
+        raise StartError(
+            f"{error.message.rstrip('.')}; it was looked for at {place_of(url)}: "
+            "check CRITICAL_ALERT_DATABASE_URL."
+        ) from error
     resources.push_async_callback(database.close)
     await check_isolation(database)
     vault = PostgresVault(database, key)
@@ -211,11 +243,26 @@ async def _between_processes(
             budgets = RedisBudgets(redis_url, clock, telemetry)
         except ValueError as error:
             raise StartError(f"CRITICAL_ALERT_REDIS_URL can't be used: {error}.") from error
-        await budgets.start()
         resources.push_async_callback(budgets.close)
+        try:
+            await budgets.start()
+            await wakeups.start()
+        except DependencyError as error:
+            raise StartError(
+                f"Redis can't be used at {place_of(redis_url)} ({error.message}): check CRITICAL_ALERT_REDIS_URL."
+            ) from error
+        resources.push_async_callback(wakeups.close)
+        return wakeups, budgets
     await wakeups.start()
     resources.push_async_callback(wakeups.close)
     return wakeups, budgets
+
+
+def place_of(url: str) -> str:
+    """Return the host and port of a URL, or its folder of sockets, and never its user or password."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return place or parse_qs(parts.query).get("host", ["the default address"])[0]
 
 
 def _ping(database: Database) -> Callable[[], Awaitable[None]]:

@@ -199,7 +199,9 @@ class PostgresLog:
             if head is None:
                 raise NotFoundError("There is no such tenant.")
             if cursor.log_epoch != head["log_epoch"] or cursor.number > head["number"]:
-                raise CursorExpiredError("This cursor is of another log: the database was restored.")
+                raise CursorExpiredError(
+                    "This cursor is of another log, such as one from before the database was restored."
+                )
             if cursor.number < head["pruned_number"]:
                 raise CursorExpiredError("The log behind this cursor is gone: retention has passed it.")
             if cursor.number == 0:
@@ -209,7 +211,7 @@ class PostgresLog:
             if leaf is None and cursor.number == head["pruned_number"]:
                 return
             if leaf is None or leaf[:4] != cursor.hash_start:
-                raise CursorExpiredError("This cursor is of another log.")
+                raise CursorExpiredError("This cursor is of another log, such as another tenant's.")
 
 
 async def read_config(connection: Connection, tenant_id: TenantId) -> TenantConfig | None:

@@ -30,6 +30,7 @@ SCHEMA = "alertgraph"
 # Any number; the same in every release, so that two of them do not migrate at once.
 _LOCK = 0x616C_6572_7467
 _LOCK_WAIT_SECONDS = 120
+_CONNECT_SECONDS = 10
 _RACE_TRY_COUNT = 10
 # Alembic keeps what it is doing in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
@@ -154,8 +155,12 @@ def _run_migrations(connection: Connection, context: Any) -> None:
 @asynccontextmanager
 async def _administrator(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     try:
-        connection = await asyncpg.connect(dsn, server_settings={"application_name": "alertgraph-migrate"})
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        connection = await asyncpg.connect(
+            dsn, timeout=_CONNECT_SECONDS, server_settings={"application_name": "alertgraph-migrate"}
+        )
+    except TimeoutError as error:
+        raise _unreachable(TimeoutError(f"there is no answer within {_CONNECT_SECONDS} s")) from error
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise _unreachable(error) from error
     try:
         yield connection

@@ -293,11 +293,15 @@ def alert_json(alert: Alert) -> dict[str, object]:
     """Return an open alert as Alertmanager tells it."""
     # One that came without labels is told by its title: an Alertmanager has none without.
     labels = dict(alert.labels) or {"alertname": alert.title}
+    annotations = {
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in alert.annotations.items()
+    }
+    if "alertname" not in labels:
+        # Alertmanager's clients show the name, else the summary; ours may come from somebody who knows neither.
+        annotations.setdefault("summary", alert.title)
     told: dict[str, object] = {
-        "annotations": {
-            name: value if isinstance(value, str) else orjson.dumps(value).decode()
-            for name, value in alert.annotations.items()
-        },
+        "annotations": annotations,
         "endsAt": _instant_text(alert.resolve_at) if alert.resolve_at is not None else _ZERO_TIME,
         "fingerprint": fingerprint_of(labels),
         "receivers": [{"name": RECEIVER}],
