@@ -30,7 +30,7 @@ SCHEMA = "alertgraph"
 # Any number; the same in every release, so that two of them do not migrate at once.
 _LOCK = 0x616C_6572_7467
 _LOCK_WAIT_SECONDS = 120
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 8
 _RACE_TRY_COUNT = 10
 # Alembic keeps what it is doing in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
