@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from alertgraph.core.cursor import decode_log_cursor
+from tests.faults.processes import descendants
 from tests.running import ServiceProcess, environment_of
 from tests.servers import free_port
 from tests.sockets import Follower
@@ -44,22 +45,6 @@ def embedded(data_dir: Path, log: Path) -> Iterator[ServiceProcess]:
         yield service
     finally:
         service.kill()
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below a process, parents first."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found = list(children.get(pid, ()))
-    for each in found:
-        found += children.get(each, ())
-    return found
 
 
 def kill_tree(service: ServiceProcess) -> int:
