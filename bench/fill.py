@@ -42,7 +42,7 @@ from alertgraph.storage.tenants import TenantRegistry
 from bench.installation import MASTER_KEY, Installation, TenantWithKey
 from bench.words import alert_input
 
-FULL_COUNT, QUICK_COUNT = 1_000_000, 50_000
+FULL_COUNT, QUICK_COUNT = 1_000_000, 30_000
 TENANT_COUNT = 20
 # The largest tenant has about 30 % of all alerts, the smallest about 0.03 %.
 SKEW = 0.7

@@ -57,7 +57,7 @@ class Scale:
     seconds: float
 
 
-QUICK = Scale(rounds=1, seconds=0.5)
+QUICK = Scale(rounds=1, seconds=0.3)
 FULL = Scale(rounds=3, seconds=1.5)
 
 
