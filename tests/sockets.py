@@ -129,7 +129,7 @@ class Follower:
         self.closes: list[ClosedError] = []
         self.refusals: list[str] = []
         self._task: asyncio.Task[None] | None = None
-        self._subscribed = asyncio.Event()
+        self._socket: Socket | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -140,6 +140,11 @@ class Follower:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+
+    def cut(self) -> None:
+        """Break the connection off, as a network does."""
+        if self._socket is not None:
+            self._socket.connection.transport.abort()
 
     async def until(self, condition: Callable[[], bool], patience: float = PATIENCE_SECONDS) -> None:
         """Wait until something holds of what was heard."""
@@ -172,6 +177,7 @@ class Follower:
     async def _connection(self) -> None:
         async with opened(self._url, self._key) as socket:
             self.connects += 1
+            self._socket = socket
             await socket.subscribe(BATCHES, {"filter": self._filter, "after": self.cursor})
             while True:
                 message = await socket.hear(patience=60.0)

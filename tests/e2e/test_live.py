@@ -152,6 +152,37 @@ async def test_listed_then_followed_under_load_misses_nothing(service: RunningSe
         assert states == {alert["id"]: alert["status"] for alert in listed["nodes"]}
 
 
+async def cut_at_random(follower: Follower, seed: int, is_over: Callable[[], bool]) -> None:
+    dice = random.Random(seed)
+    while not is_over():
+        await asyncio.sleep(dice.uniform(0.05, 0.6))
+        follower.cut()
+
+
+async def test_sockets_that_are_cut_at_random_miss_nothing(service: RunningService) -> None:
+    async with wire(service.url, service.admin_key) as connection:
+        start = await end_of_log(connection)
+        is_over = False
+        async with AsyncExitStack() as stack:
+            followers = [
+                await stack.enter_async_context(Follower(service.websocket_url, service.admin_key, after=start))
+                for _ in range(15)
+            ]
+            cutting = [
+                asyncio.create_task(cut_at_random(follower, seed, lambda: is_over))
+                for seed, follower in enumerate(followers)
+            ]
+            async with under_load(service, 2):
+                await asyncio.sleep(2.5)
+            is_over = True
+            await asyncio.gather(*cutting)
+            last = number_of(await end_of_log(connection))
+            for follower in followers:
+                await follower.until_number(last)
+                assert follower.numbers == list(range(number_of(start) + 1, last + 1))
+            assert min(follower.connects for follower in followers) > 2
+
+
 async def test_a_replay_with_a_filter_is_what_the_live_stream_was(hasty: RunningService) -> None:
     filters: list[dict[str, Any] | None] = [
         None,

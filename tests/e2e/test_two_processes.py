@@ -219,6 +219,26 @@ async def test_many_connections_of_several_processes_make_one_alert_of_one_key(
     assert verified(first) == 0
 
 
+async def test_one_idempotency_key_sent_to_several_processes_at_once_is_carried_out_once(
+    trio: list[RunningService],
+) -> None:
+    first = trio[0]
+    for _ in range(3):
+        key = uuid4().hex
+
+        async def send(service: RunningService, key: str = key) -> dict[str, Any]:
+            async with wire(service.url, service.admin_key) as connection:
+                return await fire(connection, key, idempotencyKey=key)
+
+        answers = await asyncio.gather(*(send(service) for service in trio for _ in range(8)))
+        # Everybody is told what the first one was.
+        assert {answer["created"] for answer in answers} == {True}
+        async with wire(first.url, first.admin_key) as connection:
+            (alert,) = await seen(connection, key)
+        assert {answer["alert"]["id"] for answer in answers} == {alert["id"]}
+        assert alert["occurrenceCount"] == 1
+
+
 async def test_two_processes_that_act_on_the_same_alerts_lose_nothing(pair: list[RunningService]) -> None:
     """Acknowledgements, resolutions and repeats of both, at once: each that was answered as done is in the log."""
     keys = [uuid4().hex for _ in range(6)]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.faults.processes import descendants
 from tests.running import ServiceProcess, environment_of
 from tests.servers import free_port
 from tests.sockets import Follower
-from tests.wire import Creates, check_kept, wire
+from tests.wire import Creates, Wire, check_kept, wire
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -121,6 +122,46 @@ async def test_kill_9_loses_nothing_that_was_answered(data_dir: Path, tmp_path: 
         assert max(start_seconds) < 15
         assert creates.outcomes["unanswered"] > 0, "it was not killed in the middle of anything"
         assert service.stop() == 0
+
+
+async def test_what_falls_due_while_it_is_dead_happens_once_when_it_is_back(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with embedded(data_dir, log) as service:
+        key = (data_dir / "bootstrap_key").read_text().strip()
+        async with wire(service.url, key) as connection:
+            alerts = [{"title": str(n), "severity": "HIGH", "dedupKey": str(n)} for n in range(50)]
+            made = (await connection.post("/api/v1/critical-alerts/bulk", alerts)).json()["outcomes"]
+            until = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+            for outcome in made:
+                alert = {"alertId": outcome["alert"]["id"], "until": until}
+                assert (await connection.graphql(SNOOZE, {"input": alert})).status == 200
+        kill_tree(service)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(service.start, log)
+        # It dies again while it works on what has fallen due.
+        await asyncio.sleep(0.05)
+        service.kill()
+        await asyncio.to_thread(service.start, log)
+
+        async with wire(service.url, key) as connection:
+            deadline = time.monotonic() + 15
+            while len(given_back := await timelines(connection)) < len(made):
+                assert time.monotonic() < deadline, f"{len(given_back)} were given back"
+                await asyncio.sleep(0.1)
+        assert given_back == [["TRIGGERED", "ACKNOWLEDGED", "UNACKNOWLEDGED"]] * len(made)
+        assert verify(data_dir).returncode == 0
+
+
+SNOOZE = "mutation Snooze($input: AcknowledgeAlertInput!) { acknowledgeAlert(input: $input) { changed } }"
+
+
+async def timelines(connection: Wire) -> list[list[str]]:
+    """Return what happened to each alert that nobody has."""
+    query = "{ alerts(filter: {status: [TRIGGERED]}, first: 100) { nodes { events(first: 5) { nodes { kind } } } } }"
+    alerts = (await connection.graphql(query)).json()["data"]["alerts"]["nodes"]
+    return [[event["kind"] for event in alert["events"]["nodes"]] for alert in alerts]
 
 
 def matcher(label: str, pattern: str) -> dict[str, str]:

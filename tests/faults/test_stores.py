@@ -360,8 +360,13 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("program", ["alertgraph", "uvicorn"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        *((name, "alertgraph") for name in NAMES),
+        *((name, "uvicorn") for name in ("no-database-there", "wrong-password", "no-redis-there", "silent-redis")),
+    ],
+)
 def test_a_store_that_is_missing_at_the_start_is_one_sentence(
     postgres: Postgres, refusals: Mapping[str, dict[str, str]], name: str, program: str
 ) -> None:
