@@ -224,7 +224,7 @@ def test_pages_are_what_sorting_and_filtering_everything_gives(
 
         tenant_id, alerts, now = runner.run(prepare())
 
-        @settings(max_examples=300, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=120, suppress_health_check=list(HealthCheck))
         @given(
             wanted=filters(now),
             order=st.builds(AlertOrder, st.sampled_from(AlertOrderField), st.booleans()),

@@ -170,7 +170,7 @@ def test_pages_are_what_the_filter_says_of_every_event(database_server: Database
 
         tenant_id, stored, now = runner.run(prepare())
 
-        @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=100, suppress_health_check=list(HealthCheck))
         @given(
             wanted=filters(now),
             size=st.sampled_from([2, 10, 60, 100]),

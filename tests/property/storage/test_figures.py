@@ -128,7 +128,7 @@ def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseSer
             inside: Iterable[Event] = (event for at, event in log if (since is None or at >= since) and at < until)
             return asked(tally(inside), window)
 
-        @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=80, suppress_health_check=list(HealthCheck))
         @given(
             ends=st.tuples(instants, instants).map(sorted),
             severities=st.sampled_from([frozenset(), frozenset({Severity.HIGH, Severity.INFO})]),
