@@ -159,7 +159,9 @@ SNOOZE = "mutation Snooze($input: AcknowledgeAlertInput!) { acknowledgeAlert(inp
 
 async def timelines(connection: Wire) -> list[list[str]]:
     """Return what happened to each alert that nobody has."""
-    query = "{ alerts(filter: {status: [TRIGGERED]}, first: 100) { nodes { events(first: 5) { nodes { kind } } } } }"
+    query = (
+        "{ alerts(filter: {status: [TRIGGERED]}, first: 100) { nodes { events(first: 5) { nodes { kind } } } } }"
+    )
     alerts = (await connection.graphql(query)).json()["data"]["alerts"]["nodes"]
     return [[event["kind"] for event in alert["events"]["nodes"]] for alert in alerts]
 
