@@ -31,12 +31,14 @@ from alertgraph.storage.migrate import upgrade
 from alertgraph.storage.secrets import MasterKey
 from alertgraph.storage.tenants import TenantRegistry
 from bench.load import Job, Load
-from bench.machine import cpu_seconds
+from bench.machine import busy_seconds, cpu_seconds
 
 MASTER_KEY = b"bench only: 32 bytes of a secret"
 # Budgets are not what is measured here.
 COST_BUDGET = 10_000_000
 START_SECONDS = 60.0
+# What a Python process of ours uses before and after its work.
+LOAD_START_CPU_S = 0.15
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -255,25 +257,49 @@ class Measured:
     Attributes:
         server_cpu_us: For each request, of the process that answered it.
         postgres_cpu_us: For each request, of all of PostgreSQL.
+        others_share: How much of all cores somebody else used meanwhile, 0 to 1: a disturbed figure says so.
     """
 
     load: Load
     server_cpu_us: float
     postgres_cpu_us: float
+    others_share: float
 
 
 def measure(job: Job, server: Server, installation: Installation) -> Measured:
     """Have a load generator of its own process carry out a job."""
-    before = cpu_seconds(server.pid), cpu_seconds(installation.pid, children=True)
+    watch = Watch(installation, server)
     load = Load(**json.loads(run_module("bench.load", job.as_json(), job.seconds + 90)))
-    after = cpu_seconds(server.pid), cpu_seconds(installation.pid, children=True)
     if load.failed:
         raise RuntimeError(
             f"{server.name} answered {load.failed} requests otherwise than expected: {load.sample}\n"
             f"{server.complaints()}"
         )
-    share = 1e6 / max(1, load.count)
-    return Measured(load, (after[0] - before[0]) * share, (after[1] - before[1]) * share)
+    return watch.measured(load)
+
+
+class Watch:
+    """Counts the processor time that a measurement takes, from when it is made."""
+
+    def __init__(self, installation: Installation, server: Server | None) -> None:
+        self._installation = installation
+        self._server = server
+        self._before = self._now()
+
+    def measured(self, load: Load) -> Measured:
+        """Return a load with what was used for it since."""
+        at, busy, postgres, server = (now - then for now, then in zip(self._now(), self._before, strict=True))
+        # Without a server, the client is what does the work.
+        server = server if self._server is not None else load.client_cpu_s
+        ours = postgres + server + (load.client_cpu_s if self._server is not None else 0.0)
+        share = 1e6 / max(1, load.count)
+        # The load generator's own start is nobody's measurement, and nobody else's work.
+        others = max(0.0, busy - ours - LOAD_START_CPU_S) / (at * (os.cpu_count() or 1))
+        return Measured(load, server * share, postgres * share, others)
+
+    def _now(self) -> tuple[float, float, float, float]:
+        server = cpu_seconds(self._server.pid) if self._server is not None else 0.0
+        return time.monotonic(), busy_seconds(), cpu_seconds(self._installation.pid, children=True), server
 
 
 def run_module(module: str, job: str, timeout: float) -> str:

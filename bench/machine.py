@@ -52,6 +52,14 @@ def cpu_seconds(pid: int, *, children: bool = False) -> float:
     return (own + sum(_ticks(child) for child in _children(pid))) / ticks if children else own / ticks
 
 
+def busy_seconds() -> float:
+    """Return the processor time that the whole machine has used so far, whoever used it."""
+    user, nice, system, _, _, irq, soft_irq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + soft_irq) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_kib(pid: int) -> int:
     """Return how much memory of its own a process holds at present."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

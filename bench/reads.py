@@ -87,6 +87,7 @@ class Figures:
     server_cpu_us: list[float] = field(default_factory=list)
     postgres_cpu_us: list[float] = field(default_factory=list)
     answer_bytes: list[float] = field(default_factory=list)
+    others_share: list[float] = field(default_factory=list)
 
     def add(self, alone: Measured, busy: Measured) -> None:
         """Take one round."""
@@ -96,6 +97,7 @@ class Figures:
         self.busy_p99_ms.append(busy.load.p99_ms)
         self.server_cpu_us.append(busy.server_cpu_us)
         self.postgres_cpu_us.append(busy.postgres_cpu_us)
+        self.others_share.append(busy.others_share)
         self.answer_bytes.append(float(busy.load.answer_bytes))
 
 

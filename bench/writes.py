@@ -21,13 +21,13 @@ from bench.installation import (
     Measured,
     Server,
     TenantWithKey,
+    Watch,
     alertgraph_server,
     bench_server,
     measure,
     run_module,
 )
 from bench.load import Job, Load, Target
-from bench.machine import cpu_seconds
 from bench.words import compact, keyed_input, prometheus_alert
 
 TENANT_COUNT = 20
@@ -105,6 +105,7 @@ class Figures:
     server_cpu_us: list[float] = field(default_factory=list)
     postgres_cpu_us: list[float] = field(default_factory=list)
     client_cpu_us: list[float] = field(default_factory=list)
+    others_share: list[float] = field(default_factory=list)
 
     def add(self, measured: Measured, items: int) -> None:
         """Take one round."""
@@ -114,6 +115,7 @@ class Figures:
         self.p99_ms.append(load.p99_ms)
         self.server_cpu_us.append(measured.server_cpu_us / items)
         self.postgres_cpu_us.append(measured.postgres_cpu_us / items)
+        self.others_share.append(measured.others_share)
         self.client_cpu_us.append(load.client_cpu_s * 1e6 / max(1, load.count) / items)
 
     def told(self) -> dict[str, dict[str, float]]:
@@ -347,11 +349,8 @@ class Writes:
         job = AloneJob(
             self._installation.url, case.connections, case.tenants, case.items, seconds, rows // case.items
         )
-        before = cpu_seconds(self._installation.pid, children=True)
-        load = Load(**json.loads(run_module("bench.alone", job.as_json(), seconds + 90)))
-        used = cpu_seconds(self._installation.pid, children=True) - before
-        share = 1e6 / max(1, load.count)
-        return Measured(load, load.client_cpu_s * share, used * share)
+        watch = Watch(self._installation, None)
+        return watch.measured(Load(**json.loads(run_module("bench.alone", job.as_json(), seconds + 90))))
 
     def _at_half_of_peak(self) -> dict[str, float]:
         case = next(case for case in self._figures if case.name == "alertgraph, REST")
