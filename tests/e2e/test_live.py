@@ -121,9 +121,13 @@ async def list_and_follow(service: RunningService, delay: float) -> tuple[dict[s
     await asyncio.sleep(0.1)
     async with opened(service.websocket_url, service.admin_key) as client:
         await client.subscribe(STATES, {"after": listed["asOf"]})
+        quiet_since = time.monotonic()
         with suppress(TimeoutError):
-            while True:
-                batch = await client.data(patience=1.5)
+            # Signs of life are no news, however often the server gives them.
+            while (patience := quiet_since + 1.5 - time.monotonic()) > 0:
+                batch = await client.data(patience)
+                if batch["events"]:
+                    quiet_since = time.monotonic()
                 for event in batch["events"]:
                     numbers.append(event["number"])
                     if event["alert"] is None:
