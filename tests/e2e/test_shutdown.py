@@ -21,6 +21,9 @@ from tests.servers import short_directory
 from tests.sockets import BATCHES, opened
 from tests.wire import CREATE, UnansweredError, Wire, wire
 
+# The installation is made once, for all tests.
+pytestmark = pytest.mark.xdist_group("shutdown")
+
 CONNECTIONS = 16
 
 

@@ -21,6 +21,9 @@ from tests.servers import DatabaseServers, RedisServer
 from tests.sockets import Follower
 from tests.wire import Wire, wire
 
+# The processes are started once, for all tests.
+pytestmark = pytest.mark.xdist_group("two_processes")
+
 FIRE = """mutation Fire($input: CreateAlertInput!) {
   createAlert(input: $input) { created alert { id } errors { code message } } }"""
 ACT = """mutation Act($input: AlertActionInput!) {
