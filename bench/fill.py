@@ -25,7 +25,7 @@ import orjson
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import AlertStatus, HoldReason
 from alertgraph.core.event import GENESIS_LINK, Event, EventKind, SealedEvent, next_link, seal
-from alertgraph.core.ids import AlertId, TenantId, uuid7
+from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
 from alertgraph.core.metrics import GAMMA
 from alertgraph.core.search import alert_terms
 from alertgraph.core.severity import Severity
@@ -344,7 +344,7 @@ class _Fill:
             recorded_at = chunk[-1][0]
             flush_id = UUID(int=self._random.getrandbits(128))
             sealed = [(row, seal(_event(at, row, kind, count))) for at, row, kind, count in chunk]
-            link = next_link(link, number + 1, recorded_at, [one.leaf for _, one in sealed])
+            link = next_link(link, number + 1, recorded_at, FlushId(flush_id), [one.leaf for _, one in sealed])
             for index, (row, one) in enumerate(sealed):
                 number += 1
                 row.version = number

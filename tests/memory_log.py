@@ -311,7 +311,7 @@ class MemoryLog:
         assert len(keys) == len(set(keys)), "two open alerts have one dedup key"
         if flush.events:
             leaves = [sealed.leaf for sealed in flush.events]
-            rows.link = next_link(rows.link, first_number, recorded_at, leaves)
+            rows.link = next_link(rows.link, first_number, recorded_at, flush.id, leaves)
             rows.leaf = leaves[-1]
             for index, sealed in enumerate(flush.events):
                 link = rows.link if index == len(leaves) - 1 else None

@@ -138,7 +138,8 @@ BEGIN
         SET (recorded_at, link, number, leaf, config_version) = (
             SELECT at.now,
                    sha256(h.link || int8send(h.number + 1)
-                       || int8send((extract(epoch FROM at.now) * 1000000)::bigint) || p_leaves),
+                       || int8send((extract(epoch FROM at.now) * 1000000)::bigint)
+                       || uuid_send(p_flush) || p_leaves),
                    h.number + v_event_count,
                    substr(p_leaves, 32 * v_event_count - 31, 32),
                    h.config_version + p_raises_config::integer

@@ -62,6 +62,7 @@ TAMPERINGS: dict[str, tuple[str, int]] = {
         4,
     ),
     "flush": ("UPDATE event SET flush_id = gen_random_uuid() WHERE {t} AND number = 6", 6),
+    "flush-of-one": ("UPDATE event SET flush_id = gen_random_uuid() WHERE {t} AND number = 4", 4),
     "number": ("UPDATE event SET number = 1000 WHERE {t} AND number = 6", 6),
     "last-number": ("UPDATE event SET number = 13 WHERE {t} AND number = 12", 12),
     "deleted": ("DELETE FROM event WHERE {t} AND number = 6", 6),

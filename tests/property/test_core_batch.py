@@ -186,7 +186,7 @@ def recomputed_link(rows: TenantRows) -> bytes:
     for stored in rows.events:
         leaves.append(stored.leaf)
         if stored.link is not None:
-            link = next_link(link, first, stored.recorded_at, leaves)
+            link = next_link(link, first, stored.recorded_at, stored.flush_id, leaves)
             assert stored.link == link
             leaves, first = [], stored.number + 1
     assert leaves == []

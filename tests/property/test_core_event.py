@@ -22,7 +22,7 @@ from alertgraph.core.event import (
     seal,
 )
 from alertgraph.core.ids import AlertId
-from tests.factories import T0
+from tests.factories import T0, a_flush_id
 from tests.strategies import events, instants
 
 OF_ALERTS = {
@@ -98,11 +98,13 @@ def test_one_instant_has_one_text_and_texts_sort_like_instants(one: datetime, ot
     st.data(),
 )
 def test_a_link_changes_with_everything_under_it(leaves: list[bytes], number: int, data: st.DataObject) -> None:
-    link = next_link(GENESIS_LINK, number, T0, leaves)
+    flush = a_flush_id(1)
+    link = next_link(GENESIS_LINK, number, T0, flush, leaves)
     at = data.draw(st.integers(0, len(leaves) - 1))
     changed = [bytes(32) if index == at else leaf for index, leaf in enumerate(leaves)]
 
-    assert (next_link(GENESIS_LINK, number, T0, changed) == link) == (changed == leaves)
-    assert next_link(GENESIS_LINK, number + 1, T0, leaves) != link
-    assert next_link(GENESIS_LINK, number, T0 + timedelta(microseconds=1), leaves) != link
-    assert next_link(link, number, T0, leaves) != link
+    assert (next_link(GENESIS_LINK, number, T0, flush, changed) == link) == (changed == leaves)
+    assert next_link(GENESIS_LINK, number + 1, T0, flush, leaves) != link
+    assert next_link(GENESIS_LINK, number, T0 + timedelta(microseconds=1), flush, leaves) != link
+    assert next_link(GENESIS_LINK, number, T0, a_flush_id(2), leaves) != link
+    assert next_link(link, number, T0, flush, leaves) != link

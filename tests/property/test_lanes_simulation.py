@@ -218,7 +218,7 @@ def check_chain(rows: TenantRows) -> None:
         assert before is None or before.recorded_at <= stored.recorded_at
         leaves.append(stored.leaf)
         if stored.link is not None:
-            link = next_link(link, first, stored.recorded_at, leaves)
+            link = next_link(link, first, stored.recorded_at, stored.flush_id, leaves)
             assert stored.link == link
             leaves, first = [], stored.number + 1
     assert (leaves, link) == ([], rows.link)

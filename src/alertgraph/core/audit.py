@@ -94,7 +94,7 @@ class ChainCheck:
             if stored.link is not None:
                 first = self._flush[0]
                 leaves = [event.leaf for event in self._flush]
-                self._link = next_link(self._link, first.number, first.recorded_at, leaves)
+                self._link = next_link(self._link, first.number, first.recorded_at, first.flush_id, leaves)
                 if self._link != stored.link:
                     return Fault(stored.number, f"The chain breaks between event {first.number} and this one.")
                 self._flush.clear()

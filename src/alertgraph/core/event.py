@@ -266,17 +266,21 @@ def seal(event: Event) -> SealedEvent:
     return SealedEvent(event, written.decode(), hashlib.sha256(LEAF_PREFIX + written).digest())
 
 
-def next_link(link: bytes, first_number: int, recorded_at: datetime, leaves: Iterable[bytes]) -> bytes:
+def next_link(
+    link: bytes, first_number: int, recorded_at: datetime, flush_id: FlushId, leaves: Iterable[bytes]
+) -> bytes:
     """Return the hash that chains a flush to the log before it.
 
     SHA-256 over the link before, the number of the flush's first event and its instant in
-    microseconds (8 bytes each, big-endian), and the leaves in order. So neither place nor time nor
-    content of any event can change without changing every later link. `append_v1` computes the same.
+    microseconds (8 bytes each, big-endian), the flush's id (16 bytes) and the leaves in order. So
+    nothing that a row says of any event, neither place nor time nor flush nor content, can change
+    without changing every later link. `append_v1` computes the same.
     """
     return hashlib.sha256(
         link
         + first_number.to_bytes(8, "big")
         + to_microseconds(recorded_at).to_bytes(8, "big", signed=True)
+        + flush_id.bytes
         + b"".join(leaves)
     ).digest()
 

@@ -87,9 +87,9 @@ async def test_link_is_the_one_that_the_core_computes(world: World, tenant_id: T
     flush_2 = await world.decided(tenant_id, fire("c"))
     second = await world.log.append(tenant_id, flush_2)
 
-    link = next_link(GENESIS_LINK, 1, first.recorded_at, [sealed.leaf for sealed in flush.events])
+    link = next_link(GENESIS_LINK, 1, first.recorded_at, flush.id, [sealed.leaf for sealed in flush.events])
     assert first.link == link
-    assert second.link == next_link(link, 3, second.recorded_at, [flush_2.events[0].leaf])
+    assert second.link == next_link(link, 3, second.recorded_at, flush_2.id, [flush_2.events[0].leaf])
     head = await world.log.head(tenant_id)
     assert head is not None
     assert (head.number, head.link, head.leaf) == (3, second.link, flush_2.events[0].leaf)

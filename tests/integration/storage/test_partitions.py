@@ -132,8 +132,9 @@ async def history(world: World, tenant_id: TenantId, ages: list[timedelta], *, s
         writes = (AlertWrite(alert, size - 1, is_new=True),)
         before = await world.log.head(tenant_id)
         assert before is not None
-        appended = await world.log.append(tenant_id, Flush(new_flush_id(), Reliance(), events, writes))
-        link = next_link(before.link, appended.first_number, at, [event.leaf for event in events])
+        flush = Flush(new_flush_id(), Reliance(), events, writes)
+        appended = await world.log.append(tenant_id, flush)
+        link = next_link(before.link, appended.first_number, at, flush.id, [event.leaf for event in events])
         numbers = (appended.first_number, appended.first_number + size - 1)
         await world.execute(
             "UPDATE event SET recorded_at = $2, link = CASE WHEN link IS NOT NULL THEN $3::bytea END "
@@ -175,12 +176,12 @@ async def test_the_chain_of_what_is_left_can_be_checked(world: World, keeper: Ho
 
     head = await world.log.head(tenant_id)
     assert head is not None
-    rows = await world.rows("SELECT number, recorded_at, leaf, link FROM event ORDER BY number")
+    rows = await world.rows("SELECT number, recorded_at, flush_id, leaf, link FROM event ORDER BY number")
     link, first, leaves = head.pruned_link, head.pruned_number + 1, []
-    for number, recorded_at, leaf, stored_link in rows:
+    for number, recorded_at, flush_id, leaf, stored_link in rows:
         leaves.append(leaf)
         if stored_link is not None:
-            link = next_link(link, first, recorded_at, leaves)
+            link = next_link(link, first, recorded_at, flush_id, leaves)
             assert stored_link == link
             first, leaves = number + 1, []
     assert link == head.link
@@ -215,8 +216,8 @@ async def test_what_is_appended_afterwards_goes_on_in_the_chain(world: World, ke
     appended = await world.act(tenant_id, Fire(a_draft(dedup_key="new")))
 
     assert appended.first_number == 4
-    leaf = await world.value("SELECT leaf FROM event")
-    assert appended.link == next_link(head.pruned_link, 4, appended.recorded_at, [leaf])
+    ((flush_id, leaf),) = await world.rows("SELECT flush_id, leaf FROM event")
+    assert appended.link == next_link(head.pruned_link, 4, appended.recorded_at, flush_id, [leaf])
 
 
 async def test_large_logs_are_retired_in_rounds(world: World, keeper: Housekeeper) -> None:

@@ -97,7 +97,9 @@ def _check_chain(events: Sequence[StoredEvent], appended: list[tuple[Flush, Appe
         if not flush.events:
             continue
         stored = events[result.first_number - 1 : result.first_number - 1 + len(flush.events)]
-        link = next_link(link, result.first_number, stored[0].recorded_at, [leaf_hash(e.content) for e in stored])
+        link = next_link(
+            link, result.first_number, stored[0].recorded_at, flush.id, [leaf_hash(e.content) for e in stored]
+        )
         assert stored[-1].link == result.link == link
         assert all(event.link is None for event in stored[:-1])
         assert {event.recorded_at for event in stored} == {result.recorded_at}

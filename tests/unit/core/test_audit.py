@@ -25,7 +25,7 @@ def a_chain() -> tuple[list[Row], Head]:
     for flush, size in enumerate((1, 3, 2), 1):
         sealed = [seal(an_event(title=f"{flush}.{n}") if n else a_config_event()) for n in range(size)]
         at = T0 + flush * MINUTE
-        link = next_link(link, number + 1, at, [one.leaf for one in sealed])
+        link = next_link(link, number + 1, at, a_flush_id(flush), [one.leaf for one in sealed])
         for index, one in enumerate(sealed):
             number += 1
             last = link if index == size - 1 else None

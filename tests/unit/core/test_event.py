@@ -23,7 +23,7 @@ from alertgraph.core.event import (
     seal,
 )
 from alertgraph.core.severity import Severity
-from tests.factories import SECOND, T0, a_config_event, an_event
+from tests.factories import SECOND, T0, a_config_event, a_flush_id, an_event
 
 
 def test_the_canonical_form_is_sorted_json_without_what_is_empty() -> None:
@@ -89,21 +89,27 @@ def test_a_leaf_hashes_a_zero_byte_and_the_text() -> None:
     assert sealed.leaf == leaf_hash(sealed.content)
 
 
-def test_a_link_covers_place_time_and_every_leaf() -> None:
+def test_a_link_covers_place_time_flush_and_every_leaf() -> None:
     leaves = [leaf_hash("a"), leaf_hash("b")]
-    link = next_link(GENESIS_LINK, 1, T0, leaves)
+    flush = a_flush_id(7)
+    link = next_link(GENESIS_LINK, 1, T0, flush, leaves)
 
     assert (
         link
         == hashlib.sha256(
-            bytes(32) + (1).to_bytes(8, "big") + (1_795_435_200_000_000).to_bytes(8, "big") + b"".join(leaves)
+            bytes(32)
+            + (1).to_bytes(8, "big")
+            + (1_795_435_200_000_000).to_bytes(8, "big")
+            + flush.bytes
+            + b"".join(leaves)
         ).digest()
     )
     others: list[tuple[Any, ...]] = [
-        (link, 1, T0, leaves),
-        (GENESIS_LINK, 2, T0, leaves),
-        (GENESIS_LINK, 1, T0 + SECOND, leaves),
-        (GENESIS_LINK, 1, T0, leaves[::-1]),
-        (GENESIS_LINK, 1, T0, leaves[:1]),
+        (link, 1, T0, flush, leaves),
+        (GENESIS_LINK, 2, T0, flush, leaves),
+        (GENESIS_LINK, 1, T0 + SECOND, flush, leaves),
+        (GENESIS_LINK, 1, T0, a_flush_id(8), leaves),
+        (GENESIS_LINK, 1, T0, flush, leaves[::-1]),
+        (GENESIS_LINK, 1, T0, flush, leaves[:1]),
     ]
     assert link not in {next_link(*other) for other in others}
