@@ -71,7 +71,7 @@ def resident_kib(pid: int) -> int:
 def _ticks(pid: int, *, ended_children: bool = False) -> int:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has ended; the second, while it was being read
         return 0
     return sum(map(int, fields[11 : 15 if ended_children else 13]))
 

@@ -514,6 +514,8 @@ def test_a_server_that_lost_its_supervisor_and_its_signal_is_ended_first(server:
     """On a system without PDEATHSIG, or after its loss, the server of before may still be running."""
     server.start()
     url, lost = server.url, server.pid
+    assert server._server is not None
+    server._server._stopping.set()  # a supervisor that is gone starts nothing again
     server._release_lock()
     successor = _embedded(server.data_dir)
     began_at = time.monotonic()
