@@ -14,9 +14,10 @@ import orjson
 from alertgraph.core.actor import Actor
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.errors import ErrorCode, Problem
-from alertgraph.core.ids import AlertId
+from alertgraph.core.ids import AlertId, ChannelId, ResponderId
+from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
-from alertgraph.core.slo import SlaClocks
+from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark, next_mark
 
 TITLE_LENGTH_MAX = 1024
 DESCRIPTION_LENGTH_MAX = 25_000
@@ -134,6 +135,14 @@ class Alert:
         resolve_at: When it ends by itself unless it fires again; None for never.
         resolve_by_timeout: Whether `resolve_at` is a time-out rather than the sender's word.
         held: Why there is no next escalation; None while there is one and after it is resolved.
+        ladder: What it climbs, frozen when it triggered; None where no rule matched.
+        escalation_round: How often the whole ladder was climbed before.
+        next_escalation_at: When the next level is reached if nobody reacts; None while it is held.
+        judge_at: When a hold is looked at again, such as at the end of a silence; None where nothing is to be
+            expected by itself.
+        sla_marks: Which SLA times have been told of.
+        assignee: Who has to deal with it.
+        told: Channels that were told of it, whose messages are kept up to date.
         version: 0 on an alert that was decided but not yet appended.
     """
 
@@ -164,6 +173,13 @@ class Alert:
     resolve_by_timeout: bool
     verdict: AlertVerdict | None
     version: int
+    ladder: Ladder | None = None
+    escalation_round: int = 0
+    next_escalation_at: datetime | None = None
+    judge_at: datetime | None = None
+    sla_marks: SlaMark = NO_MARKS
+    assignee: ResponderId | None = None
+    told: tuple[ChannelId, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -173,8 +189,17 @@ class Alert:
     @property
     def due_at(self) -> datetime | None:
         """The earliest of its timers; None where nothing will happen by itself."""
-        timers = [at for at in (self.resolve_at, self.acknowledged_until) if at is not None]
-        return min(timers) if timers and self.is_open else None
+        if not self.is_open:
+            return None
+        sla = next_mark(self.sla, self.triggered_at, self.sla_marks, self.first_acknowledged_at)
+        timers = (
+            self.resolve_at,
+            self.acknowledged_until,
+            self.next_escalation_at,
+            self.judge_at,
+            sla[1] if sla is not None else None,
+        )
+        return min((at for at in timers if at is not None), default=None)
 
 
 def match_values(

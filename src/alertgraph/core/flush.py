@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from alertgraph.core.alert import Alert
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.delivery import Delivery, Finish
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.ids import AlertId, FlushId
+from alertgraph.core.ids import AlertId, DeliveryId, FlushId
+from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.metrics import Tally
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
@@ -25,6 +28,7 @@ class TenantConfig:
     version: int
     settings: TenantSettings
     sla_targets: Mapping[Severity, SlaTarget]
+    catalog: Catalog = field(default_factory=Catalog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class AlertWrite:
             the same time; a new alert is stored with its own count.
         is_new: Whether it has no row yet.
         was_closed: Whether its row is among the closed ones already (only verdict and version change then).
+        inhibits: What it is a source of afterwards; None where no inhibition rule mattered, before or now.
+        skips_pages: Whether pages about it that wait are not wanted any more.
     """
 
     alert: Alert
@@ -84,6 +90,8 @@ class AlertWrite:
     occurrence_delta: int = 0
     is_new: bool = False
     was_closed: bool = False
+    inhibits: frozenset[InhibitionKey] | None = None
+    skips_pages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,12 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Everything that one append writes, for one tenant."""
+    """Everything that one append writes, for one tenant.
+
+    Attributes:
+        deliveries: New ones, to be sent from their due time on.
+        finishes: Ends of deliveries; refused as stale where one is not open under its fence.
+    """
 
     id: FlushId
     reliance: Reliance
@@ -117,6 +130,8 @@ class Flush:
     tally: Tally = field(default_factory=Tally)
     answers: tuple[StoredAnswer, ...] = ()
     raises_config_version: bool = False
+    deliveries: tuple[Delivery, ...] = ()
+    finishes: tuple[Finish, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +181,10 @@ class Loaded:
         by_key: The open alerts among the asked dedup keys.
         by_id: The open and closed alerts among the asked ids.
         answers: The stored answers among the asked idempotency keys, by (operation, subject, key).
+        deliveries: The open deliveries among those asked for.
     """
 
     by_key: Mapping[str, Alert]
     by_id: Mapping[AlertId, Alert]
     answers: Mapping[tuple[str, str, str], StoredAnswer]
+    deliveries: Mapping[DeliveryId, Delivery] = field(default_factory=dict)

@@ -15,6 +15,15 @@ AlertId = NewType("AlertId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 SavedViewId = NewType("SavedViewId", UUID)
 FlushId = NewType("FlushId", UUID)
+RuleId = NewType("RuleId", UUID)
+InhibitionRuleId = NewType("InhibitionRuleId", UUID)
+SilenceId = NewType("SilenceId", UUID)
+ChannelId = NewType("ChannelId", UUID)
+ResponderId = NewType("ResponderId", UUID)
+ScheduleId = NewType("ScheduleId", UUID)
+OverrideId = NewType("OverrideId", UUID)
+MonitorId = NewType("MonitorId", UUID)
+DeliveryId = NewType("DeliveryId", UUID)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,6 +36,15 @@ class NodeKind(StrEnum):
     API_KEY = "key"
     SAVED_VIEW = "vew"
     EVENT = "evt"
+    ESCALATION_RULE = "rul"
+    INHIBITION_RULE = "inh"
+    SILENCE = "sil"
+    CHANNEL = "chn"
+    RESPONDER = "rsp"
+    SCHEDULE = "sch"
+    OVERRIDE = "ovr"
+    MONITOR = "mon"
+    DELIVERY = "dlv"
 
 
 @dataclass(frozen=True, slots=True)

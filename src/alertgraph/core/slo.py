@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntFlag
 
 from alertgraph.core.severity import Severity
 from alertgraph.core.tier import Tier
@@ -26,6 +27,20 @@ def _targets(acknowledge: tuple[int, ...], resolve: tuple[int, ...]) -> Mapping[
             sorted(Severity, reverse=True), acknowledge, resolve, strict=True
         )
     }
+
+
+class SlaMark(IntFlag):
+    """Points of an alert's SLA times that were passed. The numbers are stored: never reuse one."""
+
+    ACKNOWLEDGE_AT_RISK = 1
+    ACKNOWLEDGE_BREACHED = 2
+    RESOLVE_AT_RISK = 4
+    RESOLVE_BREACHED = 8
+
+
+NO_MARKS = SlaMark(0)
+AT_RISK_SHARE = 0.75
+"""Of an SLA time: when that much has passed, it is about to be missed."""
 
 
 HOUR, DAY = 60, 24 * 60
@@ -62,3 +77,23 @@ def acknowledge_breached(
 def resolve_breached(clocks: SlaClocks, ended_at: datetime | None, now: datetime) -> bool:
     """Say whether an alert was not resolved in time."""
     return (ended_at or now) > clocks.resolve_by
+
+
+def next_mark(
+    clocks: SlaClocks, triggered_at: datetime, passed: SlaMark, first_acknowledged_at: datetime | None
+) -> tuple[SlaMark, datetime] | None:
+    """Return which point of its SLA times an open alert passes next, and when; None where none is left.
+
+    An alert that was acknowledged once has no acknowledge time to keep any more.
+    """
+    points = [
+        (SlaMark.RESOLVE_AT_RISK, triggered_at + (clocks.resolve_by - triggered_at) * AT_RISK_SHARE),
+        (SlaMark.RESOLVE_BREACHED, clocks.resolve_by),
+    ]
+    if first_acknowledged_at is None:
+        points += [
+            (SlaMark.ACKNOWLEDGE_AT_RISK, triggered_at + (clocks.acknowledge_by - triggered_at) * AT_RISK_SHARE),
+            (SlaMark.ACKNOWLEDGE_BREACHED, clocks.acknowledge_by),
+        ]
+    left = [point for point in points if point[0] not in passed]
+    return min(left, key=lambda point: (point[1], point[0])) if left else None

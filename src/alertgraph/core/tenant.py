@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from alertgraph.core.actor import Actor
 from alertgraph.core.errors import AccessDeniedError, InputError
-from alertgraph.core.ids import ApiKeyId, SavedViewId, TenantId
+from alertgraph.core.ids import ApiKeyId, ChannelId, RuleId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher
 from alertgraph.core.tier import Tier
 
@@ -48,12 +48,16 @@ class TenantSettings:
         resolve_timeout: An alert whose sender names no end is resolved this long after it was last seen;
             zero means never.
         retention: How long resolved alerts and their events are kept.
+        default_rule_id: Used where no rule matches or its targets come to nobody; None: such alerts are held.
+        dead_man_channel_id: Beaten every minute while the engine's invariants hold, and not otherwise.
         version: Number of the last event that changed the settings; 0 where none did.
     """
 
     resolve_timeout: timedelta = timedelta(0)
     retention: timedelta = timedelta(days=400)
     version: int = 0
+    default_rule_id: RuleId | None = None
+    dead_man_channel_id: ChannelId | None = None
 
 
 def check_slug(slug: str) -> str:

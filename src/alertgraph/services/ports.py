@@ -8,13 +8,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertgraph.core.alert import Alert
+from alertgraph.core.alert import Alert, HoldReason
+from alertgraph.core.catalog import Change
+from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Retry
 from alertgraph.core.event import SealedEvent, StoredEvent
 from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Loaded, StoredAnswer, TenantConfig
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, FlushId, SavedViewId, TenantId
+from alertgraph.core.ids import (
+    AlertId,
+    ApiKeyId,
+    ChannelId,
+    DeliveryId,
+    EventKey,
+    FlushId,
+    MonitorId,
+    SavedViewId,
+    SilenceId,
+    TenantId,
+)
+from alertgraph.core.inhibition import InhibitionKey
+from alertgraph.core.labels import Matcher
+from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 
@@ -63,6 +81,7 @@ class TenantLog(Protocol):
         keys: Collection[str],
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> Loaded:
         """Return the state that some commands are about, in one round trip and without a lock."""
         ...
@@ -89,6 +108,7 @@ class TenantLog(Protocol):
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held: the slow way, after repeated refusals.
 
@@ -125,6 +145,127 @@ class TenantLog(Protocol):
         ...
 
 
+class Deliveries(Protocol):
+    """Messages to be sent, and how the channels do that they go over.
+
+    New ones and ends are written by `TenantLog.append`, with the events that tell of them; what lies between,
+    claims and attempts, is written here and is no event. Every method raises DependencyError where the store
+    is away.
+    """
+
+    async def due_tenants(self, now: datetime, limit: int) -> Sequence[TenantId]:
+        """Return tenants with deliveries to look at, those due longest first. Who has work is all that is told."""
+        ...
+
+    async def next_due_at(self) -> datetime | None:
+        """Return the earliest due time of all tenants' deliveries."""
+        ...
+
+    async def due(self, tenant_id: TenantId, now: datetime, limit: int) -> Sequence[Delivery]:
+        """Return a tenant's deliveries that are due, somebody's first news before all others, then the oldest.
+
+        Among them are those whose attempt's lease ran out, and those that are not wanted any more.
+        """
+        ...
+
+    async def health(self, tenant_id: TenantId) -> Mapping[ChannelId, ChannelHealth]:
+        """Return how the tenant's channels do; one that was never used is absent."""
+        ...
+
+    async def claim(
+        self,
+        tenant_id: TenantId,
+        claims: Sequence[Claim],
+        now: datetime,
+        lease_until: datetime,
+        next_send_at: Mapping[ChannelId, datetime],
+    ) -> Collection[DeliveryId]:
+        """Begin attempts: return those deliveries that are still wanted and as they were read.
+
+        They are SENDING until `lease_until`; afterwards anybody may claim them again. Each attempt is a row from
+        now on. `next_send_at` puts the channels' next turns off.
+        """
+        ...
+
+    async def retry(self, tenant_id: TenantId, retries: Sequence[Retry]) -> None:
+        """Put deliveries back whose attempt failed, under their fence; one not wanted any more is due at once."""
+        ...
+
+    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime]) -> None:
+        """Look at deliveries that wait for their channel's turn no earlier than then; those in work are left."""
+        ...
+
+    async def note_health(
+        self, tenant_id: TenantId, channel_id: ChannelId, decide: Callable[[ChannelHealth], ChannelHealth]
+    ) -> ChannelHealth:
+        """Change how a channel does, by what it is while nobody else changes it, and return it."""
+        ...
+
+    async def receipt(
+        self, tenant_id: TenantId, alert_id: AlertId, channel_id: ChannelId, address: str | None
+    ) -> str | None:
+        """Return what the provider called the message about an alert, as JSON; None where none was sent."""
+        ...
+
+    async def record(self, tenant_id: TenantId, delivery: Delivery, attempt: Attempt) -> None:
+        """Keep a delivery that was made past the queue, such as a test, with its only attempt."""
+        ...
+
+
+class Notifier(Protocol):
+    """Speaks to providers, each channel in its own way."""
+
+    async def send(
+        self,
+        channel: Channel,
+        secrets: Mapping[str, str],
+        address: str | None,
+        message: Message,
+    ) -> SendResult:
+        """Make one attempt and return what came of it; raises nothing but cancellation."""
+        ...
+
+    def render(self, channel: Channel, message: Message) -> Rendered:
+        """Return what would be sent, signatures and secrets left out.
+
+        Raises:
+            InputError: The channel's template can't be used; the message names line and column.
+        """
+        ...
+
+    def check_template(self, kind: ChannelKind, preset: WebhookPreset | None, template: str) -> None:
+        """Let a template pass that renders for any alert.
+
+        Raises:
+            InputError: It can't be used; the message names line and column, the path is `template`.
+        """
+        ...
+
+    async def check_url(self, url: str, *path: str) -> None:
+        """Let an address pass that may be posted to.
+
+        Raises:
+            InputError: It is no http(s) address, or private where the installation does not allow that.
+        """
+        ...
+
+
+class Monitors(Protocol):
+    """When monitors beat last: no configuration, and no events. Raises DependencyError where the store is away."""
+
+    async def beat(self, tenant_id: TenantId, monitor_id: MonitorId, at: datetime, due_at: datetime) -> bool:
+        """Keep a beat; return whether the monitor's alert was raised and is to be ended."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[tuple[TenantId, MonitorId]]:
+        """Return monitors of all tenants whose beat stayed out and whose alert was not raised yet."""
+        ...
+
+    async def raised(self, tenant_id: TenantId, monitor_id: MonitorId, due_at: datetime) -> None:
+        """Keep that the alert was raised of the beat that was due then; another beat meanwhile wins."""
+        ...
+
+
 class LostCommitError(Exception):
     """The connection broke while a commit was awaited: it may have happened or not."""
 
@@ -150,6 +291,33 @@ class DueWork(Protocol):
 
     async def due_alerts(self, tenant_id: TenantId, now: datetime, limit: int) -> Sequence[Alert]:
         """Return a tenant's alerts that are due, oldest due time first."""
+        ...
+
+    async def inhibitors(
+        self, tenant_id: TenantId, keys: Collection[InhibitionKey]
+    ) -> Mapping[InhibitionKey, Sequence[AlertId]]:
+        """Return the open alerts, at most ten for each, that are a source under these keys."""
+        ...
+
+    async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
+        """Return tenants whose configuration changed since their held alerts were looked at."""
+        ...
+
+    async def judge_anew(self, tenant_id: TenantId, now: datetime, after: AlertId | None) -> AlertId | None:
+        """Make the next thousand held alerts due now that another configuration may set free.
+
+        Returns the id of the last one looked at, to go on behind; None once all were, and then this is kept.
+        """
+        ...
+
+    async def sources(self, tenant_id: TenantId, after: AlertId | None, limit: int) -> Sequence[Alert]:
+        """Return open alerts behind an id, in its order: to find what inhibits under changed rules."""
+        ...
+
+    async def keep_sources(
+        self, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+    ) -> None:
+        """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
         ...
 
     async def open_alert_count(self) -> int:
@@ -182,6 +350,62 @@ class Snapshot(Protocol):
 
     async def settings(self) -> TenantSettings:
         """Return what an ADMIN may set."""
+        ...
+
+    async def config(self) -> TenantConfig:
+        """Return the settings, promises and the whole catalog; cached by its version."""
+        ...
+
+    async def silence_page(
+        self, page: PageRequest, states: Collection[SilenceState], now: datetime
+    ) -> Page[Silence]:
+        """Return silences in these states (all where empty), latest end first, with the total count."""
+        ...
+
+    async def silences(self, ids: Collection[SilenceId]) -> Mapping[SilenceId, Silence]:
+        """Return the silences that exist among the ids, those that are over included."""
+        ...
+
+    async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
+        """Return the deliveries that exist among the ids."""
+        ...
+
+    async def delivery_page(self, query: DeliveryQuery) -> Page[Delivery]:
+        """Return deliveries over all alerts, newest first."""
+        ...
+
+    async def deliveries_of(
+        self, alert_ids: Collection[AlertId], page: PageRequest
+    ) -> Mapping[AlertId, Page[Delivery]]:
+        """Return the same page of several alerts' deliveries, oldest first."""
+        ...
+
+    async def attempts_of(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Sequence[Attempt]]:
+        """Return each try of several deliveries, oldest first."""
+        ...
+
+    async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
+        """Return how the tenant's channels do; one that was never used is absent."""
+        ...
+
+    async def inhibitors(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[AlertId]]:
+        """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""
+        ...
+
+    async def last_beats(self, ids: Collection[MonitorId]) -> Mapping[MonitorId, datetime]:
+        """Return when monitors beat last; one that never did is absent."""
+        ...
+
+    async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
+        """Return the open alerts with these dedup keys."""
+        ...
+
+    async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
+        """Return open alerts, or with `since` all triggered since then, that match; worst first, then newest."""
+        ...
+
+    async def engine_figures(self, now: datetime) -> EngineFigures:
+        """Return what `engineHealth` is told from."""
         ...
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
@@ -261,6 +485,29 @@ class SnapshotSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What is wrong or late in one tenant, counted now.
+
+    Attributes:
+        oldest_due_at: Of the alerts whose due time has passed.
+        oldest_delivery_at: The due time of the delivery that waits longest beyond it.
+        pending_count: How many deliveries are open.
+        late: Open alerts whose due time passed by more than the bound, with one of them.
+        late_deliveries: Deliveries, the same; the alert of one of them.
+        held: Open alerts held for NO_MATCHING_RULE or NOBODY_ON_CALL, with one of each.
+        forgotten: Triggered alerts with neither a due time nor a reason, with one of them.
+    """
+
+    oldest_due_at: datetime | None
+    oldest_delivery_at: datetime | None
+    pending_count: int
+    late: tuple[int, AlertId | None]
+    late_deliveries: tuple[int, AlertId | None]
+    held: Mapping[HoldReason, tuple[int, AlertId | None]]
+    forgotten: tuple[int, AlertId | None]
+
+
+@dataclass(frozen=True, slots=True)
 class KeySecret:
     """How a key's secret is kept: never the secret itself.
 
@@ -334,6 +581,16 @@ class Configuration(Protocol):
         answer: StoredAnswer | None = None,
     ) -> tuple[ApiKey | None, Appended | None]:
         """Create or change a key; with `secret` it gets a new one, the old one working until then."""
+        ...
+
+    async def change(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[TenantConfig], Change | None],
+        *,
+        answer: StoredAnswer | None = None,
+    ) -> tuple[TenantConfig, Appended | None]:
+        """Change what is set up for paging; None from `decide` changes nothing. Returns it as it is afterwards."""
         ...
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:

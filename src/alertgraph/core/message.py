@@ -1,0 +1,83 @@
+"""What a channel is to tell, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from alertgraph.core.alert import Alert
+from alertgraph.core.delivery import Purpose
+from alertgraph.core.ids import DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a channel is to tell.
+
+    Attributes:
+        id: The leading delivery's: the idempotency key of every attempt.
+        alerts: What it is about, worst first; several in a bundle, none in a test with no alert at hand.
+        level: Of the ladder; 0 for updates, tests and assignments.
+        responder: Name of the person meant; None where it is the channel itself.
+        change: For an UPDATE: the name of the event's kind that it tells of.
+        timeline: Sentences of what has happened to the one alert, oldest first.
+        actions: Signed links to pages that act on the one alert, by action: acknowledge, escalate,
+            resolve, silence.
+        tokens: The same as bare tokens, for buttons.
+        link: Where the one alert is shown; None where the installation has no address.
+        receipt: What the provider called the message about this alert sent before, as JSON.
+        at: When it is told.
+    """
+
+    id: DeliveryId
+    tenant: str
+    purpose: Purpose
+    alerts: tuple[Alert, ...]
+    at: datetime
+    level: int = 0
+    responder: str | None = None
+    change: str | None = None
+    timeline: tuple[str, ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    link: str | None = None
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What came of an attempt.
+
+    Attributes:
+        delivered: Whether the provider took it.
+        status_code: Of HTTP or SMTP.
+        error: What failed, in words, secrets left out; None where delivered.
+        retryable: Whether the same attempt may go through later.
+        retry_after: How long the provider asks to be left alone.
+        gone: Whether the provider says that nobody lives there any more: the channel is to be disabled.
+        receipt: What the provider calls the message, as JSON.
+    """
+
+    delivered: bool
+    status_code: int | None = None
+    error: str | None = None
+    retryable: bool = False
+    retry_after: timedelta | None = None
+    gone: bool = False
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a message looks like.
+
+    Attributes:
+        subject: Or heading; None where the kind has none.
+        text: Plain text.
+        payload: The body as it is sent: an object or a text.
+    """
+
+    subject: str | None
+    text: str
+    payload: object
