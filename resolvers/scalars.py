@@ -13,9 +13,11 @@ from alertgraph.core.duration import duration_text, parse_duration
 JSON = NewType("JSON", object)
 Long = NewType("Long", int)
 Cursor = NewType("Cursor", str)
+LocalTime = NewType("LocalTime", int)
 
 LONG_MAX = 2**53 - 1
 _SHOWN_LENGTH_MAX = 40
+_LOCAL_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})",
     re.ASCII,
@@ -89,6 +91,23 @@ def parse_cursor(value: object) -> str:
     raise ValueError(f"{_shown(value)} is no cursor, which is a text.")
 
 
+def local_time_text(minutes: int) -> str:
+    """Return a time of day, in minutes since midnight, as HH:MM."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def parse_local_time(value: object) -> int:
+    """Return the minutes since midnight that a text such as 08:30 names, 24:00 included.
+
+    Raises:
+        ValueError: It names none; the message says so to a person.
+    """
+    match = _LOCAL_TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{_shown(value)} is no time of day from 00:00 to 24:00, such as 08:30.")
+    return int(match[1]) * 60 + int(match[2]) if match[1] else 24 * 60
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN_LENGTH_MAX else text[: _SHOWN_LENGTH_MAX - 1] + "…"
@@ -136,6 +155,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         ),
         serialize=str,
         parse_value=parse_cursor,
+    ),
+    LocalTime: strawberry.scalar(
+        name="LocalTime",
+        description="A wall-clock time of day, HH:MM, 00:00 to 24:00.",
+        serialize=local_time_text,
+        parse_value=parse_local_time,
     ),
 }
 """What the schema is built with: each Python type that stands for a scalar."""

@@ -12,6 +12,8 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import AlertStatus, AlertVerdict, HoldReason
+from alertgraph.core.channel import ChannelKind, WebhookPreset
+from alertgraph.core.delivery import DeliveryStatus
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
 from alertgraph.core.labels import MatchOperator
@@ -25,6 +27,8 @@ __all__ = [
     "AlertOrderField",
     "AlertStatus",
     "AlertVerdict",
+    "ChannelKind",
+    "DeliveryStatus",
     "ErrorCode",
     "EventKind",
     "HoldReason",
@@ -34,6 +38,8 @@ __all__ = [
     "Role",
     "Severity",
     "Tier",
+    "WebhookPreset",
+    "Weekday",
 ]
 
 
@@ -49,6 +55,18 @@ class MetricsDimension(Enum):
 
     SEVERITY = "SEVERITY"
     MONITORED_SERVICE = "MONITORED_SERVICE"
+
+
+class Weekday(Enum):
+    """A day of the week, numbered as the core does."""
+
+    MONDAY = 0
+    TUESDAY = 1
+    WEDNESDAY = 2
+    THURSDAY = 3
+    FRIDAY = 4
+    SATURDAY = 5
+    SUNDAY = 6
 
 
 def _publish(enum: EnumMeta, description: str, values: Mapping[str, str]) -> None:
@@ -265,5 +283,59 @@ _publish(
     {
         "SEVERITY": "Severity.",
         "MONITORED_SERVICE": "Thing watched.",
+    },
+)
+
+
+_publish(
+    ChannelKind,
+    "What a channel speaks.",
+    {
+        "SLACK": "Slack, chat.postMessage.",
+        "TEAMS": "Microsoft Teams, Workflows webhook.",
+        "PAGERDUTY": "PagerDuty Events v2.",
+        "WEBHOOK": "Standard Webhooks.",
+        "EMAIL": "SMTP.",
+    },
+)
+
+
+_publish(
+    WebhookPreset,
+    "A service behind a webhook whose own documented form the body takes.",
+    {
+        "TWILIO_SMS": "Twilio, a text message.",
+        "TWILIO_CALL": "Twilio, a call that reads the alert out.",
+        "NTFY": "ntfy, a push message.",
+        "PUSHOVER": "Pushover, a push message.",
+    },
+)
+
+
+_publish(
+    DeliveryStatus,
+    "Where a delivery stands.",
+    {
+        "PENDING": "Waiting for its turn.",
+        "SENDING": "An attempt is under way.",
+        "SENT": "The provider took it.",
+        "RETRYING": "Failed for now; tried again at nextAttemptAt.",
+        "FAILED": "Given up.",
+        "SKIPPED": "No longer wanted, for instance acknowledged first.",
+    },
+)
+
+
+_publish(
+    Weekday,
+    "A day of the week.",
+    {
+        "MONDAY": "Monday.",
+        "TUESDAY": "Tuesday.",
+        "WEDNESDAY": "Wednesday.",
+        "THURSDAY": "Thursday.",
+        "FRIDAY": "Friday.",
+        "SATURDAY": "Saturday.",
+        "SUNDAY": "Sunday.",
     },
 )
