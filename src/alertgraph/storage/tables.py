@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
     text,
     true,
@@ -69,6 +70,8 @@ tenant_settings = Table(
     Column("resolve_timeout", Interval, nullable=False),
     Column("retention", Interval, nullable=False),
     Column("version", BigInteger, nullable=False, server_default="0"),
+    Column("default_rule_id", Uuid),
+    Column("dead_man_channel_id", Uuid),
 )
 
 sla_target = Table(
@@ -127,6 +130,21 @@ saved_view = Table(
     Column("version", BigInteger, nullable=False),
     Column("created_at", _Instant, nullable=False, server_default=func.now()),
     Index("saved_view_name", "tenant_id", "name", "id"),
+)
+
+config_item = Table(
+    "config_item",
+    metadata,
+    _of_configured_tenant(),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("until", _Instant, nullable=False, server_default="infinity"),
+    Column("body", JSONB, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    UniqueConstraint("tenant_id", "kind", "name", name="config_item_name"),
+    Index("config_item_until", "tenant_id", "kind", "until", "id"),
 )
 
 master_key_check = Table(
@@ -227,6 +245,19 @@ alert_open = Table(
     Column("due_at", _Instant),
     UniqueConstraint("tenant_id", "dedup_key", name="alert_open_dedup_key"),
     Index("alert_open_due", "tenant_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index(
+        "alert_open_due_first",
+        "tenant_id",
+        "due_at",
+        postgresql_where=text("due_at IS NOT NULL AND escalation_level = 0"),
+    ),
+    Index(
+        "alert_open_held",
+        "tenant_id",
+        "hold_reason",
+        "id",
+        postgresql_where=text("hold_reason = ANY ('{2,3,4,5}'::smallint[])"),
+    ),
     Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
     Index("alert_open_severity", "tenant_id", "severity", "id"),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
@@ -269,6 +300,23 @@ idempotency_answer = Table(
 )
 
 engine_claim = Table("engine_claim", metadata, _of_tenant())
+
+engine_position = Table(
+    "engine_position",
+    metadata,
+    _of_tenant(),
+    Column("judged_version", BigInteger, nullable=False),
+)
+
+inhibitor = Table(
+    "inhibitor",
+    metadata,
+    _of_tenant(),
+    Column("rule_id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("alert_id", Uuid, primary_key=True),
+    Index("inhibitor_alert", "tenant_id", "alert_id"),
+)
 
 
 def _metric(name: str, period: Column[object]) -> Table:
@@ -357,6 +405,126 @@ index_position = Table(
     Column("recorded_at", _Instant, nullable=False, server_default=text("to_timestamp(0)")),
 )
 
+
+def _delivery_columns() -> tuple[Column[object], ...]:
+    return (
+        _of_tenant(),
+        Column("id", Uuid, primary_key=True),
+        Column("alert_id", Uuid),
+        Column("channel_id", Uuid, nullable=False),
+        Column("channel_name", Text, nullable=False),
+        Column("purpose", SmallInteger, nullable=False),
+        Column("level", Integer, nullable=False),
+        Column("round", Integer, nullable=False),
+        Column("responder_id", Uuid),
+        Column("address", Text),
+        Column("status", SmallInteger, nullable=False),
+        Column("wanted", Boolean, nullable=False),
+        Column("created_at", _Instant, nullable=False),
+        Column("due_at", _Instant, nullable=False),
+        Column("attempt_count", Integer, nullable=False),
+        Column("sent_at", _Instant),
+        Column("last_error", Text),
+        Column("fallback_of", Uuid),
+        Column("fell_back_to", Uuid),
+        Column("bundle_id", Uuid),
+        Column("change", Text),
+        Column("is_first", Boolean, nullable=False),
+    )
+
+
+def _delivery_indexes(table: str) -> tuple[Index, ...]:
+    return (
+        Index(f"{table}_alert", "tenant_id", "alert_id", "id", postgresql_where=text("alert_id IS NOT NULL")),
+        Index(f"{table}_channel", "tenant_id", "channel_id", "id"),
+        Index(
+            f"{table}_responder",
+            "tenant_id",
+            "responder_id",
+            "id",
+            postgresql_where=text("responder_id IS NOT NULL"),
+        ),
+    )
+
+
+delivery_open = Table(
+    "delivery_open",
+    metadata,
+    *_delivery_columns(),
+    Index("delivery_open_due", "tenant_id", "is_first", "due_at", "id"),
+    *_delivery_indexes("delivery_open"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    *_delivery_columns(),
+    *_delivery_indexes("delivery"),
+    Index("delivery_not_sent", "tenant_id", "status", "id", postgresql_where=text("status <> 3")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+delivery_attempt = Table(
+    "delivery_attempt",
+    metadata,
+    _of_tenant(),
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", _Instant, nullable=False),
+    Column("duration", Interval),
+    Column("status_code", Integer),
+    Column("error", Text),
+    postgresql_partition_by="RANGE (delivery_id)",
+)
+
+delivery_receipt = Table(
+    "delivery_receipt",
+    metadata,
+    _of_tenant(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("channel_id", Uuid, primary_key=True),
+    Column("address_hash", LargeBinary, primary_key=True),
+    Column("receipt", Text, nullable=False),
+)
+
+channel_health = Table(
+    "channel_health",
+    metadata,
+    _of_tenant(),
+    Column("channel_id", Uuid, primary_key=True),
+    Column("failure_count", Integer, nullable=False, server_default="0"),
+    Column("open_until", _Instant),
+    Column("next_send_at", _Instant),
+    Column("last_success_at", _Instant),
+    Column("last_failure_at", _Instant),
+    Column("last_error", Text),
+)
+
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    _of_tenant(),
+    Column("monitor_id", Uuid, primary_key=True),
+    Column("last_beat_at", _Instant, nullable=False),
+    Column("due_at", _Instant),
+    Column("raised", Boolean, nullable=False, server_default=false()),
+    Index("heartbeat_due", "due_at", postgresql_where=text("due_at IS NOT NULL AND NOT raised")),
+)
+
+Index(
+    "alert_open_held",
+    alert_open.c.tenant_id,
+    alert_open.c.hold_reason,
+    alert_open.c.id,
+    postgresql_where=text("hold_reason = ANY ('{4,5}'::smallint[])"),
+)
+Index(
+    "alert_open_forgotten",
+    alert_open.c.tenant_id,
+    alert_open.c.id,
+    postgresql_where=text("status = 1 AND due_at IS NULL AND hold_reason IS NULL"),
+)
+
 # A row of these is no tenant's: what it says, it says of the installation.
 INSTALLATION_TABLES = frozenset({"master_key_check"})
-PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms")
+PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms", "delivery", "delivery_attempt")

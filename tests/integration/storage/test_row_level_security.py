@@ -51,6 +51,10 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO api_key "
         "(tenant_id, id, name, prefix, digest, role, matchers, created_at, created_by, version) "
         "VALUES ($1, gen_random_uuid(), 'k', 'ag_x', 'd', 1, '[]', now(), '{}', 1)",
+        "INSERT INTO config_item (tenant_id, kind, id, body, version) VALUES ($1, 1, gen_random_uuid(), '{}', 1)",
+        "INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id) "
+        "VALUES ($1, gen_random_uuid(), 'd', gen_random_uuid())",
+        "INSERT INTO engine_position (tenant_id, judged_version) VALUES ($1, 1)",
     ):
         await world.execute(statement, tenant_id)
 
