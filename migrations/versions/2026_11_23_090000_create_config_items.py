@@ -1,4 +1,4 @@
-"""Create what people set up for paging, and what the engine keeps of it: who covers whom, and what it has looked at.
+"""Create what people set up for paging, and what the engine keeps of it: who covers whom, and what was looked at.
 
 Items of every type stand in one table: they are read whole, as of one configuration version, and decided by in
 memory. The tables of alerts are new in this release and hold few rows yet, so nothing is built concurrently.

@@ -17,6 +17,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier
+from alertgraph.storage import catalog
 from alertgraph.storage.configuration import API_KEY_SELECT, SAVED_VIEW_SELECT, api_key_of, saved_view_of
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import Parameters, is_storable
@@ -24,7 +25,6 @@ from alertgraph.storage.statement import Parameters, is_storable
 T = TypeVar("T")
 
 _TENANT = "SELECT tenant_id, slug, name, tier FROM tenant WHERE tenant_id = $1"
-_SETTINGS = "SELECT resolve_timeout, retention, version FROM tenant_settings WHERE tenant_id = $1"
 _SLA_TARGETS = """
     SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1 ORDER BY severity DESC
 """
@@ -47,9 +47,10 @@ async def load_settings(reader: Reader) -> TenantSettings:
     Raises:
         NotFoundError: There is no such tenant any more.
     """
-    for resolve_timeout, retention, version in await reader.fetch(_SETTINGS, reader.tenant_id):
-        return TenantSettings(resolve_timeout, retention, version)
-    raise NotFoundError("There is no such tenant.")
+    settings = await catalog.load_settings(reader.fetch, reader.tenant_id)
+    if settings is None:
+        raise NotFoundError("There is no such tenant.")
+    return settings
 
 
 async def load_sla_targets(reader: Reader) -> list[SlaTarget]:

@@ -7,16 +7,18 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from alertgraph.core.catalog import Change
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.flush import Appended, Flush, IdempotencyKey, Reliance, StoredAnswer
+from alertgraph.core.flush import Appended, Flush, IdempotencyKey, Reliance, StoredAnswer, TenantConfig
 from alertgraph.core.ids import ApiKeyId, FlushId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.tenant import ApiKey, Role, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier
 from alertgraph.services.ports import AnsweredError, KeySecret, LostCommitError, StoredKey
+from alertgraph.storage.catalog import delete_items, load_settings, write_items, write_settings
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
-from alertgraph.storage.log import append, find_flush, lock_head
+from alertgraph.storage.log import append, find_flush, lock_head, read_config
 from alertgraph.storage.rows import actor_of
 
 T = TypeVar("T")
@@ -43,11 +45,6 @@ SAVED_VIEW_SELECT = ", ".join(SAVED_VIEW_COLUMNS)
 _ANSWER = """
 SELECT request_hash, answer FROM idempotency_answer
 WHERE tenant_id = $1 AND operation = $2 AND subject = $3 AND key = $4
-"""
-
-_SETTINGS = "SELECT resolve_timeout, retention, version FROM tenant_settings WHERE tenant_id = $1"
-_WRITE_SETTINGS = """
-UPDATE tenant_settings SET resolve_timeout = $2, retention = $3, version = $4 WHERE tenant_id = $1
 """
 
 _SAVED_VIEW = f"""
@@ -112,11 +109,12 @@ class PostgresConfiguration:
         """Change the settings; None from `decide` changes nothing."""
 
         async def read(connection: Connection) -> TenantSettings:
-            row = await connection.fetchrow(_SETTINGS, tenant_id)
-            return TenantSettings(*row)
+            settings = await load_settings(connection.fetch, tenant_id)
+            assert settings is not None, "a tenant with a head has settings"
+            return settings
 
         async def write(connection: Connection, after: TenantSettings, version: int) -> None:
-            await connection.execute(_WRITE_SETTINGS, tenant_id, after.resolve_timeout, after.retention, version)
+            await write_settings(connection, tenant_id, after, version)
 
         return await self._change(tenant_id, read, decide, write, answer)
 
@@ -208,6 +206,33 @@ class PostgresConfiguration:
             )
 
         return await self._change(tenant_id, read, decide, write, answer)
+
+    async def change(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[TenantConfig], Change | None],
+        *,
+        answer: StoredAnswer | None = None,
+    ) -> tuple[TenantConfig, Appended | None]:
+        """Change what is set up for paging; None from `decide` changes nothing. Returns it as it is afterwards."""
+
+        async def read(connection: Connection) -> TenantConfig:
+            config = await read_config(connection, tenant_id)
+            assert config is not None, "a tenant with a head has settings"
+            return config
+
+        def decide_both(config: TenantConfig) -> tuple[Change, SealedEvent] | None:
+            change = decide(config)
+            return (change, change.event) if change is not None else None
+
+        async def write(connection: Connection, change: Change, version: int) -> None:
+            # What goes makes room for the names of what comes.
+            await delete_items(connection, tenant_id, change.deleted)
+            await write_items(connection, tenant_id, change.written, version)
+            if change.settings is not None:
+                await write_settings(connection, tenant_id, change.settings, version)
+
+        return await self._change(tenant_id, read, decide_both, write, answer)
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
         """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""

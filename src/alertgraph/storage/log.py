@@ -22,10 +22,8 @@ from alertgraph.core.flush import (
 )
 from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.metrics import COUNT_NAMES, Tally
-from alertgraph.core.severity import Severity
-from alertgraph.core.slo import SlaTarget
-from alertgraph.core.tenant import TenantSettings
 from alertgraph.services.ports import LostCommitError
+from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
 from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of
 
@@ -38,13 +36,6 @@ _LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, an
 _LOAD = f"""
 SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v1($1, $2, $3, $4, $5, $6)
 """  # noqa: S608  (columns are constants)
-
-_CONFIG = """
-SELECT h.config_version, s.resolve_timeout, s.retention, s.version
-FROM tenant_head h JOIN tenant_settings s ON s.tenant_id = h.tenant_id
-WHERE h.tenant_id = $1
-"""
-_SLA_TARGETS = "SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1"
 
 _OPEN_ALERTS = f"""
 SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 ORDER BY id DESC LIMIT $2
@@ -216,18 +207,7 @@ class PostgresLog:
 
 async def read_config(connection: Connection, tenant_id: TenantId) -> TenantConfig | None:
     """Return the tenant's configuration, inside a transaction of the tenant; None where it does not exist."""
-    row = await connection.fetchrow(_CONFIG, tenant_id)
-    if row is None:
-        return None
-    config_version, resolve_timeout, retention, version = row
-    return TenantConfig(
-        config_version,
-        TenantSettings(resolve_timeout, retention, version),
-        {
-            Severity(severity): SlaTarget(Severity(severity), acknowledge_within, resolve_within)
-            for severity, acknowledge_within, resolve_within in await connection.fetch(_SLA_TARGETS, tenant_id)
-        },
-    )
+    return await load_config(connection.fetch, tenant_id)
 
 
 async def load(
