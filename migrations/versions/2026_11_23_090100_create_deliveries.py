@@ -5,7 +5,7 @@ finished ones never change again and are kept by the month. A delivery may be un
 is kept: retention leaves a month that an open delivery began in, and ensure_delivery_months makes one that is not
 there for whatever clock a delivery was decided by. So an attempt or an end never fails for want of a partition.
 
-The tables that get another index hold no rows of any release yet, so nothing is built concurrently.
+The tables of alerts are new in this release and hold few rows yet, so nothing is built concurrently.
 """
 
 from __future__ import annotations
@@ -127,11 +127,7 @@ CREATE TABLE heartbeat (
 
 HEARTBEAT_DUE = "CREATE INDEX heartbeat_due ON heartbeat (due_at) WHERE due_at IS NOT NULL AND NOT raised"
 
-# What engineHealth counts: alerts that nobody is told of, and those that the engine lost, of which there are none.
-ALERT_OPEN_HELD = """
-CREATE INDEX alert_open_held ON alert_open (tenant_id, hold_reason, id)
-WHERE hold_reason = ANY ('{4,5}'::smallint[])
-"""
+# What must never be: an alert that nobody is told of, without a reason. engineHealth looks here, and finds none.
 ALERT_OPEN_FORGOTTEN = """
 CREATE INDEX alert_open_forgotten ON alert_open (tenant_id, id)
 WHERE status = 1 AND due_at IS NULL AND hold_reason IS NULL
@@ -219,7 +215,6 @@ def upgrade() -> None:
         CHANNEL_HEALTH,
         HEARTBEAT,
         HEARTBEAT_DUE,
-        ALERT_OPEN_HELD,
         ALERT_OPEN_FORGOTTEN,
         "SELECT guard('delivery_open', 'SELECT, INSERT, UPDATE, DELETE')",
         # What became of a page is history: nobody but the owner, who retires it, changes that.
@@ -255,5 +250,5 @@ def downgrade() -> None:
     """Every delivery is gone, and nobody can tell when a monitor beat last."""
     op.execute("DROP FUNCTION due_heartbeats, next_delivery_at, due_delivery_tenants")
     op.execute("DROP FUNCTION ensure_delivery_months, address_hash")
-    op.execute("DROP INDEX alert_open_forgotten, alert_open_held")
+    op.execute("DROP INDEX alert_open_forgotten")
     op.execute("DROP TABLE heartbeat, channel_health, delivery_receipt, delivery_attempt, delivery, delivery_open")

@@ -512,13 +512,6 @@ heartbeat = Table(
 )
 
 Index(
-    "alert_open_held",
-    alert_open.c.tenant_id,
-    alert_open.c.hold_reason,
-    alert_open.c.id,
-    postgresql_where=text("hold_reason = ANY ('{4,5}'::smallint[])"),
-)
-Index(
     "alert_open_forgotten",
     alert_open.c.tenant_id,
     alert_open.c.id,
