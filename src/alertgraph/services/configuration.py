@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -20,8 +19,8 @@ from alertgraph.core.errors import (
     Problem,
     RefusedError,
 )
-from alertgraph.core.event import Event, EventKind, FieldChange, SealedEvent, instant_text, seal
-from alertgraph.core.flush import Appended, IdempotencyKey, StoredAnswer
+from alertgraph.core.event import EventKind, SealedEvent, instant_text
+from alertgraph.core.flush import Appended
 from alertgraph.core.ids import (
     ApiKeyId,
     NodeKind,
@@ -31,13 +30,19 @@ from alertgraph.core.ids import (
     pack,
     uuid7,
 )
-from alertgraph.core.labels import Matcher, MatchOperator, check_matcher
+from alertgraph.core.labels import Matcher, check_matcher
 from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, TenantSettings, check_settings
-from alertgraph.services.alerts import check_idempotency_key, contents_hash
+from alertgraph.services.catalog_changes import (
+    NAME_LENGTH_MAX,
+    check_version,
+    config_event,
+    first_answer,
+    stored_answer,
+    told_matchers,
+)
 from alertgraph.services.ports import AnsweredError, Clock, Configuration, Dice, KeySecret
 
-NAME_LENGTH_MAX = 256
 MATCHER_COUNT_MAX = 20
 COST_BUDGET_MAX = 10_000_000
 VIEW_BYTES_MAX = 16_384
@@ -84,7 +89,7 @@ class ConfigurationService:
         subject = encode_id(NodeKind.TENANT, principal.tenant.id)
 
         def decide(current: TenantSettings) -> tuple[TenantSettings, SealedEvent] | None:
-            _check_version(current.version, expected_version)
+            check_version(current.version, expected_version)
             patched = current
             if resolve_timeout is not UNSET:
                 patched = replace(patched, resolve_timeout=resolve_timeout)
@@ -128,7 +133,7 @@ class ConfigurationService:
         )
         _check_view(view)
         contents = [name, filter, order_by, shared]
-        answer = self._answer(principal, "createSavedView", idempotency_key, contents, str(view.id))
+        answer = stored_answer(principal, "createSavedView", idempotency_key, contents, str(view.id))
 
         def decide(current: SavedView | None) -> tuple[SavedView | None, SealedEvent] | None:
             assert current is None, "a fresh id is not in use"
@@ -139,7 +144,7 @@ class ConfigurationService:
                 principal.tenant.id, view.id, decide, answer=answer
             )
         except AnsweredError as error:
-            first = SavedViewId(_first_answer(error.stored, answer))
+            first = SavedViewId(first_answer(error.stored, answer))
             created, appended = await self._store.change_saved_view(principal.tenant.id, first, lambda _: None)
             if created is None:
                 raise NotFoundError("The view made by this idempotency key was deleted since.") from error
@@ -163,7 +168,7 @@ class ConfigurationService:
 
         def decide(current: SavedView | None) -> tuple[SavedView | None, SealedEvent] | None:
             view = _own_view(current, principal)
-            _check_version(view.version, expected_version)
+            check_version(view.version, expected_version)
             patched = view
             if name is not UNSET:
                 patched = replace(patched, name=name)
@@ -193,7 +198,7 @@ class ConfigurationService:
 
         def decide(current: SavedView | None) -> tuple[SavedView | None, SealedEvent] | None:
             view = _own_view(current, principal)
-            _check_version(view.version, expected_version)
+            check_version(view.version, expected_version)
             if view.shared:
                 principal.require(Role.RESPONDER)
             return None, self._view_event(EventKind.CONFIG_DELETED, principal, view, None)
@@ -238,7 +243,7 @@ class ConfigurationService:
             version=0,
         )
         contents = [name, role, list(matchers), cost_budget, expires_at]
-        answer = self._answer(principal, "createApiKey", idempotency_key, contents, str(key.id))
+        answer = stored_answer(principal, "createApiKey", idempotency_key, contents, str(key.id))
 
         def decide(current: ApiKey | None) -> tuple[ApiKey, SealedEvent] | None:
             assert current is None, "a fresh id is not in use"
@@ -249,7 +254,7 @@ class ConfigurationService:
                 principal.tenant.id, key.id, decide, secret=self._kept(secret), answer=answer
             )
         except AnsweredError as error:
-            first = ApiKeyId(_first_answer(error.stored, answer))
+            first = ApiKeyId(first_answer(error.stored, answer))
             earlier, _ = await self._store.change_api_key(principal.tenant.id, first, lambda _: None)
             if earlier is None:
                 raise NotFoundError("The key made by this idempotency key is gone.") from error
@@ -289,7 +294,7 @@ class ConfigurationService:
 
         def decide(current: ApiKey | None) -> tuple[ApiKey, SealedEvent] | None:
             key = _live_key(current, principal)
-            _check_version(key.version, expected_version)
+            check_version(key.version, expected_version)
             revoked = replace(key, revoked_at=now)
             return revoked, self._key_event(EventKind.CONFIG_DELETED, principal, key, revoked)
 
@@ -305,17 +310,6 @@ class ConfigurationService:
         if appended is not None:
             self._changed(principal.tenant.id, appended.first_number)
 
-    def _answer(
-        self, principal: Principal, operation: str, key: str | None, contents: object, answer: str
-    ) -> StoredAnswer | None:
-        if key is None:
-            return None
-        problem = check_idempotency_key(key)
-        if problem is not None:
-            raise RefusedError([problem])
-        kept = IdempotencyKey(operation, principal.subject, key, contents_hash(contents))
-        return StoredAnswer(kept, orjson.dumps(answer).decode())
-
     def _event(
         self,
         kind: EventKind,
@@ -325,21 +319,7 @@ class ConfigurationService:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
     ) -> SealedEvent:
-        changes = tuple(
-            FieldChange(name, before.get(name), after.get(name))
-            for name in dict.fromkeys((*before, *after))
-            if before.get(name) != after.get(name)
-        )
-        return seal(
-            Event(
-                kind=kind,
-                actor=principal.actor,
-                decided_at=self._clock.now(),
-                subject_type=subject_type,
-                subject_id=subject_id,
-                changes=changes,
-            )
-        )
+        return config_event(kind, principal, self._clock.now(), subject_type, subject_id, before, after)
 
     def _view_event(
         self, kind: EventKind, principal: Principal, before: SavedView | None, after: SavedView | None
@@ -365,17 +345,6 @@ def _require_key_admin(principal: Principal) -> None:
     principal.require(Role.ADMIN)
     if principal.scope:
         raise AccessDeniedError("A key that is limited by matchers can't manage keys.")
-
-
-def _check_version(version: int, expected: int | None) -> None:
-    if expected is not None and expected != version:
-        problem = Problem(
-            ErrorCode.VERSION_CONFLICT,
-            f"It changed since version {expected}; it is at version {version} now.",
-            ("expectedVersion",),
-            version,
-        )
-        raise RefusedError([problem])
 
 
 def _own_view(view: SavedView | None, principal: Principal) -> SavedView:
@@ -429,18 +398,6 @@ def _check_key(
         check_matcher(matcher, "matchers", str(index))
 
 
-def _first_answer(stored: StoredAnswer, answer: StoredAnswer | None) -> Any:
-    assert answer is not None, "only a request with an idempotency key can have been answered before"
-    if stored.key.request_hash != answer.key.request_hash:
-        problem = Problem(
-            ErrorCode.IDEMPOTENCY_KEY_REUSED,
-            "This idempotency key was used with other contents within the last 24 hours.",
-            ("idempotencyKey",),
-        )
-        raise RefusedError([problem])
-    return UUID(orjson.loads(stored.answer))
-
-
 def _told(settings: TenantSettings) -> dict[str, Any]:
     return {
         "resolveTimeout": duration_text(settings.resolve_timeout),
@@ -462,9 +419,7 @@ def _told_key(key: ApiKey | None) -> dict[str, Any]:
         "name": key.name,
         "prefix": key.prefix,
         "role": key.role.name,
-        "matchers": [
-            {"label": m.label, "operator": MatchOperator(m.operator).name, "value": m.value} for m in key.matchers
-        ],
+        "matchers": told_matchers(key.matchers),
         "costBudget": key.cost_budget,
         "expiresAt": instant_text(key.expires_at) if key.expires_at is not None else None,
         "revokedAt": instant_text(key.revoked_at) if key.revoked_at is not None else None,
