@@ -1,29 +1,95 @@
 """Which alerts are due: the engine's queue, which is no table of its own but a column of the open alerts."""
 
+# ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
+
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from uuid import UUID
 
-from alertgraph.core.alert import Alert
-from alertgraph.core.ids import TenantId
+from alertgraph.core.alert import Alert, HoldReason
+from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
+from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.storage.database import Database
 from alertgraph.storage.rows import ALERT_SELECT, alert_of
 
 # A turn may take this long before the server takes the claim for abandoned.
 _CLAIM_SECONDS = 60
+# How many held alerts one transaction makes due, and how many sources are worth naming for one key.
+JUDGE_COUNT = 1000
+INHIBITOR_COUNT_MAX = 10
 
 _CLAIM = "SELECT tenant_id FROM engine_claim WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED"
-_DUE_ALERTS = f"""
+# First pages before all others: whoever was told of an alert is less in the dark than who was not.
+_FIRST_DUE_ALERTS = f"""
 SELECT {ALERT_SELECT} FROM alert_open
-WHERE tenant_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3
-"""  # noqa: S608  (columns are constants)
+WHERE tenant_id = $1 AND due_at <= $2 AND escalation_level = 0 ORDER BY due_at, id LIMIT $3
+"""
+_OTHER_DUE_ALERTS = f"""
+SELECT {ALERT_SELECT} FROM alert_open
+WHERE tenant_id = $1 AND due_at <= $2 AND escalation_level > 0 ORDER BY due_at, id LIMIT $3
+"""
 _REARM = """
 UPDATE alert_open o SET due_at = a.due_at
 FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) AS a (id, version, resolve_at, due_at)
 WHERE o.tenant_id = $1 AND o.id = a.id AND o.version = a.version AND o.resolve_at IS NOT DISTINCT FROM a.resolve_at
 """
+
+# Each key is looked up by itself. A source that has been closed meanwhile covers nobody.
+_INHIBITORS = f"""
+SELECT one.rule_id, one.digest, source.id
+FROM unnest($2::uuid[], $3::bytea[]) AS one (rule_id, digest) CROSS JOIN LATERAL (
+    SELECT o.id FROM inhibitor i JOIN alert_open o ON o.tenant_id = i.tenant_id AND o.id = i.alert_id
+    WHERE i.tenant_id = $1 AND i.rule_id = one.rule_id AND i.digest = one.digest
+    ORDER BY i.alert_id LIMIT {INHIBITOR_COUNT_MAX}) AS source
+"""
+
+_CONFIG_VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
+# What a change of what is set up may set free. One ordered scan for each reason, merged.
+_FREED_BY_CONFIG = (
+    HoldReason.SILENCED,
+    HoldReason.INHIBITED,
+    HoldReason.NO_MATCHING_RULE,
+    HoldReason.NOBODY_ON_CALL,
+)
+_HELD_FOR = " UNION ALL ".join(
+    "(SELECT id FROM alert_open"
+    f" WHERE tenant_id = $1 AND hold_reason = {reason:d}::smallint AND id > $2 ORDER BY id LIMIT {JUDGE_COUNT})"
+    for reason in _FREED_BY_CONFIG
+)
+_HELD = f"SELECT held.id FROM ({_HELD_FOR}) AS held ORDER BY held.id LIMIT {JUDGE_COUNT}"
+_REASONS = f"'{{{', '.join(f'{reason:d}' for reason in _FREED_BY_CONFIG)}}}'::smallint[]"
+# Rows are locked in the order of their ids, which is everybody's order.
+_MAKE_DUE = f"""
+UPDATE alert_open o SET due_at = $3
+FROM (
+    SELECT id FROM alert_open
+    WHERE tenant_id = $1 AND id = ANY ($2) AND (due_at > $3 OR due_at IS NULL)
+        AND hold_reason = ANY ({_REASONS})
+    ORDER BY id FOR NO KEY UPDATE) AS held
+WHERE o.tenant_id = $1 AND o.id = held.id
+"""
+_KEEP_JUDGED = """
+INSERT INTO engine_position AS kept (tenant_id, judged_version) VALUES ($1, $2)
+ON CONFLICT (tenant_id) DO UPDATE SET judged_version = greatest(kept.judged_version, excluded.judged_version)
+"""
+
+_OPEN_BEHIND = f"""
+SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3
+"""
+# Whoever closes one of them waits, and then removes what is written here.
+_LOCK_OPEN = "SELECT id FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR KEY SHARE"
+_FORGET_SOURCES = "DELETE FROM inhibitor WHERE tenant_id = $1 AND alert_id = ANY ($2)"
+_KEEP_SOURCES = """
+INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id)
+SELECT $1, one.* FROM unnest($2::uuid[], $3::bytea[], $4::uuid[]) AS one
+ON CONFLICT DO NOTHING
+"""
+
+_ID_MIN = AlertId(UUID(int=0))
 
 
 class PostgresDueWork:
@@ -35,6 +101,8 @@ class PostgresDueWork:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # The configuration that a walk over held alerts has begun with.
+        self._judging: dict[TenantId, int] = {}
 
     async def due_tenants(self, now: datetime, limit: int) -> Sequence[TenantId]:
         """Return tenants with something due, those due longest first."""
@@ -59,10 +127,76 @@ class PostgresDueWork:
             yield await connection.fetchval(_CLAIM, tenant_id) is not None
 
     async def due_alerts(self, tenant_id: TenantId, now: datetime, limit: int) -> Sequence[Alert]:
-        """Return a tenant's alerts that are due, oldest due time first."""
-        async with self._database.transaction(tenant_id, read_only=True) as connection:
-            rows = await connection.fetch(_DUE_ALERTS, tenant_id, now, limit)
+        """Return a tenant's alerts that are due: those nobody was paged for before all others, then the oldest."""
+        async with self._database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
+            rows = await connection.fetch(_FIRST_DUE_ALERTS, tenant_id, now, limit)
+            if len(rows) < limit:
+                rows += await connection.fetch(_OTHER_DUE_ALERTS, tenant_id, now, limit - len(rows))
         return [alert_of(row) for row in rows]
+
+    async def inhibitors(
+        self, tenant_id: TenantId, keys: Collection[InhibitionKey]
+    ) -> Mapping[InhibitionKey, Sequence[AlertId]]:
+        """Return the open alerts, at most ten for each, that are a source under these keys; no key without any."""
+        if not keys:
+            return {}
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(
+                _INHIBITORS, tenant_id, [key.rule_id for key in keys], [key.digest for key in keys]
+            )
+        found: defaultdict[InhibitionKey, list[AlertId]] = defaultdict(list)
+        for rule_id, digest, alert_id in rows:
+            found[InhibitionKey(InhibitionRuleId(rule_id), digest)].append(AlertId(alert_id))
+        return dict(found)
+
+    async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
+        """Return tenants whose configuration changed since their held alerts were looked at."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch("SELECT id FROM unjudged_tenants($1) AS id", limit)
+        return [TenantId(row[0]) for row in rows]
+
+    async def judge_anew(self, tenant_id: TenantId, now: datetime, after: AlertId | None) -> AlertId | None:
+        """Make the next thousand held alerts due now that another configuration may set free.
+
+        A walk is begun and ended by one process, or else begun again: only then is it known what was looked at.
+
+        Returns:
+            The id of the last one looked at, to go on behind; None once all were, and then this is kept.
+        """
+        async with self._database.transaction(tenant_id) as connection:
+            if after is None:
+                # Read before the first alert: what is held from here on is held under this version or a later one.
+                self._judging[tenant_id] = await connection.fetchval(_CONFIG_VERSION, tenant_id) or 0
+            ids = [row[0] for row in await connection.fetch(_HELD, tenant_id, after or _ID_MIN)]
+            await connection.execute(_MAKE_DUE, tenant_id, ids, now)
+            if len(ids) == JUDGE_COUNT:
+                return AlertId(ids[-1])
+            version = self._judging.pop(tenant_id, 0)
+            if version > 0:
+                await connection.execute(_KEEP_JUDGED, tenant_id, version)
+        return None
+
+    async def sources(self, tenant_id: TenantId, after: AlertId | None, limit: int) -> Sequence[Alert]:
+        """Return open alerts behind an id, in its order: to find what inhibits under changed rules."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(_OPEN_BEHIND, tenant_id, after or _ID_MIN, limit)
+        return [alert_of(row) for row in rows]
+
+    async def keep_sources(
+        self, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+    ) -> None:
+        """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
+        async with self._database.transaction(tenant_id) as connection:
+            opened = [row[0] for row in await connection.fetch(_LOCK_OPEN, tenant_id, list(inhibits))]
+            pairs = sorted((key.rule_id, key.digest, id_) for id_ in opened for key in inhibits[AlertId(id_)])
+            await connection.execute(_FORGET_SOURCES, tenant_id, list(inhibits))
+            await connection.execute(
+                _KEEP_SOURCES,
+                tenant_id,
+                [rule_id for rule_id, _, _ in pairs],
+                [digest for _, digest, _ in pairs],
+                [alert_id for _, _, alert_id in pairs],
+            )
 
     async def open_alert_count(self) -> int:
         """Return how many alerts are open, of all tenants together."""
