@@ -132,9 +132,15 @@ def decode_id(text: str) -> tuple[NodeKind, UUID | EventKey] | None:
         return None
 
 
+def decode_key(text: str, kind: NodeKind) -> UUID | None:
+    """Return what is inside an id of some kind; None where the text is no id of that kind."""
+    decoded = decode_id(text)
+    if decoded is None or decoded[0] is not kind or not isinstance(decoded[1], UUID):
+        return None
+    return decoded[1]
+
+
 def decode_alert_id(text: str) -> AlertId | None:
     """Return the alert id that a text names; None where it names none."""
-    decoded = decode_id(text)
-    if decoded is None or decoded[0] is not NodeKind.ALERT or not isinstance(decoded[1], UUID):
-        return None
-    return AlertId(decoded[1])
+    key = decode_key(text, NodeKind.ALERT)
+    return AlertId(key) if key is not None else None

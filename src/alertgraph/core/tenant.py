@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from alertgraph.core.actor import Actor
 from alertgraph.core.errors import AccessDeniedError, InputError
-from alertgraph.core.ids import ApiKeyId, ChannelId, RuleId, SavedViewId, TenantId
+from alertgraph.core.ids import ApiKeyId, ChannelId, ResponderId, RuleId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher
 from alertgraph.core.tier import Tier
 
@@ -131,6 +131,7 @@ class Principal:
         actor: How the log names them.
         scope: Matchers that every alert they see or send must satisfy; empty for all.
         expires_at: When the credentials end by themselves.
+        responder_id: The caller as somebody who can be on call; None for keys and where nobody is linked.
     """
 
     tenant: Tenant
@@ -142,6 +143,7 @@ class Principal:
     cost_budget: int | None = None
     expires_at: datetime | None = None
     name: str = field(default="")
+    responder_id: ResponderId | None = None
 
     def require(self, role: Role) -> None:
         """Let the caller pass who has at least `role`.
