@@ -1,13 +1,14 @@
 """Batch loaders: what siblings ask one by one is read at once, and only once per operation."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
 from alertgraph.core.alert import Alert
+from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery
 from alertgraph.core.event import EventKind, StoredEvent
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId, TenantId
+from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId, TenantId
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import Page, PageRequest
 from alertgraph.core.slo import SlaTarget
@@ -52,6 +53,12 @@ class Loaders:
         self.open_counts: DataLoader[MetricsWindow, Tally] = _one_by_one(reading.open_counts)
         self.settings: DataLoader[TenantId, TenantSettings] = _one_by_one(lambda _: reading.settings())
         self.sla_targets: DataLoader[TenantId, list[SlaTarget]] = _one_by_one(self._sla_targets)
+        self.delivery: DataLoader[DeliveryId, Delivery | None] = _by_key(reading.deliveries)
+        self.attempts: DataLoader[DeliveryId, Sequence[Attempt] | None] = _by_key(reading.attempts_of)
+        self.channel_health: DataLoader[ChannelId, ChannelHealth | None] = _by_key(
+            lambda _: reading.channel_health()
+        )
+        self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[
             tuple[frozenset[EventKind] | None, PageRequest], DataLoader[AlertId, Page[StoredEvent]]
         ] = {}
@@ -68,6 +75,18 @@ class Loaders:
                 return [pages[alert_id] for alert_id in alert_ids]
 
             loader = self._timelines[(kinds, page)] = DataLoader(load, max_batch_size=BATCH_LENGTH_MAX)
+        return loader
+
+    def deliveries_of(self, page: PageRequest) -> DataLoader[AlertId, Page[Delivery]]:
+        """Return the loader of the same part of any alert's deliveries."""
+        loader = self._deliveries.get(page)
+        if loader is None:
+
+            async def load(alert_ids: list[AlertId]) -> list[Page[Delivery]]:
+                pages = await self._reading.deliveries_of(alert_ids, page)
+                return [pages[alert_id] for alert_id in alert_ids]
+
+            loader = self._deliveries[page] = DataLoader(load, max_batch_size=BATCH_LENGTH_MAX)
         return loader
 
     async def _sla_targets(self, _: TenantId) -> list[SlaTarget]:

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.event import EventKind, StoredEvent
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId
+from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.query import (
@@ -128,6 +129,39 @@ class Reading:
         if sealed is None:
             return None
         return await self._vault.open(self._principal.tenant.id, NOTE_PURPOSE, sealed)
+
+    async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
+        """Return those of the deliveries that the caller may see: of a scoped key, those about its alerts."""
+        self._principal.require(Role.VIEWER)
+        found = await self._snapshot.deliveries(ids)
+        if not self._principal.scope:
+            return found
+        alerts = await self.alerts({each.alert_id for each in found.values() if each.alert_id is not None})
+        return {key: delivery for key, delivery in found.items() if delivery.alert_id in alerts}
+
+    async def delivery_page(self, wanted: DeliveryQuery | None) -> Page[Delivery]:
+        """Return deliveries over all alerts, newest first; an empty page where None can be asked for."""
+        self._require_unscoped()
+        if wanted is None:
+            return Page((), has_next=False, has_previous=False, as_of=await self.as_of())
+        return await self._snapshot.delivery_page(wanted)
+
+    async def deliveries_of(
+        self, alert_ids: Collection[AlertId], page: PageRequest
+    ) -> Mapping[AlertId, Page[Delivery]]:
+        """Return the same page of several alerts' deliveries, oldest first, for alerts the caller was shown."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.deliveries_of(alert_ids, page)
+
+    async def attempts_of(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Sequence[Attempt]]:
+        """Return each try, oldest first, of deliveries the caller was shown."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.attempts_of(ids)
+
+    async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
+        """Return how the tenant's channels do; one that was never used is absent."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.channel_health()
 
     async def label_suggestions(self, label: str | None, prefix: str, limit: int) -> Sequence[str]:
         """Return names of labels in use, or one label's values, the commonest first."""
