@@ -424,18 +424,8 @@ async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
     page, order = query.page, query.order
     after = _place_of_cursor(page.after, order, "after") if page.after is not None else None
     before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
-    conditions = _conditions(query.filter, query.scope)
     as_of = await reader.as_of()
-    ids: Sequence[UUID] | None = None
-    if conditions.satisfiable and conditions.terms:
-        ids = await find_alerts(reader, conditions.terms)
-        if ids is None:
-            # So common that a look at each row finds them soon.
-            conditions = replace(conditions, matchers=(*conditions.equals, *conditions.matchers))
-        else:
-            conditions = replace(conditions, words=frozenset())
-    elif conditions.resolved_after is not None or conditions.resolved_before is not None:
-        ids = await _resolved_ids(reader, conditions)
+    conditions, ids = await _selected(reader, _conditions(query.filter, query.scope))
     if not conditions.satisfiable or ids == []:
         return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
@@ -461,6 +451,19 @@ async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
         as_of=as_of,
         total_count=total,
     )
+
+
+async def _selected(reader: Reader, conditions: _Conditions) -> tuple[_Conditions, Sequence[UUID] | None]:
+    """Return what is left to be judged and the only alerts that come into question; None for any."""
+    if conditions.satisfiable and conditions.terms:
+        ids = await find_alerts(reader, conditions.terms)
+        if ids is None:
+            # So common that a look at each row finds them soon.
+            return replace(conditions, matchers=(*conditions.equals, *conditions.matchers)), None
+        return replace(conditions, words=frozenset()), ids
+    if conditions.resolved_after is not None or conditions.resolved_before is not None:
+        return conditions, await _resolved_ids(reader, conditions)
+    return conditions, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,3 +560,63 @@ async def _resolved_ids(reader: Reader, conditions: _Conditions) -> list[UUID] |
 async def _counted(reader: Reader, scan: _Scan) -> int | None:
     rows = await reader.run_within(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
     return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)
+
+
+# ------------------------------------------------------------------------------------- by matchers
+
+
+async def matching_alerts(
+    reader: Reader, matchers: Sequence[Matcher], since: datetime | None, limit: int
+) -> list[Alert]:
+    """Return open alerts, or with `since` all triggered since then, that match; worst first, then newest.
+
+    They are read a thousand at a time, the worst first, or with `since` the newest, and no more of them are judged
+    than for a page that is empty yet: what would be read after that is left out.
+
+    Args:
+        reader: Whose alerts.
+        matchers: All must hold.
+        since: The earliest begin; None for the open ones, whenever they began.
+        limit: How many at most; with `since` these are the newest that match.
+    """
+    if since is None:
+        wanted = AlertFilter(status=tuple(_OPEN_STATUSES), matchers=tuple(matchers))
+        order = AlertOrder(AlertOrderField.SEVERITY)
+    else:
+        wanted = AlertFilter(matchers=tuple(matchers), triggered_after=since)
+        order = AlertOrder(AlertOrderField.TRIGGERED_AT)
+    conditions, ids = await _selected(reader, _conditions(wanted, ()))
+    if limit <= 0 or not conditions.satisfiable or ids == []:
+        return []
+    loop = asyncio.get_running_loop()
+    begun_at, examined = loop.time(), 0
+    scan = _Scan(conditions, order, _TIME_MAX, None, None, downward=True, ids=ids)
+    place_of = _place(order)
+    found: list[AlertId] = []
+    while True:
+        rows = (await reader.run(_page_statement(scan, _MATCHED_COLUMNS, _CHUNK, reader.tenant_id)))[:_CHUNK]
+        found += [AlertId(row["id"]) for row in rows if _satisfies(row, conditions)]
+        examined += len(rows)
+        elapsed = timedelta(seconds=loop.time() - begun_at)
+        if (
+            len(rows) < _CHUNK
+            or len(found) >= limit
+            or examined >= EMPTY_EXAMINED_MAX
+            or elapsed > EMPTY_EXAMINE_TIME_MAX
+        ):
+            break
+        scan = scan.behind(place_of(rows[-1]))
+    alerts = await load_alerts(reader, found[:limit])
+    return sorted(alerts.values(), key=lambda alert: (alert.severity, alert.id), reverse=True)
+
+
+_OPEN_BY_KEY = f"SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND dedup_key = ANY ($2::text[])"
+
+
+async def load_open_alerts_by_key(reader: Reader, keys: Collection[str]) -> dict[str, Alert]:
+    """Return the open alerts with these dedup keys."""
+    storable = [key for key in keys if is_storable(key)]
+    if not storable:
+        return {}
+    rows = await reader.fetch(_OPEN_BY_KEY, reader.tenant_id, storable)
+    return {alert.dedup_key: alert for alert in map(alert_of, rows)}

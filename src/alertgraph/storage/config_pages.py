@@ -11,18 +11,33 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from alertgraph.core.errors import InputError, NotFoundError
-from alertgraph.core.ids import ApiKeyId, SavedViewId, TenantId, from_microseconds, pack, to_microseconds, unpack
+from alertgraph.core.ids import (
+    ApiKeyId,
+    SavedViewId,
+    SilenceId,
+    TenantId,
+    from_microseconds,
+    pack,
+    to_microseconds,
+    unpack,
+)
 from alertgraph.core.query import Page, PageRequest
 from alertgraph.core.severity import Severity
+from alertgraph.core.silence import Silence, SilenceState, state_at
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier
 from alertgraph.storage import catalog
+from alertgraph.storage.catalog import NEVER
 from alertgraph.storage.configuration import API_KEY_SELECT, SAVED_VIEW_SELECT, api_key_of, saved_view_of
+from alertgraph.storage.items import ITEM_SELECT, ItemKind, item_of, until_of
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import Parameters, is_storable
 
 T = TypeVar("T")
+
+# What a cursor says of the end of a silence that never is over by itself.
+_NEVER_CODE = (1 << 63) - 1
 
 _TENANT = "SELECT tenant_id, slug, name, tier FROM tenant WHERE tenant_id = $1"
 _SLA_TARGETS = """
@@ -115,6 +130,33 @@ _API_KEYS = _List(
 )
 
 
+def _end_of(raw: bytes) -> tuple[datetime, UUID]:
+    microseconds, id_bytes = struct.unpack(">q16s", raw)
+    return NEVER if microseconds == _NEVER_CODE else from_microseconds(microseconds), UUID(bytes=id_bytes)
+
+
+def _encode_end(silence: Silence) -> bytes:
+    ends_at = until_of(silence)
+    return struct.pack(">q16s", _NEVER_CODE if ends_at is None else to_microseconds(ends_at), silence.id.bytes)
+
+
+def _silence_of(row: Sequence[Any]) -> Silence:
+    silence = item_of(row)
+    assert isinstance(silence, Silence), "only silences were asked for"
+    return silence
+
+
+_SILENCES = _List(
+    table="config_item",
+    columns=ITEM_SELECT,
+    key="until",
+    descending=True,
+    item_of=_silence_of,
+    encode=_encode_end,
+    decode=_end_of,
+)
+
+
 async def saved_view_page(reader: Reader, page: PageRequest, subject: str) -> Page[SavedView]:
     """Return a subject's own views and the shared ones, by name, with the total count.
 
@@ -133,6 +175,33 @@ async def api_key_page(reader: Reader, page: PageRequest) -> Page[ApiKey]:
         InputError: A cursor is not of this list.
     """
     return await _page(reader, _API_KEYS, page, Parameters(reader.tenant_id), ["tenant_id = $1"])
+
+
+async def silence_page(
+    reader: Reader, page: PageRequest, states: Collection[SilenceState], now: datetime, live: Sequence[Silence]
+) -> Page[Silence]:
+    """Return silences in these states (all where empty), latest end first, with the total count.
+
+    Args:
+        reader: Whose silences.
+        page: Which part of the list.
+        states: Where they stand at `now`.
+        now: The instant in question.
+        live: At least all that are not over, as the catalog has them.
+
+    Raises:
+        InputError: A cursor is not of this list.
+    """
+    parameters = Parameters(reader.tenant_id, int(ItemKind.SILENCE))
+    where = ["tenant_id = $1", "kind = $2"]
+    if states and not set(SilenceState) <= set(states):
+        # When one is over is a column; whether a recurring one covers this moment, only the core can tell.
+        wanted = [silence.id for silence in live if state_at(silence, now) in states]
+        either = [f"(until > {parameters.named('now', now)} AND id = ANY ({parameters.add(wanted)}::uuid[]))"]
+        if SilenceState.EXPIRED in states:
+            either.append(f"until <= {parameters.named('now', now)}")
+        where.append(f"({' OR '.join(either)})")
+    return await _page(reader, _SILENCES, page, parameters, where)
 
 
 async def _page(
@@ -178,6 +247,10 @@ _VIEWS_BY_ID = f"""
     SELECT {SAVED_VIEW_SELECT} FROM saved_view
     WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND (shared OR owner_subject = $3)
 """
+_SILENCES_BY_ID = f"""
+    SELECT {ITEM_SELECT} FROM config_item
+    WHERE tenant_id = $1 AND kind = {ItemKind.SILENCE:d}::smallint AND id = ANY ($2::uuid[])
+"""
 _KEYS_BY_ID = f"SELECT {API_KEY_SELECT} FROM api_key WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 
 
@@ -197,3 +270,11 @@ async def load_api_keys(reader: Reader, ids: Collection[ApiKeyId]) -> dict[ApiKe
         return {}
     rows = await reader.fetch(_KEYS_BY_ID, reader.tenant_id, list(ids))
     return {key.id: key for key in map(api_key_of, rows)}
+
+
+async def load_silences(reader: Reader, ids: Collection[SilenceId]) -> dict[SilenceId, Silence]:
+    """Return the silences that exist among the ids, those that are over included."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(_SILENCES_BY_ID, reader.tenant_id, list(ids))
+    return {silence.id: silence for silence in map(_silence_of, rows)}

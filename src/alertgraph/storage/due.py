@@ -4,23 +4,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
 from alertgraph.core.alert import Alert, HoldReason
-from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
+from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.storage.database import Database
+from alertgraph.storage.inhibitors import INHIBITOR_COUNT_MAX, load_sources, write_sources
 from alertgraph.storage.rows import ALERT_SELECT, alert_of
 
 # A turn may take this long before the server takes the claim for abandoned.
 _CLAIM_SECONDS = 60
-# How many held alerts one transaction makes due, and how many sources are worth naming for one key.
+# How many held alerts one transaction makes due.
 JUDGE_COUNT = 1000
-INHIBITOR_COUNT_MAX = 10
 
 _CLAIM = "SELECT tenant_id FROM engine_claim WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED"
 # First pages before all others: whoever was told of an alert is less in the dark than who was not.
@@ -36,15 +35,6 @@ _REARM = """
 UPDATE alert_open o SET due_at = a.due_at
 FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) AS a (id, version, resolve_at, due_at)
 WHERE o.tenant_id = $1 AND o.id = a.id AND o.version = a.version AND o.resolve_at IS NOT DISTINCT FROM a.resolve_at
-"""
-
-# Each key is looked up by itself. A source that has been closed meanwhile covers nobody.
-_INHIBITORS = f"""
-SELECT one.rule_id, one.digest, source.id
-FROM unnest($2::uuid[], $3::bytea[]) AS one (rule_id, digest) CROSS JOIN LATERAL (
-    SELECT o.id FROM inhibitor i JOIN alert_open o ON o.tenant_id = i.tenant_id AND o.id = i.alert_id
-    WHERE i.tenant_id = $1 AND i.rule_id = one.rule_id AND i.digest = one.digest
-    ORDER BY i.alert_id LIMIT {INHIBITOR_COUNT_MAX}) AS source
 """
 
 _CONFIG_VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
@@ -80,15 +70,6 @@ ON CONFLICT (tenant_id) DO UPDATE SET judged_version = greatest(kept.judged_vers
 _OPEN_BEHIND = f"""
 SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
-# Whoever closes one of them waits, and then removes what is written here.
-_LOCK_OPEN = "SELECT id FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR KEY SHARE"
-_FORGET_SOURCES = "DELETE FROM inhibitor WHERE tenant_id = $1 AND alert_id = ANY ($2)"
-_KEEP_SOURCES = """
-INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id)
-SELECT $1, one.* FROM unnest($2::uuid[], $3::bytea[], $4::uuid[]) AS one
-ON CONFLICT DO NOTHING
-"""
-
 _ID_MIN = AlertId(UUID(int=0))
 
 
@@ -138,16 +119,8 @@ class PostgresDueWork:
         self, tenant_id: TenantId, keys: Collection[InhibitionKey]
     ) -> Mapping[InhibitionKey, Sequence[AlertId]]:
         """Return the open alerts, at most ten for each, that are a source under these keys; no key without any."""
-        if not keys:
-            return {}
         async with self._database.transaction(tenant_id, read_only=True) as connection:
-            rows = await connection.fetch(
-                _INHIBITORS, tenant_id, [key.rule_id for key in keys], [key.digest for key in keys]
-            )
-        found: defaultdict[InhibitionKey, list[AlertId]] = defaultdict(list)
-        for rule_id, digest, alert_id in rows:
-            found[InhibitionKey(InhibitionRuleId(rule_id), digest)].append(AlertId(alert_id))
-        return dict(found)
+            return await load_sources(connection.fetch, tenant_id, keys, INHIBITOR_COUNT_MAX)
 
     async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
         """Return tenants whose configuration changed since their held alerts were looked at."""
@@ -187,16 +160,7 @@ class PostgresDueWork:
     ) -> None:
         """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
         async with self._database.transaction(tenant_id) as connection:
-            opened = [row[0] for row in await connection.fetch(_LOCK_OPEN, tenant_id, list(inhibits))]
-            pairs = sorted((key.rule_id, key.digest, id_) for id_ in opened for key in inhibits[AlertId(id_)])
-            await connection.execute(_FORGET_SOURCES, tenant_id, list(inhibits))
-            await connection.execute(
-                _KEEP_SOURCES,
-                tenant_id,
-                [rule_id for rule_id, _, _ in pairs],
-                [digest for _, digest, _ in pairs],
-                [alert_id for _, _, alert_id in pairs],
-            )
+            await write_sources(connection, tenant_id, inhibits)
 
     async def open_alert_count(self) -> int:
         """Return how many alerts are open, of all tenants together."""

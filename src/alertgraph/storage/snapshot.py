@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 
 from alertgraph.core.alert import Alert
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.errors import NotFoundError
 from alertgraph.core.event import StoredEvent
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId, TenantId
+from alertgraph.core.flush import TenantConfig
+from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId, SilenceId, TenantId
+from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.storage import alert_pages, config_pages, event_pages, figures, search
+from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
+from alertgraph.storage.inhibitors import load_inhibitors
 from alertgraph.storage.reader import Reader
+
+# How many tenants' configurations a process keeps at hand.
+CACHED_TENANT_COUNT_MAX = 1000
+
+
+class ConfigCache:
+    """The last configuration of each tenant that was read, to be used for as long as its version stands.
+
+    Args:
+        tenant_count_max: More tenants than this, and the one that was not asked for longest is forgotten.
+    """
+
+    def __init__(self, tenant_count_max: int = CACHED_TENANT_COUNT_MAX) -> None:
+        self._tenant_count_max = tenant_count_max
+        self._configs: OrderedDict[TenantId, TenantConfig] = OrderedDict()
+
+    async def load(self, reader: Reader) -> TenantConfig:
+        """Return the configuration of the reader's tenant at the reader's moment.
+
+        Raises:
+            NotFoundError: There is no such tenant any more.
+            DependencyError: The store is away, or holds something that this release can't read.
+        """
+        head = await reader.head()
+        known = self._configs.get(reader.tenant_id)
+        if known is not None and known.version == head.config_version:
+            self._configs.move_to_end(reader.tenant_id)
+            return known
+        config = await load_config(reader.fetch, reader.tenant_id)
+        if config is None:
+            raise NotFoundError("There is no such tenant.")
+        self._configs[reader.tenant_id] = config
+        self._configs.move_to_end(reader.tenant_id)
+        if len(self._configs) > self._tenant_count_max:
+            self._configs.popitem(last=False)
+        return config
 
 
 class PostgresSnapshot:
-    """What a tenant's data was at one moment. Fulfils `services.ports.Snapshot`."""
+    """What a tenant's data was at one moment. Fulfils `services.ports.Snapshot`.
 
-    def __init__(self, reader: Reader) -> None:
+    Args:
+        reader: Reads at that moment.
+        configs: Shared by all snapshots of the process.
+    """
+
+    def __init__(self, reader: Reader, configs: ConfigCache) -> None:
         self._reader = reader
+        self._configs = configs
 
     async def renew(self) -> None:
         """Let go of the moment: what is read from here on is as of the next read."""
@@ -40,6 +89,34 @@ class PostgresSnapshot:
     async def settings(self) -> TenantSettings:
         """Return what an ADMIN may set."""
         return await config_pages.load_settings(self._reader)
+
+    async def config(self) -> TenantConfig:
+        """Return the settings, promises and the whole catalog; cached by its version."""
+        return await self._configs.load(self._reader)
+
+    async def silence_page(
+        self, page: PageRequest, states: Collection[SilenceState], now: datetime
+    ) -> Page[Silence]:
+        """Return silences in these states (all where empty), latest end first, with the total count."""
+        live = (await self.config()).catalog.silences
+        return await config_pages.silence_page(self._reader, page, states, now, live)
+
+    async def silences(self, ids: Collection[SilenceId]) -> Mapping[SilenceId, Silence]:
+        """Return the silences that exist among the ids, those that are over included."""
+        return await config_pages.load_silences(self._reader, ids)
+
+    async def inhibitors(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[AlertId]]:
+        """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""
+        rules = (await self.config()).catalog.inhibitions
+        return await load_inhibitors(self._reader, rules, alert_ids, limit)
+
+    async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
+        """Return the open alerts with these dedup keys."""
+        return await alert_pages.load_open_alerts_by_key(self._reader, keys)
+
+    async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
+        """Return open alerts, or with `since` all triggered since then, that match; see `matching_alerts`."""
+        return await alert_pages.matching_alerts(self._reader, matchers, since, limit)
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
         """Return the promises, worst severity first."""
@@ -107,6 +184,7 @@ class PostgresSnapshotSource:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._configs = ConfigCache()
 
     def snapshot(self, tenant_id: TenantId) -> AbstractAsyncContextManager[PostgresSnapshot]:
         """Return a context in which one moment of a tenant's data can be read; connects at the first read.
@@ -118,4 +196,4 @@ class PostgresSnapshotSource:
     @asynccontextmanager
     async def _open(self, tenant_id: TenantId) -> AsyncIterator[PostgresSnapshot]:
         async with Reader.open(self._database, tenant_id) as reader:
-            yield PostgresSnapshot(reader)
+            yield PostgresSnapshot(reader, self._configs)

@@ -28,7 +28,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.search import PostgresSearchIndex
-from alertgraph.storage.snapshot import PostgresSnapshot
+from alertgraph.storage.snapshot import ConfigCache, PostgresSnapshot
 from tests.factories import DAY, MINUTE, SECOND, an_alert
 from tests.kept import Keeper, keeping
 from tests.servers import DatabaseServer
@@ -156,7 +156,7 @@ async def test_lists_are_read_by_index_and_in_order(database_server: DatabaseSer
         plans = Plans(reader)
         assert reader._connection is not None
         reader._connection.add_log_listener(plans.listen)
-        snapshot = PostgresSnapshot(reader)
+        snapshot = PostgresSnapshot(reader, ConfigCache())
         for what, wanted, order in lists:
             async with plans.reading_few_rows(what):
                 page = await snapshot.alert_page(AlertQuery(wanted, order, PageRequest(50), now))

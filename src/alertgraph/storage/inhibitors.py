@@ -1,0 +1,90 @@
+"""Which open alerts are a source under inhibition rules: looked up by the values of a rule's equal labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from alertgraph.core.alert import alert_match_values
+from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
+from alertgraph.core.inhibition import InhibitionKey, InhibitionRule, target_keys
+from alertgraph.storage.alert_pages import load_alerts
+from alertgraph.storage.catalog import Fetch
+from alertgraph.storage.database import Connection
+from alertgraph.storage.reader import Reader
+
+# How many sources are worth naming for one key.
+INHIBITOR_COUNT_MAX = 10
+
+# Each key is looked up by itself. A source that has been closed covers nobody.
+_SOURCES = """
+SELECT one.rule_id, one.digest, source.id
+FROM unnest($2::uuid[], $3::bytea[]) AS one (rule_id, digest) CROSS JOIN LATERAL (
+    SELECT o.id FROM inhibitor i JOIN alert_open o ON o.tenant_id = i.tenant_id AND o.id = i.alert_id
+    WHERE i.tenant_id = $1 AND i.rule_id = one.rule_id AND i.digest = one.digest
+    ORDER BY i.alert_id LIMIT $4) AS source
+"""
+
+# Whoever closes one of them waits, and then removes what is written here.
+_LOCK_OPEN = "SELECT id FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR KEY SHARE"
+_FORGET = "DELETE FROM inhibitor WHERE tenant_id = $1 AND alert_id = ANY ($2)"
+_KEEP = """
+INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id)
+SELECT $1, one.* FROM unnest($2::uuid[], $3::bytea[], $4::uuid[]) AS one
+ON CONFLICT DO NOTHING
+"""
+
+
+async def load_sources(
+    fetch: Fetch, tenant_id: TenantId, keys: Collection[InhibitionKey], limit: int
+) -> dict[InhibitionKey, list[AlertId]]:
+    """Return the open alerts, at most `limit` for each, that are a source under these keys; no key without any.
+
+    Args:
+        fetch: Runs a statement inside a transaction of the tenant.
+        tenant_id: Whose alerts.
+        keys: As `core.inhibition.target_keys` returns them.
+        limit: For each key; the oldest of them are returned.
+    """
+    if not keys:
+        return {}
+    rows = await fetch(_SOURCES, tenant_id, [key.rule_id for key in keys], [key.digest for key in keys], limit)
+    found: defaultdict[InhibitionKey, list[AlertId]] = defaultdict(list)
+    for rule_id, digest, alert_id in rows:
+        found[InhibitionKey(InhibitionRuleId(rule_id), digest)].append(AlertId(alert_id))
+    return dict(found)
+
+
+async def load_inhibitors(
+    reader: Reader, rules: Sequence[InhibitionRule], alert_ids: Collection[AlertId], limit: int
+) -> dict[AlertId, list[AlertId]]:
+    """Return up to `limit` open alerts that cover each of these open alerts, oldest first; absent: none does."""
+    if not rules:
+        return {}
+    alerts = await load_alerts(reader, alert_ids)
+    keys = {id_: target_keys(rules, alert_match_values(alert)) for id_, alert in alerts.items() if alert.is_open}
+    # One more than is asked for: an alert never covers itself, not even by what an older rule left behind.
+    wanted = frozenset[InhibitionKey]().union(*keys.values())
+    sources = await load_sources(reader.fetch, reader.tenant_id, wanted, limit + 1)
+    found = {}
+    for id_, under in keys.items():
+        covering = {source for key in under for source in sources.get(key, ())} - {id_}
+        if covering:
+            found[id_] = sorted(covering)[:limit]
+    return found
+
+
+async def write_sources(
+    connection: Connection, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+) -> None:
+    """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
+    rows = await connection.fetch(_LOCK_OPEN, tenant_id, list(inhibits))
+    pairs = sorted((key.rule_id, key.digest, row[0]) for row in rows for key in inhibits[AlertId(row[0])])
+    await connection.execute(_FORGET, tenant_id, list(inhibits))
+    await connection.execute(
+        _KEEP,
+        tenant_id,
+        [rule_id for rule_id, _, _ in pairs],
+        [digest for _, digest, _ in pairs],
+        [alert_id for _, _, alert_id in pairs],
+    )
