@@ -328,7 +328,7 @@ class _Layer:
             yield since, TIME_MAX
             return
         day = datetime.combine(wall_clock(since, self._zone).date(), time.min) - _DAY
-        while day.year < TIME_MAX.year:
+        while since < TIME_MAX:
             for begin, end in self._windows_of(day):
                 if since < end:
                     yield max(since, begin), min(end, TIME_MAX)
