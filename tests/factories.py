@@ -11,11 +11,15 @@ from uuid import UUID
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, Draft, HoldReason
 from alertgraph.core.batch import Batch, Request
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.channel import Channel, ChannelKind, WebhookConfig
+from alertgraph.core.decision import Situation
 from alertgraph.core.event import Event, EventKind, SealedEvent, StoredEvent, seal
 from alertgraph.core.flush import IdempotencyKey, Loaded, StoredAnswer, TenantConfig
-from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
+from alertgraph.core.ids import AlertId, ChannelId, FlushId, RuleId, TenantId, uuid7
 from alertgraph.core.labels import Matcher, MatchOperator
-from alertgraph.core.lifecycle import Action, Situation
+from alertgraph.core.lifecycle import Action
+from alertgraph.core.rule import ChannelTarget, EscalationRule, Level
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import TIER_TARGETS, sla_clocks
 from alertgraph.core.tenant import TenantSettings
@@ -31,6 +35,11 @@ ADA = Actor(ActorKind.PERSON, "Ada", "oidc:ada")
 SENDER = Actor(ActorKind.SENDER, "prometheus key", "key:1")
 TENANT = TenantId(UUID(int=1))
 LEVEL_MAX = 5
+WEBHOOK = Channel(
+    ChannelId(UUID(int=10)), "webhook", ChannelKind.WEBHOOK, WebhookConfig("https://hooks.example.org/a")
+)
+# For every alert, so that what a test is not about climbs as usual.
+RULE = EscalationRule(RuleId(UUID(int=20)), "everything", 1, (Level(5 * MINUTE, (ChannelTarget(WEBHOOK.id),)),))
 
 
 def an_id(number: int = 1) -> AlertId:
@@ -114,9 +123,17 @@ def an_alert(**fields: Any) -> Alert:
     return replace(alert, **fields)
 
 
-def a_config(*, resolve_timeout: timedelta = timedelta(0), version: int = 3) -> TenantConfig:
+def a_catalog(**fields: Any) -> Catalog:
+    """Return what is set up: one rule for every alert, which tells one channel."""
+    return replace(Catalog(rules=(RULE,), channels={WEBHOOK.id: WEBHOOK}), **fields)
+
+
+def a_config(
+    *, resolve_timeout: timedelta = timedelta(0), version: int = 3, catalog: Catalog | None = None
+) -> TenantConfig:
     """Return a tenant's configuration with the targets of the STANDARD tier."""
-    return TenantConfig(version, TenantSettings(resolve_timeout=resolve_timeout), TIER_TARGETS[Tier.STANDARD])
+    settings = TenantSettings(resolve_timeout=resolve_timeout)
+    return TenantConfig(version, settings, TIER_TARGETS[Tier.STANDARD], catalog or a_catalog())
 
 
 def a_situation(**fields: Any) -> Situation:

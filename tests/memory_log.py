@@ -11,10 +11,12 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 
 from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, Alert, AlertStatus
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.delivery import Attempt, Delivery, DeliveryStatus, Purpose
 from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError, StaleDecisionError
 from alertgraph.core.event import GENESIS_LINK, StoredEvent, next_link
 from alertgraph.core.flush import (
@@ -27,7 +29,8 @@ from alertgraph.core.flush import (
     StoredAnswer,
     TenantConfig,
 )
-from alertgraph.core.ids import EPOCH, AlertId, TenantId
+from alertgraph.core.ids import EPOCH, AlertId, ChannelId, DeliveryId, TenantId
+from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.metrics import Tally
 from alertgraph.services.ports import Clock, LostCommitError, PoisonError
 from tests.factories import a_config
@@ -61,6 +64,11 @@ class TenantRows:
     closed: dict[AlertId, Alert] = field(default_factory=dict)
     answers: dict[tuple[str, str, str], StoredAnswer] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
+    deliveries: dict[DeliveryId, Delivery] = field(default_factory=dict)
+    finished: dict[DeliveryId, Delivery] = field(default_factory=dict)
+    attempts: dict[DeliveryId, list[Attempt]] = field(default_factory=dict)
+    receipts: dict[tuple[AlertId, ChannelId, str | None], str] = field(default_factory=dict)
+    inhibits: dict[AlertId, frozenset[InhibitionKey]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def by_key(self, key: str) -> Alert | None:
@@ -130,11 +138,12 @@ class MemoryLog:
         keys: Collection[str],
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> Loaded:
         """Return the state that some commands are about."""
         self.calls["load"] += 1
         await self.pause()
-        loaded = self.read(tenant_id, keys, alert_ids, idempotency_keys)
+        loaded = self.read(tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
         await self.pause()
         return loaded
 
@@ -175,6 +184,7 @@ class MemoryLog:
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held."""
         self.calls["append_locked"] += 1
@@ -182,7 +192,7 @@ class MemoryLog:
         rows = self._rows(tenant_id)
         fault = self._next_fault()
         async with rows.lock:
-            flush = decide(rows.config, self.read(tenant_id, keys, alert_ids, idempotency_keys))
+            flush = decide(rows.config, self.read(tenant_id, keys, alert_ids, idempotency_keys, delivery_ids))
             await self.pause()
             if fault is Fault.LOST_UNWRITTEN:
                 raise LostCommitError("injected")
@@ -266,6 +276,7 @@ class MemoryLog:
         keys: Collection[str],
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> Loaded:
         """Return at once what `load` returns."""
         rows = self._rows(tenant_id)
@@ -274,6 +285,7 @@ class MemoryLog:
             {key: alert for key in keys if (alert := rows.by_key(key)) is not None},
             {alert_id: alert for alert_id in alert_ids if (alert := rows.by_id(alert_id)) is not None},
             {slot: rows.answers[slot] for slot in slots if slot in rows.answers},
+            {id_: rows.deliveries[id_] for id_ in delivery_ids if id_ in rows.deliveries},
         )
 
     async def _commit_late(self, tenant_id: TenantId, flush: Flush) -> None:
@@ -330,6 +342,7 @@ class MemoryLog:
         rows.tally.add(flush.tally)
         for answer in flush.answers:
             rows.answers[answer.key.operation, answer.key.subject, answer.key.key] = answer
+        self._write_deliveries(rows, flush, recorded_at)
         if flush.raises_config_version:
             rows.config = replace(rows.config, version=rows.config.version + 1)
         return Appended(first_number, recorded_at, rows.link, counts)
@@ -363,8 +376,45 @@ class MemoryLog:
                 or known.occurrence_count + touch.count >= touch.count_below
             ):
                 raise StaleDecisionError("stale repeat")
+        for finish in flush.finishes:
+            delivery = rows.deliveries.get(finish.delivery_id)
+            if delivery is None or delivery.attempt_count != finish.fence:
+                raise StaleDecisionError("stale delivery")
         if any((a.key.operation, a.key.subject, a.key.key) in rows.answers for a in flush.answers):
             raise StaleDecisionError("answered before")
+
+    def _write_deliveries(self, rows: TenantRows, flush: Flush, recorded_at: datetime) -> None:
+        for write in flush.writes:
+            if write.inhibits is not None:
+                rows.inhibits[write.alert.id] = write.inhibits
+            if write.skips_pages:
+                for id_, waiting in rows.deliveries.items():
+                    if waiting.alert_id == write.alert.id and waiting.purpose is Purpose.PAGE:
+                        is_sending = waiting.status is DeliveryStatus.SENDING
+                        rows.deliveries[id_] = replace(
+                            waiting,
+                            wanted=False,
+                            status=waiting.status if is_sending else DeliveryStatus.SKIPPED,
+                            due_at=waiting.due_at if is_sending else recorded_at,
+                        )
+        for finish in flush.finishes:
+            ended = rows.deliveries.pop(finish.delivery_id)
+            rows.finished[ended.id] = replace(
+                ended,
+                status=finish.status,
+                sent_at=finish.at if finish.status is DeliveryStatus.SENT else None,
+                last_error=finish.error or ended.last_error,
+                fell_back_to=finish.fell_back_to,
+            )
+            if finish.attempt is not None:
+                tries = rows.attempts[ended.id]
+                tries[finish.attempt.number - 1] = finish.attempt
+            if finish.receipt is not None and ended.alert_id is not None:
+                rows.receipts[ended.alert_id, ended.channel_id, ended.address] = finish.receipt
+        for delivery in flush.deliveries:
+            assert delivery.id not in rows.deliveries, "two deliveries have one id"
+            assert delivery.id not in rows.finished, "two deliveries have one id"
+            rows.deliveries[delivery.id] = delivery
 
     def _write_alert(
         self, rows: TenantRows, write: AlertWrite, first_number: int, counts: dict[AlertId, int]

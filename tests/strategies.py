@@ -22,7 +22,7 @@ from alertgraph.core.lifecycle import (
     ByKey,
     Clear,
     Escalate,
-    Expire,
+    Judge,
     Fire,
     GiveFeedback,
     Reopen,
@@ -154,7 +154,7 @@ def actions_on(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Action]:
         st.builds(Escalate, targets, st.none() | st.integers(0, 6), notes),
         st.builds(AddNote, targets, st.just("sealed")),
         st.builds(GiveFeedback, targets, st.none() | st.sampled_from(AlertVerdict), notes),
-        st.builds(Expire, targets.filter(lambda target: isinstance(target, ById))),
+        st.builds(Judge, targets.filter(lambda target: isinstance(target, ById))),
     )
 
 

@@ -137,6 +137,7 @@ class Alert:
         held: Why there is no next escalation; None while there is one and after it is resolved.
         ladder: What it climbs, frozen when it triggered; None where no rule matched.
         escalation_round: How often the whole ladder was climbed before.
+        resumes: Whether the level it has is told again before it climbs further: it was given back.
         next_escalation_at: When the next level is reached if nobody reacts; None while it is held.
         judge_at: When a hold is looked at again, such as at the end of a silence; None where nothing is to be
             expected by itself.
@@ -175,6 +176,7 @@ class Alert:
     version: int
     ladder: Ladder | None = None
     escalation_round: int = 0
+    resumes: bool = False
     next_escalation_at: datetime | None = None
     judge_at: datetime | None = None
     sla_marks: SlaMark = NO_MARKS

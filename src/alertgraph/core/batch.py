@@ -8,8 +8,11 @@ from datetime import datetime
 
 import orjson
 
+from alertgraph.core import inhibition
 from alertgraph.core.actor import Actor
-from alertgraph.core.alert import Alert
+from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.decision import Decision, Situation
+from alertgraph.core.delivery import Delivery, Finish
 from alertgraph.core.errors import ErrorCode, Problem
 from alertgraph.core.event import Event, seal
 from alertgraph.core.flush import (
@@ -22,9 +25,10 @@ from alertgraph.core.flush import (
     TenantConfig,
     Touch,
 )
-from alertgraph.core.ids import AlertId, FlushId, NodeKind, decode_alert_id, encode_id
+from alertgraph.core.ids import AlertId, DeliveryId, FlushId, NodeKind, decode_alert_id, encode_id
+from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import Action, ById, Decision, Reopen, Situation, check_action, decide, target_of
+from alertgraph.core.lifecycle import Action, ById, Reopen, check_action, decide, target_of
 from alertgraph.core.metrics import tally
 
 
@@ -67,6 +71,7 @@ class _State:
     Attributes:
         fired: Whether it was fired again, perhaps beyond what is counted.
         counted: By how much its count has grown.
+        skips_pages: Whether pages about it that wait are not wanted any more.
     """
 
     base: Alert | None
@@ -74,6 +79,7 @@ class _State:
     event_index: int | None = None
     fired: bool = False
     counted: int = 0
+    skips_pages: bool = False
 
 
 @dataclass(slots=True)
@@ -94,6 +100,8 @@ class Batch:
     _ids: dict[AlertId, int] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str], StoredAnswer] = field(default_factory=dict)
     _new_answers: list[StoredAnswer] = field(default_factory=list)
+    _deliveries: list[Delivery] = field(default_factory=list)
+    _finishes: dict[DeliveryId, Finish] = field(default_factory=dict)
 
     def apply(self, request: Request) -> tuple[Outcome, ...]:
         """Decide a request's actions in order and return what became of each."""
@@ -117,7 +125,12 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self._events or self._new_answers or any(state.fired for state in self._states.values()))
+        return not (
+            self._events
+            or self._new_answers
+            or self._finishes
+            or any(state.fired for state in self._states.values())
+        )
 
     def flush(self, flush_id: FlushId) -> Flush:
         """Return everything that was decided, as one flush."""
@@ -133,6 +146,8 @@ class Batch:
                         occurrence_delta=state.counted if base is not None else 0,
                         is_new=base is None,
                         was_closed=base is not None and not base.is_open,
+                        inhibits=self._inhibits(alert),
+                        skips_pages=state.skips_pages,
                     )
                 )
             elif state.fired and base is not None:
@@ -155,11 +170,19 @@ class Batch:
             touches=tuple(touches),
             tally=tally(self._events),
             answers=tuple(self._new_answers),
+            deliveries=tuple(self._deliveries),
+            finishes=tuple(self._finishes.values()),
         )
 
     def alerts(self) -> Mapping[AlertId, tuple[Alert, int | None]]:
         """Return every alert the batch looked at, as it is now, with the index of its last event."""
         return {alert_id: (state.alert, state.event_index) for alert_id, state in self._states.items()}
+
+    def _inhibits(self, alert: Alert) -> frozenset[InhibitionKey] | None:
+        rules = self.config.catalog.inhibitions
+        if not rules:
+            return None
+        return inhibition.source_keys(rules, alert_match_values(alert)) if alert.is_open else frozenset()
 
     def _act(self, action: Action, new_id: AlertId, request: Request) -> Outcome:
         refused = check_action(action, self.now)
@@ -167,7 +190,9 @@ class Batch:
             return Outcome(None, problem=refused)
         target = target_of(action)
         alert = self._by_id(target.alert_id) if isinstance(target, ById) else self._by_key(target.dedup_key)
-        situation = Situation(self.now, self.config, request.actor, new_id, request.scope, self.level_max)
+        situation = Situation(
+            self.now, self.config, request.actor, new_id, request.scope, self.level_max, self._open_deliveries
+        )
         if isinstance(action, Reopen) and alert is not None and not alert.is_open and situation.sees(alert):
             # It may fire already: reopening it then comes to the open one.
             alert = self._by_key(alert.dedup_key) or alert
@@ -178,7 +203,15 @@ class Batch:
         after = decision.alert
         return Outcome(after, decision.created, decision.changed, alert_id=after.id if after is not None else None)
 
+    @property
+    def _open_deliveries(self) -> Mapping[DeliveryId, Delivery]:
+        if not self._finishes:
+            return self.loaded.deliveries
+        return {id_: one for id_, one in self.loaded.deliveries.items() if id_ not in self._finishes}
+
     def _keep(self, before: Alert | None, decision: Decision) -> None:
+        self._deliveries += decision.deliveries
+        self._finishes.update({finish.delivery_id: finish for finish in decision.finishes})
         after = decision.alert
         if after is None:
             return
@@ -190,6 +223,10 @@ class Batch:
             state.fired |= decision.counted
             state.counted += after.occurrence_count - before.occurrence_count
         else:
+            return
+        state.skips_pages |= decision.skips_pages
+        if decision.aside:
+            self._events.extend(decision.events)
             return
         if decision.events:
             self._events.extend(decision.events)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
-
-import orjson
 
 from alertgraph.core.actor import ENGINE, Actor, ActorKind
 from alertgraph.core.alert import (
@@ -23,7 +21,6 @@ from alertgraph.core.alert import (
     Draft,
     HoldReason,
     Link,
-    alert_match_values,
     check_annotations,
     check_dedup_key,
     check_draft,
@@ -31,13 +28,37 @@ from alertgraph.core.alert import (
     check_text,
     draft_match_values,
 )
+from alertgraph.core.decision import (
+    Decision,
+    Situation,
+    alert_event,
+    changes_between,
+    contents_of,
+    count_of,
+    elapsed_ms_since_trigger,
+    is_same,
+    refuse,
+)
+from alertgraph.core.delivery import Delivery, DeliveryStatus, Finish, Purpose
 from alertgraph.core.errors import ErrorCode, Problem
-from alertgraph.core.event import Event, EventKind, FieldChange, instant_text
-from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId
-from alertgraph.core.labels import Matcher, matches_all
+from alertgraph.core.escalation import (
+    JUDGED_AGAIN,
+    assignment_notices,
+    fallback_delivery,
+    follow_ups,
+    held_event,
+    notices,
+    on_ladder,
+    reach,
+    rule_for,
+    step,
+)
+from alertgraph.core.event import Event, EventKind, instant_text
+from alertgraph.core.ids import AlertId, NodeKind, ResponderId, encode_id
+from alertgraph.core.labels import matches_all
+from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
-from alertgraph.core.slo import acknowledge_breached, resolve_breached, sla_clocks
+from alertgraph.core.slo import NO_MARKS, SlaMark, acknowledge_breached, next_mark, resolve_breached, sla_clocks
 
 _T = TypeVar("_T")
 
@@ -168,10 +189,32 @@ class GiveFeedback:
 
 
 @dataclass(frozen=True, slots=True)
-class Expire:
-    """Does what has fallen due on an alert: gives it back, or ends it."""
+class Assign:
+    """Gives an open alert to a responder, who is told; None to nobody."""
+
+    target: Target
+    responder_id: ResponderId | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Does what has fallen due on an alert: it ends, is given back, misses an SLA time, climbs or is held.
+
+    Attributes:
+        inhibited_by: Bigger alerts that cover it now, as far as was read beforehand.
+    """
 
     target: ById
+    inhibited_by: tuple[AlertId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Says how a delivery about an alert ended."""
+
+    target: ById
+    finish: Finish
 
 
 # Notes are ciphertext here: the core orders the timeline, it does not read it.
@@ -186,57 +229,10 @@ Action: TypeAlias = (
     | Escalate
     | AddNote
     | GiveFeedback
-    | Expire
+    | Assign
+    | Judge
+    | Report
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What an action meets besides the alert itself.
-
-    Attributes:
-        now: The instant of the decision.
-        new_id: The id that a new alert gets.
-        scope: Matchers of the caller's key: what does not match is out of reach.
-        level_max: The highest level that can be climbed to.
-    """
-
-    now: datetime
-    config: TenantConfig
-    actor: Actor
-    new_id: AlertId
-    scope: tuple[Matcher, ...] = ()
-    level_max: int = 5
-
-    def sees(self, alert: Alert) -> bool:
-        """Say whether an alert is within the caller's reach."""
-        return not self.scope or matches_all(self.scope, alert_match_values(alert))
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What an action comes to.
-
-    Attributes:
-        alert: As it is afterwards; None where there is none for this caller.
-        events: What the log shall say; empty where nothing changed but perhaps the count.
-        created: Whether `alert` is new.
-        changed: Whether the action did something that the caller asked for.
-        counted: Whether `alert` was counted once more: with no events, a repeat that changes nothing.
-        problem: Why it was refused; then nothing else is set but `alert`.
-    """
-
-    alert: Alert | None
-    events: tuple[Event, ...] = ()
-    created: bool = False
-    changed: bool = False
-    counted: bool = False
-    problem: Problem | None = None
-
-
-def refuse(code: ErrorCode, message: str, *path: str) -> Decision:
-    """Return a decision that refuses an action."""
-    return Decision(None, problem=Problem(code, message, path))
 
 
 def target_of(action: Action) -> Target:
@@ -273,6 +269,8 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
         return _fire(action, alert, situation)
     if isinstance(action, Clear):
         return _clear(action, alert, situation)
+    if alert is None and isinstance(action, Report):
+        return Decision(None, finishes=_open_finishes(action, situation))  # retention was faster
     if alert is None or not situation.sees(alert):
         # What a key may not see is as unknown as what does not exist.
         name = "dedupKey" if isinstance(action.target, ByKey) else "alertId"
@@ -292,12 +290,16 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
             return _escalate(action, alert, situation)
         case AddNote():
             return Decision(
-                alert, (_event(EventKind.NOTED, alert, alert, situation, note=action.note),), changed=True
+                alert, (alert_event(EventKind.NOTED, alert, alert, situation, note=action.note),), changed=True
             )
         case GiveFeedback():
             return _give_feedback(action, alert, situation)
-        case Expire():
-            return _expire(alert, situation)
+        case Assign():
+            return _assign(action, alert, situation)
+        case Judge():
+            return _judge(action, alert, situation)
+        case Report():
+            return _report(action, alert, situation)
         case _:
             assert_never(action)
 
@@ -352,16 +354,29 @@ def _trigger(action: Fire, situation: Situation) -> Decision:
         resolved_at=None,
         resolved_by=None,
         escalation_level=0,
-        # There are no rules to match yet, and a tenant has no default rule.
-        held=HoldReason.NO_MATCHING_RULE,
+        held=None,
         sla=sla_clocks(situation.config.sla_targets[draft.severity], triggered_at),
         resolve_at=resolve_at,
         resolve_by_timeout=by_timeout,
         verdict=None,
         version=0,
     )
-    event = _event(EventKind.TRIGGERED, None, alert, situation, detail=_contents(alert))
-    return Decision(alert, (event,), created=True, changed=True)
+    return _opened(alert, EventKind.TRIGGERED, situation)
+
+
+def _opened(
+    alert: Alert,
+    kind: EventKind,
+    situation: Situation,
+    *,
+    note: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Decision:
+    """Return a new alert on its ladder, or held with the reason told."""
+    ready = on_ladder(alert, situation)
+    opened = alert_event(kind, None, ready, situation, note=note, detail={**contents_of(ready), **(detail or {})})
+    events = (opened,) if ready.held is None else (opened, held_event(ready, ready, situation))
+    return Decision(ready, events, created=True, changed=True)
 
 
 def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
@@ -393,20 +408,22 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
         resolve_at=ends_at,
         resolve_by_timeout=by_timeout,
     )
-    changes = _changes(alert, folded)
+    if folded.severity > alert.severity:
+        folded = _matched_anew(folded, situation)
+    changes = changes_between(alert, folded)
     if changes:
-        event = _event(EventKind.UPDATED, alert, folded, situation, detail=_count(folded))
+        event = alert_event(EventKind.UPDATED, alert, folded, situation, detail=count_of(folded))
         return Decision(folded, (event,), counted=True)
     if folded.occurrence_count & (folded.occurrence_count - 1) == 0:
         # Prometheus sends each firing alert again every minute: only 2, 4, 8 … are worth an entry.
-        event = _event(EventKind.REPEATED, alert, folded, situation, detail=_count(folded))
+        event = alert_event(EventKind.REPEATED, alert, folded, situation, detail=count_of(folded))
         return Decision(folded, (event,), counted=True)
     return Decision(folded, counted=True)
 
 
 def _newer(known: _T, said: _T | None) -> _T:
     """Return what is said now; what is known where nothing is said, or nothing else."""
-    return known if said is None or _is_same(known, said) else said
+    return known if said is None or is_same(known, said) else said
 
 
 def _clear(action: Clear, alert: Alert | None, situation: Situation) -> Decision:
@@ -427,7 +444,7 @@ def _unchanged(alert: Alert, situation: Situation, note: str | None) -> Decision
     """Nothing to do, but what was written is kept."""
     if note is None:
         return Decision(alert)
-    return Decision(alert, (_event(EventKind.NOTED, alert, alert, situation, note=note),))
+    return Decision(alert, (alert_event(EventKind.NOTED, alert, alert, situation, note=note),))
 
 
 def _update(action: Update, alert: Alert, situation: Situation) -> Decision:
@@ -474,10 +491,25 @@ def _update(action: Update, alert: Alert, situation: Situation) -> Decision:
         fields["severity"] = action.severity
         fields["sla"] = sla_clocks(situation.config.sla_targets[action.severity], alert.triggered_at)
     updated = replace(alert, **fields)
-    if not _changes(alert, updated):
+    if updated.severity > alert.severity:
+        updated = _matched_anew(updated, situation)
+    if not changes_between(alert, updated):
         return _unchanged(alert, situation, action.note)
-    event = _event(EventKind.UPDATED, alert, updated, situation, note=action.note)
-    return Decision(updated, (event,), changed=True)
+    event = alert_event(EventKind.UPDATED, alert, updated, situation, note=action.note)
+    updates = follow_ups(updated, situation, EventKind.UPDATED)
+    return Decision(updated, (event,), changed=True, deliveries=updates)
+
+
+def _matched_anew(alert: Alert, situation: Situation) -> Alert:
+    """Return an alert that became worse: on the ladder of another rule, where another one is for it now."""
+    rule = rule_for(alert, situation)
+    if rule is None or (alert.ladder is not None and alert.ladder.rule_id == rule.id):
+        return alert
+    climbing = on_ladder(alert, situation)
+    if alert.status is AlertStatus.TRIGGERED and alert.held not in (HoldReason.SILENCED, HoldReason.INHIBITED):
+        return climbing
+    # Held as before, but what it climbs afterwards is the new ladder.
+    return replace(climbing, next_escalation_at=alert.next_escalation_at, judge_at=alert.judge_at, held=alert.held)
 
 
 def _acknowledge(action: Acknowledge, alert: Alert, situation: Situation) -> Decision:
@@ -501,27 +533,37 @@ def _acknowledge(action: Acknowledge, alert: Alert, situation: Situation) -> Dec
         acknowledged_by=situation.actor,
         first_acknowledged_at=alert.first_acknowledged_at or situation.now,
         held=HoldReason.ACKNOWLEDGED,
+        next_escalation_at=None,
+        judge_at=None,
     )
     first = alert.first_acknowledged_at is None
-    event = _event(
+    event = alert_event(
         EventKind.ACKNOWLEDGED,
         alert,
         taken,
         situation,
         note=action.note,
-        elapsed_ms=_elapsed_ms(alert, situation.now) if first else None,
+        elapsed_ms=elapsed_ms_since_trigger(alert, situation.now) if first else None,
     )
-    return Decision(taken, (event,), changed=True)
+    updates = follow_ups(taken, situation, EventKind.ACKNOWLEDGED)
+    return Decision(taken, (event,), changed=True, deliveries=updates, skips_pages=bool(alert.told))
 
 
-def _give_back(alert: Alert) -> Alert:
+def _give_back(alert: Alert, situation: Situation) -> Alert:
+    """Return an alert that nobody has any more: the level it had is told again, and then it climbs on."""
+    if alert.ladder is None:
+        found = on_ladder(alert, situation)
+        alert = replace(found, held=found.held or HoldReason.NO_MATCHING_RULE)
     return replace(
         alert,
         status=AlertStatus.TRIGGERED,
         acknowledged_at=None,
         acknowledged_until=None,
         acknowledged_by=None,
-        held=HoldReason.NO_MATCHING_RULE,
+        held=None if alert.ladder is not None else HoldReason.NO_MATCHING_RULE,
+        next_escalation_at=situation.now if alert.ladder is not None else None,
+        judge_at=None,
+        resumes=alert.ladder is not None,
     )
 
 
@@ -530,9 +572,14 @@ def _unacknowledge(action: Unacknowledge, alert: Alert, situation: Situation) ->
         return _over(alert)
     if alert.status is AlertStatus.TRIGGERED:
         return _unchanged(alert, situation, action.note)
-    given = _give_back(alert)
-    event = _event(EventKind.UNACKNOWLEDGED, alert, given, situation, note=action.note)
-    return Decision(given, (event,), changed=True)
+    return _given_back(alert, situation, action.note)
+
+
+def _given_back(alert: Alert, situation: Situation, note: str | None = None) -> Decision:
+    given = _give_back(alert, situation)
+    event = alert_event(EventKind.UNACKNOWLEDGED, alert, given, situation, note=note)
+    updates = follow_ups(given, situation, EventKind.UNACKNOWLEDGED)
+    return Decision(given, (event,), changed=True, deliveries=updates)
 
 
 def _resolve(action: Resolve, alert: Alert, situation: Situation) -> Decision:
@@ -552,16 +599,18 @@ def _end(alert: Alert, actor: Actor, ended_at: datetime, situation: Situation, *
         resolve_at=None,
         resolve_by_timeout=False,
         held=None,
+        next_escalation_at=None,
+        judge_at=None,
     )
     acknowledged_late = acknowledge_breached(alert.sla, alert.first_acknowledged_at, ended_at, ended_at)
-    event = _event(
+    event = alert_event(
         EventKind.RESOLVED,
         alert,
         ended,
         situation,
         actor=actor,
         note=note,
-        elapsed_ms=_elapsed_ms(alert, ended_at),
+        elapsed_ms=elapsed_ms_since_trigger(alert, ended_at),
         sla_met=not (acknowledged_late or resolve_breached(alert.sla, ended_at, ended_at)),
         self_resolved=(
             alert.first_acknowledged_at is None
@@ -569,7 +618,8 @@ def _end(alert: Alert, actor: Actor, ended_at: datetime, situation: Situation, *
             and actor.kind in (ActorKind.SENDER, ActorKind.ENGINE)
         ),
     )
-    return Decision(ended, (event,), changed=True)
+    updates = follow_ups(ended, situation, EventKind.RESOLVED)
+    return Decision(ended, (event,), changed=True, deliveries=updates, skips_pages=bool(alert.told))
 
 
 def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
@@ -590,180 +640,192 @@ def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
         resolved_at=None,
         resolved_by=None,
         escalation_level=0,
-        held=HoldReason.NO_MATCHING_RULE,
+        held=None,
         sla=sla_clocks(situation.config.sla_targets[alert.severity], now),
         resolve_at=None,
         resolve_by_timeout=False,
         verdict=None,
         version=0,
+        sla_marks=NO_MARKS,
+        assignee=None,
+        told=(),
     )
-    event = _event(
-        EventKind.REOPENED,
-        None,
-        again,
-        situation,
-        note=action.note,
-        detail={**_contents(again), "reopens": str(alert.id)},
-    )
-    return Decision(again, (event,), created=True, changed=True)
+    return _opened(again, EventKind.REOPENED, situation, note=action.note, detail={"reopens": str(alert.id)})
 
 
 def _escalate(action: Escalate, alert: Alert, situation: Situation) -> Decision:
     if not alert.is_open:
         return _over(alert)
+    on = alert if alert.ladder is not None else replace(alert, ladder=_ladder_of(alert, situation))
+    level_max = len(on.ladder.levels) if on.ladder is not None else situation.level_max
     level = alert.escalation_level + 1 if action.level is None else action.level
-    if action.level is None and level > situation.level_max:
+    if action.level is None and level > level_max:
         return Decision(
             alert,
             problem=Problem(
                 ErrorCode.CONFLICT, f"The alert is on the highest level, {alert.escalation_level}.", ("alertId",)
             ),
         )
-    if not 1 <= level <= situation.level_max:
+    if not 1 <= level <= level_max:
         return Decision(
             alert,
-            problem=Problem(ErrorCode.INVALID_INPUT, f"level is 1 to {situation.level_max}.", ("level",)),
+            problem=Problem(ErrorCode.INVALID_INPUT, f"level is 1 to {level_max}.", ("level",)),
         )
     if level == alert.escalation_level:
         return _unchanged(alert, situation, action.note)
-    climbed = replace(alert, escalation_level=level)
-    event = _event(EventKind.ESCALATED, alert, climbed, situation, note=action.note, detail={"level": level})
-    return Decision(climbed, (event,), changed=True)
+    if on.ladder is None:
+        # No rule is for it, so nobody is told; that it matters more is kept all the same.
+        climbed = replace(alert, escalation_level=level)
+        event = alert_event(
+            EventKind.ESCALATED, alert, climbed, situation, note=action.note, detail={"level": level}
+        )
+        return Decision(climbed, (event,), changed=True)
+    told = notices(on.ladder.levels[level - 1], situation.config.catalog, situation.now)
+    return reach(on, situation, level, alert.escalation_round, told, note=action.note)
+
+
+def _ladder_of(alert: Alert, situation: Situation) -> Ladder | None:
+    rule = rule_for(alert, situation)
+    return rule.ladder if rule is not None else None
+
+
+def _assign(action: Assign, alert: Alert, situation: Situation) -> Decision:
+    if not alert.is_open:
+        return _over(alert)
+    responder_id = action.responder_id
+    if responder_id == alert.assignee:
+        return _unchanged(alert, situation, action.note)
+    detail: dict[str, Any] = {}
+    deliveries: tuple[Delivery, ...] = ()
+    if responder_id is not None:
+        responder = situation.config.catalog.responders.get(responder_id)
+        if responder is None:
+            return Decision(
+                alert, problem=Problem(ErrorCode.NOT_FOUND, "There is no such responder.", ("responderId",))
+            )
+        detail = {"responder": responder.name}
+        deliveries = assignment_notices(alert, situation, responder_id)
+    told = tuple(dict.fromkeys((*alert.told, *(delivery.channel_id for delivery in deliveries))))
+    given = replace(alert, assignee=responder_id, told=told)
+    event = alert_event(EventKind.ASSIGNED, alert, given, situation, note=action.note, detail=detail)
+    return Decision(given, (event,), changed=True, deliveries=deliveries)
 
 
 def _give_feedback(action: GiveFeedback, alert: Alert, situation: Situation) -> Decision:
     if action.verdict is alert.verdict:
         return _unchanged(alert, situation, action.note)
     judged = replace(alert, verdict=action.verdict)
-    event = _event(EventKind.FEEDBACK_GIVEN, alert, judged, situation, note=action.note)
+    event = alert_event(EventKind.FEEDBACK_GIVEN, alert, judged, situation, note=action.note)
     return Decision(judged, (event,), changed=True)
 
 
-def _expire(alert: Alert, situation: Situation) -> Decision:
+# ------------------------------------------------------------------------------------------- engine
+
+
+def _judge(action: Judge, alert: Alert, situation: Situation) -> Decision:
     if not alert.is_open:
         return Decision(alert)
-    if alert.resolve_at is not None and alert.resolve_at <= situation.now:
+    now = situation.now
+    if alert.resolve_at is not None and alert.resolve_at <= now:
         # Ended by the sender's own word, or by its silence.
         sender = Actor(ActorKind.SENDER, alert.source)
         actor = ENGINE if alert.resolve_by_timeout else sender
         return _end(alert, actor, max(alert.resolve_at, alert.triggered_at), situation, note=None)
-    if alert.acknowledged_until is not None and alert.acknowledged_until <= situation.now:
-        given = _give_back(alert)
-        event = _event(EventKind.UNACKNOWLEDGED, alert, given, situation, actor=ENGINE)
-        return Decision(given, (event,), changed=True)
-    return Decision(alert)
+    marked, events = _marked(alert, situation)
+    if alert.status is AlertStatus.ACKNOWLEDGED:
+        if alert.acknowledged_until is None or alert.acknowledged_until > now:
+            return Decision(marked, events, changed=bool(events))
+        decision = _given_back(marked, replace(situation, actor=ENGINE))
+    elif _comes_to_climb(marked, events, now):
+        decision = step(marked, situation, action.inhibited_by)
+    else:
+        decision = Decision(marked)
+    events = (*events, *decision.events)
+    return replace(decision, events=events, changed=bool(events))
 
 
-# ------------------------------------------------------------------------------------------- events
+def _comes_to_climb(alert: Alert, events: Sequence[Event], now: datetime) -> bool:
+    """Say whether it is time for a triggered alert's next step: by its clock, by its SLA, or since it is held."""
+    if alert.next_escalation_at is not None:
+        by_sla = bool(events) and alert.ladder is not None and alert.ladder.escalate_on_sla
+        return by_sla or alert.next_escalation_at <= now
+    return alert.held in JUDGED_AGAIN
 
 
-def _elapsed_ms(alert: Alert, at: datetime) -> int:
-    return max(0, (at - alert.triggered_at) // timedelta(milliseconds=1))
+def _marked(alert: Alert, situation: Situation) -> tuple[Alert, tuple[Event, ...]]:
+    """Return an alert with the SLA times marked that have passed, and the events that tell of them."""
+    events: list[Event] = []
+    while (
+        point := next_mark(alert.sla, alert.triggered_at, alert.sla_marks, alert.first_acknowledged_at)
+    ) is not None and point[1] <= situation.now:
+        mark, at = point
+        kind = EventKind.SLA_BREACHED if mark in _BREACHES else EventKind.SLA_AT_RISK
+        time = "acknowledge" if mark in _ACKNOWLEDGE_MARKS else "resolve"
+        after = replace(alert, sla_marks=alert.sla_marks | mark)
+        due_at = alert.sla.acknowledge_by if mark in _ACKNOWLEDGE_MARKS else alert.sla.resolve_by
+        detail = {"time": time, "passedAt": instant_text(at), "dueAt": instant_text(due_at)}
+        events.append(alert_event(kind, alert, after, situation, detail=detail))
+        alert = after
+    return alert, tuple(events)
 
 
-def _count(alert: Alert) -> dict[str, Any]:
-    return {"occurrenceCount": alert.occurrence_count}
+_BREACHES = SlaMark.ACKNOWLEDGE_BREACHED | SlaMark.RESOLVE_BREACHED
+_ACKNOWLEDGE_MARKS = SlaMark.ACKNOWLEDGE_AT_RISK | SlaMark.ACKNOWLEDGE_BREACHED
 
 
-def _contents(alert: Alert) -> dict[str, Any]:
-    """Everything a new alert says that its event does not say otherwise."""
-    contents: dict[str, Any] = {
-        "description": alert.description,
-        "annotations": dict(alert.annotations),
-        "links": _link_values(alert.links),
+# --------------------------------------------------------------------------------------- deliveries
+
+
+def _open_finishes(action: Report, situation: Situation) -> tuple[Finish, ...]:
+    """Return the end that is reported, unless somebody else ended or took over the delivery meanwhile."""
+    delivery = situation.deliveries.get(action.finish.delivery_id)
+    return (action.finish,) if delivery is not None and delivery.attempt_count == action.finish.fence else ()
+
+
+def _report(action: Report, alert: Alert, situation: Situation) -> Decision:
+    finish = action.finish
+    if not _open_finishes(action, situation):
+        return Decision(alert)
+    delivery = situation.deliveries[finish.delivery_id]
+    if delivery.purpose is Purpose.UPDATE and finish.status is not DeliveryStatus.FAILED:
+        return Decision(alert, finishes=(finish,), aside=True)
+    detail = _delivery_detail(delivery, situation)
+    match finish.status:
+        case DeliveryStatus.SENT:
+            if delivery.purpose is Purpose.PAGE and not delivery.wanted:
+                detail["afterReaction"] = True
+            kind = EventKind.DELIVERY_SENT
+        case DeliveryStatus.SKIPPED:
+            kind = EventKind.DELIVERY_SKIPPED
+        case DeliveryStatus.FAILED:
+            detail["error"] = finish.error
+            wanted = delivery.wanted and delivery.purpose is not Purpose.UPDATE and alert.is_open
+            stand_in = fallback_delivery(alert, delivery, situation) if wanted else None
+            if stand_in is not None:
+                told = tuple(dict.fromkeys((*alert.told, stand_in.channel_id)))
+                after = replace(alert, told=told)
+                detail["fallback"] = stand_in.channel_name
+                event = alert_event(EventKind.DELIVERY_FELL_BACK, alert, after, situation, detail=detail)
+                ended = replace(finish, fell_back_to=stand_in.id)
+                return Decision(after, (event,), changed=True, deliveries=(stand_in,), finishes=(ended,))
+            kind = EventKind.DELIVERY_FAILED
+        case _:
+            raise AssertionError(f"{finish.status.name} is no end")
+    event = alert_event(kind, alert, alert, situation, detail=detail)
+    return Decision(alert, (event,), changed=True, finishes=(finish,), aside=True)
+
+
+def _delivery_detail(delivery: Delivery, situation: Situation) -> dict[str, Any]:
+    detail: dict[str, Any] = {
+        "delivery": encode_id(NodeKind.DELIVERY, delivery.id),
+        "channel": delivery.channel_name,
+        "purpose": delivery.purpose.name,
+        "attempts": delivery.attempt_count,
     }
-    kept = {key: value for key, value in contents.items() if value}
-    kept["triggeredAt"] = instant_text(alert.triggered_at)
-    kept["acknowledgeBy"] = instant_text(alert.sla.acknowledge_by)
-    kept["resolveBy"] = instant_text(alert.sla.resolve_by)
-    return kept
-
-
-def _instant(at: datetime | None) -> str | None:
-    return instant_text(at) if at is not None else None
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _name(value: IntEnum | None) -> str | None:
-    return value.name if value is not None else None
-
-
-def _link_values(links: Sequence[Link]) -> list[dict[str, str]]:
-    return [{"href": link.href, "text": link.text} for link in links]
-
-
-# Fields that a change of is worth telling: their names in the API and here, and how the log writes them.
-_TOLD: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("title", "title", _as_it_is),
-    ("description", "description", _as_it_is),
-    ("severity", "severity", _name),
-    ("status", "status", _name),
-    ("monitoredService", "monitored_service", _as_it_is),
-    ("labels", "labels", dict),
-    ("annotations", "annotations", dict),
-    ("links", "links", _link_values),
-    ("triggeredAt", "triggered_at", _instant),
-    ("acknowledgedUntil", "acknowledged_until", _instant),
-    ("escalationLevel", "escalation_level", _as_it_is),
-    ("verdict", "verdict", _name),
-)
-
-
-def _is_same(was: object, is_now: object) -> bool:
-    """Say whether two values read the same in the log: 1 and true are equal here but not in JSON."""
-    if was is is_now:
-        return True
-    if was != is_now:
-        return False
-    return not isinstance(was, dict) or _written(was) == _written(is_now)
-
-
-def _written(value: object) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def _changes(before: Alert, after: Alert) -> tuple[FieldChange, ...]:
-    changes = []
-    for name, attribute, told in _TOLD:
-        was, is_now = getattr(before, attribute), getattr(after, attribute)
-        if was is not is_now and not _is_same(was, is_now):
-            changes.append(FieldChange(name, told(was), told(is_now)))
-    return tuple(changes)
-
-
-def _event(
-    kind: EventKind,
-    before: Alert | None,
-    after: Alert,
-    situation: Situation,
-    *,
-    actor: Actor | None = None,
-    note: str | None = None,
-    elapsed_ms: int | None = None,
-    sla_met: bool | None = None,
-    self_resolved: bool | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> Event:
-    return Event(
-        kind=kind,
-        actor=actor or situation.actor,
-        decided_at=situation.now,
-        alert_id=after.id,
-        dedup_key=after.dedup_key,
-        title=after.title,
-        severity_before=before.severity if before is not None else None,
-        severity_after=after.severity,
-        service_before=before.monitored_service if before is not None else None,
-        service_after=after.monitored_service,
-        source=after.source,
-        labels=after.labels,
-        note=note,
-        changes=_changes(before, after) if before is not None else (),
-        elapsed_ms=elapsed_ms,
-        sla_met=sla_met,
-        self_resolved=self_resolved,
-        detail=detail or {},
-    )
+    if delivery.level:
+        detail["level"] = delivery.level
+    catalog = situation.config.catalog
+    responder = catalog.responders.get(delivery.responder_id) if delivery.responder_id is not None else None
+    if responder is not None:
+        detail["responder"] = responder.name
+    return detail

@@ -11,7 +11,7 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.batch import Request
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.ids import AlertId, TenantId, uuid7
-from alertgraph.core.lifecycle import ById, Expire
+from alertgraph.core.lifecycle import ById, Judge
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.ports import Clock, Dice, DueWork, Observer
@@ -91,7 +91,7 @@ class Engine:
             for alert in due:
                 memory.keep(alert)
         request = Request(
-            tuple(Expire(ById(alert.id)) for alert in due),
+            tuple(Judge(ById(alert.id)) for alert in due),
             tuple(AlertId(uuid7(now, self._dice.bits(74))) for _ in due),
             ENGINE,
         )

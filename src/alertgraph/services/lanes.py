@@ -25,8 +25,8 @@ from alertgraph.core.flush import (
     Loaded,
     TenantConfig,
 )
-from alertgraph.core.ids import AlertId, FlushId, TenantId
-from alertgraph.core.lifecycle import ById, target_of
+from alertgraph.core.ids import AlertId, DeliveryId, FlushId, TenantId
+from alertgraph.core.lifecycle import ById, Report, target_of
 from alertgraph.services.open_alerts import TENANT_ALERT_COUNT_MAX, OpenAlerts, TenantMemory
 from alertgraph.services.ports import (
     Clock,
@@ -85,6 +85,7 @@ class Lanes:
         log: Where flushes go.
         committed: Called with the events of each flush right after its commit; must not wait.
         scheduled: Called with the earliest due time of the alerts that a flush wrote.
+        posted: Called with the earliest due time of the deliveries that a flush wrote or made due.
         width: How many flushes may be under way at once, each of another tenant.
         level_max: The highest level that can be climbed to.
     """
@@ -99,6 +100,7 @@ class Lanes:
         committed: Callable[[CommittedEvents], None],
         scheduled: Callable[[datetime], None],
         *,
+        posted: Callable[[datetime], None] = lambda _: None,
         width: int = 4,
         level_max: int = 5,
     ) -> None:
@@ -109,6 +111,7 @@ class Lanes:
         self._observer = observer
         self._committed = committed
         self._scheduled = scheduled
+        self._posted = posted
         self._level_max = level_max
         self._lanes: dict[TenantId, _Lane] = {}
         self._ready: deque[_Lane] = deque()
@@ -253,7 +256,7 @@ class Lanes:
             appended: Appended | None
             try:
                 _, appended = await self._log.append_locked(
-                    tenant_id, asked.keys, asked.alert_ids, asked.idempotency_keys, decide
+                    tenant_id, asked.keys, asked.alert_ids, asked.idempotency_keys, decide, asked.delivery_ids
                 )
             except StaleDecisionError:
                 asked.add(tries[-1].flush)
@@ -306,12 +309,14 @@ class Lanes:
         missing_keys = [] if trusted and memory.complete else [key for key in asked.keys if key not in by_key]
         missing_ids = [alert_id for alert_id in asked.alert_ids if alert_id not in by_id]
         is_remembered = len(missing_keys) < len(asked.keys) or bool(by_id)
-        if not (missing_keys or missing_ids or asked.idempotency_keys):
+        if not (missing_keys or missing_ids or asked.idempotency_keys or asked.delivery_ids):
             return Loaded(by_key, by_id, {}), is_remembered
-        loaded = await self._log.load(tenant_id, missing_keys, missing_ids, asked.idempotency_keys)
+        loaded = await self._log.load(
+            tenant_id, missing_keys, missing_ids, asked.idempotency_keys, asked.delivery_ids
+        )
         for alert in (*loaded.by_key.values(), *loaded.by_id.values()):
             memory.keep(alert)
-        both = Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers)
+        both = Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers, loaded.deliveries)
         return both, is_remembered
 
     async def _remembered(self, tenant_id: TenantId, *, doubted: bool) -> TenantMemory:
@@ -387,6 +392,11 @@ class Lanes:
         due = [after.due_at for after in final.values() if after.due_at is not None]
         if due:
             self._scheduled(min(due))
+        posts = [delivery.due_at for delivery in flush.deliveries]
+        if any(write.skips_pages for write in flush.writes):
+            posts.append(appended.recorded_at)
+        if posts:
+            self._posted(min(posts))
         seconds = (self._clock.now() - started).total_seconds()
         self._observer.flushed(
             commands=len(taken),
@@ -415,16 +425,22 @@ class _Asked:
     """Which state some commands are about."""
 
     def __init__(
-        self, keys: set[str], alert_ids: set[AlertId], idempotency_keys: Collection[IdempotencyKey]
+        self,
+        keys: set[str],
+        alert_ids: set[AlertId],
+        idempotency_keys: Collection[IdempotencyKey],
+        delivery_ids: Collection[DeliveryId],
     ) -> None:
         self.keys = keys
         self.alert_ids = alert_ids
         self.idempotency_keys = idempotency_keys
+        self.delivery_ids = delivery_ids
 
     @classmethod
     def of(cls, taken: Sequence[_Pending]) -> _Asked:
         """Return what the commands name."""
-        targets = [target_of(action) for pending in taken for action in pending.request.actions]
+        actions = [action for pending in taken for action in pending.request.actions]
+        targets = [target_of(action) for action in actions]
         return cls(
             # A key that no store can take is refused without being looked up.
             {
@@ -434,6 +450,7 @@ class _Asked:
             },
             {target.alert_id for target in targets if isinstance(target, ById)},
             [pending.request.idempotency for pending in taken if pending.request.idempotency is not None],
+            [action.finish.delivery_id for action in actions if isinstance(action, Report)],
         )
 
     def add(self, flush: Flush) -> None:

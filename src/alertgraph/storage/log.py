@@ -7,6 +7,7 @@ from typing import Any
 
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.delivery import Delivery, Finish
 from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError
 from alertgraph.core.event import SealedEvent, StoredEvent
 from alertgraph.core.flush import (
@@ -20,21 +21,26 @@ from alertgraph.core.flush import (
     TenantConfig,
     Touch,
 )
-from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.ids import AlertId, DeliveryId, TenantId
 from alertgraph.core.metrics import COUNT_NAMES, Tally
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
-from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of
+from alertgraph.storage.deliveries import DELIVERY_SELECT, delivery_of
+from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of, ladder_json
 
 _NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
 
-_APPEND_ARGUMENT_COUNT = 18
-_APPEND = f"SELECT * FROM append_v1({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
+_APPEND_ARGUMENT_COUNT = 23
+_APPEND = f"SELECT * FROM append_v2({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
 
 _LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, and an answer's five
 _LOAD = f"""
-SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v1($1, $2, $3, $4, $5, $6)
+SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v2($1, $2, $3, $4, $5, $6)
+"""  # noqa: S608  (columns are constants)
+
+_OPEN_DELIVERIES = f"""
+SELECT {DELIVERY_SELECT} FROM open_deliveries($1, $2)
 """  # noqa: S608  (columns are constants)
 
 _OPEN_ALERTS = f"""
@@ -95,10 +101,11 @@ class PostgresLog:
         keys: Collection[str],
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> Loaded:
-        """Return the state that some commands are about, in one round trip and without a lock."""
+        """Return the state that some commands are about, without a lock; one round trip, two with deliveries."""
         async with self._database.connection() as connection:
-            return await load(connection, tenant_id, keys, alert_ids, idempotency_keys)
+            return await load(connection, tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
 
     async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
         """Write a flush: all of it or nothing, in one call; errors as `services.ports.TenantLog` says."""
@@ -116,6 +123,7 @@ class PostgresLog:
         alert_ids: Collection[AlertId],
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
+        delivery_ids: Collection[DeliveryId] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held.
 
@@ -127,7 +135,7 @@ class PostgresLog:
             await lock_head(connection, tenant_id)
             config = await read_config(connection, tenant_id)
             assert config is not None, "a tenant with a head has settings"
-            loaded = await load(connection, tenant_id, keys, alert_ids, idempotency_keys)
+            loaded = await load(connection, tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
             flush = decide(config, loaded)
             appended = await append(connection, tenant_id, flush)
             written.append(flush)
@@ -216,6 +224,7 @@ async def load(
     keys: Collection[str],
     alert_ids: Collection[AlertId],
     idempotency_keys: Collection[IdempotencyKey],
+    delivery_ids: Collection[DeliveryId] = (),
 ) -> Loaded:
     """Return the state that some commands are about, as this connection sees it."""
     rows = await connection.fetch(
@@ -241,7 +250,11 @@ async def load(
             _, operation, subject, key, request_hash, answer = row[: _LOAD_PART + _LOAD_ANSWER]
             idempotency_key = IdempotencyKey(operation, subject, key, request_hash)
             answers[operation, subject, key] = StoredAnswer(idempotency_key, answer)
-    return Loaded(by_key, by_id, answers)
+    deliveries: dict[DeliveryId, Delivery] = {}
+    if delivery_ids:
+        found = await connection.fetch(_OPEN_DELIVERIES, tenant_id, list(delivery_ids))
+        deliveries = {delivery.id: delivery for delivery in map(delivery_of, found)}
+    return Loaded(by_key, by_id, answers, deliveries)
 
 
 async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
@@ -312,6 +325,12 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         [_touched_alert(touch) for touch in touches],
         *_tally_arguments(flush.tally),
         [_new_answer(stored) for stored in answers],
+        [write.alert.id for write in writes if write.inhibits is not None],
+        [(write.alert.id, key.rule_id, key.digest) for write in writes for key in write.inhibits or ()],
+        [write.alert.id for write in writes if write.skips_pages],
+        [_new_delivery(delivery) for delivery in flush.deliveries],
+        # Whoever sends locks deliveries in the order of their ids.
+        [_delivery_end(finish) for finish in sorted(flush.finishes, key=lambda finish: finish.delivery_id)],
     ]
 
 
@@ -378,6 +397,51 @@ def _written_alert(write: AlertWrite) -> tuple[Any, ...]:
         alert.resolve_by_timeout,
         alert.verdict,
         alert.due_at,
+        None if alert.ladder is None else alert.ladder.rule_id,
+        None if alert.ladder is None else ladder_json(alert.ladder),
+        alert.escalation_round,
+        alert.resumes,
+        alert.next_escalation_at,
+        alert.judge_at,
+        alert.sla_marks,
+        alert.assignee,
+        alert.told,
+    )
+
+
+def _new_delivery(delivery: Delivery) -> tuple[Any, ...]:
+    return (
+        delivery.id,
+        delivery.alert_id,
+        delivery.channel_id,
+        delivery.channel_name,
+        delivery.purpose,
+        delivery.level,
+        delivery.round,
+        delivery.responder_id,
+        delivery.address,
+        delivery.created_at,
+        delivery.due_at,
+        delivery.fallback_of,
+        delivery.change,
+        delivery.is_first,
+    )
+
+
+def _delivery_end(finish: Finish) -> tuple[Any, ...]:
+    attempt = finish.attempt
+    return (
+        finish.delivery_id,
+        finish.fence,
+        finish.status,
+        finish.at,
+        finish.error,
+        finish.fell_back_to,
+        None if attempt is None else attempt.number,
+        None if attempt is None else attempt.duration,
+        None if attempt is None else attempt.status_code,
+        None if attempt is None else attempt.error,
+        finish.receipt,
     )
 
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, assert_never
+from uuid import UUID
 
 import orjson
 
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
 from alertgraph.core.event import StoredEvent, parse_canonical
-from alertgraph.core.ids import AlertId, FlushId
+from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId, ScheduleId
+from alertgraph.core.rule import ChannelTarget, EscalationTarget, Ladder, Level, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
-from alertgraph.core.slo import SlaClocks
+from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark
 from alertgraph.storage import tables
 
 # The columns that `alert_of` and `event_of` read, in their order: SELECT them by these names, nothing in between.
 ALERT_COLUMNS = tuple(column.name for column in tables.alert_closed.columns if column.name != "tenant_id")
 EVENT_COLUMNS = ("number", "recorded_at", "flush_id", "content", "leaf", "link")
 ALERT_SELECT = ", ".join(ALERT_COLUMNS)
+_ALERT_WIDTH = len(ALERT_COLUMNS)
 EVENT_SELECT = ", ".join(EVENT_COLUMNS)
 
+_MICROSECOND = timedelta(microseconds=1)
 _SEVERITIES = {int(severity): severity for severity in Severity}
 _STATUSES = {int(status): status for status in AlertStatus}
 _HOLDS = {int(reason): reason for reason in HoldReason}
@@ -62,7 +68,16 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         resolve_at,
         resolve_by_timeout,
         verdict,
-    ) = row[offset : offset + 28] if offset or len(row) > 28 else row
+        _,
+        ladder,
+        escalation_round,
+        resumes,
+        next_escalation_at,
+        judge_at,
+        sla_marks,
+        assignee,
+        told,
+    ) = row[offset : offset + _ALERT_WIDTH] if offset or len(row) > _ALERT_WIDTH else row
     return Alert(
         id=AlertId(id_),
         dedup_key=dedup_key,
@@ -91,7 +106,67 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         resolve_by_timeout=resolve_by_timeout,
         verdict=None if verdict is None else AlertVerdict(verdict),
         version=version,
+        ladder=None if ladder is None else ladder_of(ladder),
+        escalation_round=escalation_round,
+        resumes=resumes,
+        next_escalation_at=next_escalation_at,
+        judge_at=judge_at,
+        sla_marks=SlaMark(sla_marks) if sla_marks else NO_MARKS,
+        assignee=assignee,
+        told=tuple(told) if told else (),
     )
+
+
+_RESPONDER, _SCHEDULE, _CHANNEL = 1, 2, 3
+
+
+# Alerts of a tenant climb few different ladders.
+@lru_cache(maxsize=4096)
+def ladder_json(ladder: Ladder) -> Mapping[str, Any]:
+    """Return a ladder as a JSON column holds it: delays in microseconds, targets as kind and id."""
+    return {
+        "rule": str(ladder.rule_id),
+        "levels": [
+            {"delay": level.delay // _MICROSECOND, "targets": [_target_json(target) for target in level.targets]}
+            for level in ladder.levels
+        ],
+        "repeats": ladder.repeat_count,
+        "onSla": ladder.escalate_on_sla,
+    }
+
+
+def _target_json(target: EscalationTarget) -> list[Any]:
+    match target:
+        case ResponderTarget():
+            return [_RESPONDER, str(target.responder_id)]
+        case ScheduleTarget():
+            return [_SCHEDULE, str(target.schedule_id)]
+        case ChannelTarget():
+            return [_CHANNEL, str(target.channel_id)]
+        case _:
+            assert_never(target)
+
+
+def ladder_of(value: Mapping[str, Any]) -> Ladder:
+    """Return the ladder that a JSON column holds."""
+    return Ladder(
+        RuleId(UUID(value["rule"])),
+        tuple(
+            Level(level["delay"] * _MICROSECOND, tuple(_target_of(*target) for target in level["targets"]))
+            for level in value["levels"]
+        ),
+        value["repeats"],
+        value["onSla"],
+    )
+
+
+def _target_of(kind: int, text: str) -> EscalationTarget:
+    if kind == _RESPONDER:
+        return ResponderTarget(ResponderId(UUID(text)))
+    if kind == _SCHEDULE:
+        return ScheduleTarget(ScheduleId(UUID(text)))
+    assert kind == _CHANNEL, f"{kind} is no kind of target"
+    return ChannelTarget(ChannelId(UUID(text)))
 
 
 def event_of(row: Sequence[Any]) -> StoredEvent:

@@ -235,6 +235,26 @@ def _alert_columns() -> tuple[Column[object], ...]:
         Column("resolve_at", _Instant),
         Column("resolve_by_timeout", Boolean, nullable=False),
         Column("verdict", SmallInteger),
+        Column("rule_id", Uuid),
+        Column("ladder", JSONB),
+        Column("escalation_round", Integer, nullable=False, server_default="0"),
+        Column("resumes", Boolean, nullable=False, server_default=false()),
+        Column("next_escalation_at", _Instant),
+        Column("judge_at", _Instant),
+        Column("sla_marks", SmallInteger, nullable=False, server_default="0"),
+        Column("assignee", Uuid),
+        Column("told", ARRAY(Uuid), nullable=False, server_default="{}"),
+    )
+
+
+def _assignee_index(table: str) -> Index:
+    return Index(
+        f"{table}_assignee",
+        "tenant_id",
+        "assignee",
+        "triggered_at",
+        "id",
+        postgresql_where=text("assignee IS NOT NULL"),
     )
 
 
@@ -261,6 +281,7 @@ alert_open = Table(
     Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
     Index("alert_open_severity", "tenant_id", "severity", "id"),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
+    _assignee_index("alert_open"),
 )
 
 
@@ -273,6 +294,7 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
         Index(f"{table}_service", "tenant_id", "monitored_service", "triggered_at", "id"),
         Index(f"{table}_key", "tenant_id", "dedup_key"),
         Index(f"{table}_resolved", "tenant_id", "resolved_at"),
+        _assignee_index(table),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,18 @@ from uuid import UUID
 import asyncpg
 
 from alertgraph.core.batch import Batch, Request
+from alertgraph.core.catalog import Item
 from alertgraph.core.flush import Appended, Flush, IdempotencyKey
 from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
 from alertgraph.core.lifecycle import Action, ById, target_of
 from alertgraph.core.tenant import Tenant
 from alertgraph.core.tier import Tier
+from alertgraph.storage.catalog import write_items
 from alertgraph.storage.database import Database, owner_connection
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.secrets import MasterKey
 from alertgraph.storage.tenants import TenantRegistry
-from tests.factories import LEVEL_MAX, SENDER, T0
+from tests.factories import LEVEL_MAX, RULE, SENDER, T0, WEBHOOK
 
 MASTER_KEY = MasterKey(bytes(range(32)))
 
@@ -35,10 +37,13 @@ class World:
         self.log = PostgresLog(database)
         self.registry = TenantRegistry(url, MASTER_KEY)
 
-    async def tenant(self, slug: str = "acme", tier: Tier = Tier.STANDARD) -> TenantId:
-        """Return a new tenant."""
+    async def tenant(
+        self, slug: str = "acme", tier: Tier = Tier.STANDARD, items: Sequence[Item] = (RULE, WEBHOOK)
+    ) -> TenantId:
+        """Return a new tenant with something set up, of which its log does not tell: a rule for every alert."""
         tenant_id = TenantId(uuid7(T0, int.from_bytes(os.urandom(10), "big")))
         await self.registry.create(Tenant(tenant_id, slug, slug.title(), tier))
+        await self.database.write(tenant_id, lambda connection: write_items(connection, tenant_id, items, 0))
         return tenant_id
 
     async def decided(

@@ -20,7 +20,7 @@ from alertgraph.core.lifecycle import (
     Clear,
     Decision,
     Escalate,
-    Expire,
+    Judge,
     Fire,
     GiveFeedback,
     Reopen,
@@ -440,8 +440,8 @@ CLOSED = an_alert(status=AlertStatus.RESOLVED)
         (GiveFeedback(ById(an_id()), AlertVerdict.NOISE), an_alert(verdict=AlertVerdict.NOISE)),
         (Update(ById(an_id())), an_alert()),
         (Update(ById(an_id()), title="High latency", severity=Severity.HIGH, links=()), an_alert()),
-        (Expire(ById(an_id())), an_alert()),
-        (Expire(ById(an_id())), CLOSED),
+        (Judge(ById(an_id())), an_alert()),
+        (Judge(ById(an_id())), CLOSED),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, Alert) else value.status.name,
 )
@@ -612,8 +612,8 @@ def test_a_patch_that_cannot_be_kept_is_refused_as_a_whole(patch: dict[str, Any]
 
 
 def test_an_end_that_is_due_ends_the_alert_at_that_time() -> None:
-    named = act(Expire(ById(an_id())), an_alert(resolve_at=NOW - MINUTE), actor=ENGINE)
-    silent = act(Expire(ById(an_id())), an_alert(resolve_at=NOW, resolve_by_timeout=True), actor=ENGINE)
+    named = act(Judge(ById(an_id())), an_alert(resolve_at=NOW - MINUTE), actor=ENGINE)
+    silent = act(Judge(ById(an_id())), an_alert(resolve_at=NOW, resolve_by_timeout=True), actor=ENGINE)
 
     assert after(named).resolved_at == NOW - MINUTE
     assert after(named).resolved_by == Actor(ActorKind.SENDER, "prometheus")
@@ -624,7 +624,7 @@ def test_an_end_that_is_due_ends_the_alert_at_that_time() -> None:
 def test_an_acknowledgement_that_ran_out_gives_the_alert_back() -> None:
     alert = an_alert(status=AlertStatus.ACKNOWLEDGED, acknowledged_until=NOW, resolve_at=NOW + MINUTE)
 
-    decision = act(Expire(ById(an_id())), alert, actor=ENGINE)
+    decision = act(Judge(ById(an_id())), alert, actor=ENGINE)
 
     assert (after(decision).status, after(decision).due_at) == (AlertStatus.TRIGGERED, NOW + MINUTE)
     assert (event_of(decision).kind, event_of(decision).actor) == (EventKind.UNACKNOWLEDGED, ENGINE)
@@ -633,13 +633,13 @@ def test_an_acknowledgement_that_ran_out_gives_the_alert_back() -> None:
 def test_where_both_are_due_the_alert_ends() -> None:
     alert = an_alert(status=AlertStatus.ACKNOWLEDGED, acknowledged_until=T0, resolve_at=NOW)
 
-    assert kinds(act(Expire(ById(an_id())), alert)) == [EventKind.RESOLVED]
+    assert kinds(act(Judge(ById(an_id())), alert)) == [EventKind.RESOLVED]
 
 
 def test_what_is_not_due_yet_stays() -> None:
     alert = an_alert(status=AlertStatus.ACKNOWLEDGED, acknowledged_until=NOW + MINUTE, resolve_at=NOW + MINUTE)
 
-    assert act(Expire(ById(an_id())), alert) == Decision(alert)
+    assert act(Judge(ById(an_id())), alert) == Decision(alert)
 
 
 # ---------------------------------------------------------------------------------------- checks

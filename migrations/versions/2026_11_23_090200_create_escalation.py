@@ -1,0 +1,633 @@
+"""Let alerts climb, and deliveries be decided in the transaction that decides the climb.
+
+append_v2 takes what append_v1 took and what paging adds: ladders, timers, deliveries, ends of deliveries, and which
+alerts are a source of inhibition. append_v1 stays beside it for the release before this one; the alerts it writes
+have no ladder, and the engine finds them one.
+
+The columns are added with constant defaults, so no row is rewritten.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "2026_11_23_090200"
+down_revision = "2026_11_23_090100"
+branch_labels = None
+depends_on = None
+
+# Small sets of keys, each looked up by its own index: one generic plan is right for tables of any size. But it is
+# made when a table may be empty, and while a tenant seems to have one row, all indexes that begin with the tenant
+# seem equally good. So a row is looked up by a range of one key and in its order, which only the right index gives
+# without a sort, and what was found and locked is changed by its place (ctid).
+_PLAN = """
+    SET search_path = alertgraph, pg_temp
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+    SET plan_cache_mode = force_generic_plan
+"""
+
+_CLOSED = """
+    tenant_id, id, version, dedup_key, title, description, severity, status, source, monitored_service, labels,
+    annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at, acknowledged_until,
+    acknowledged_by, first_acknowledged_at, resolved_at, resolved_by, escalation_level, hold_reason,
+    acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, rule_id, ladder, escalation_round, resumes,
+    next_escalation_at, judge_at, sla_marks, assignee, told
+"""
+
+_ADDED = """
+    ADD COLUMN rule_id uuid,
+    ADD COLUMN ladder jsonb,
+    ADD COLUMN escalation_round integer NOT NULL DEFAULT 0,
+    ADD COLUMN resumes boolean NOT NULL DEFAULT false,
+    ADD COLUMN next_escalation_at timestamptz,
+    ADD COLUMN judge_at timestamptz,
+    ADD COLUMN sla_marks smallint NOT NULL DEFAULT 0,
+    ADD COLUMN assignee uuid,
+    ADD COLUMN told uuid[] NOT NULL DEFAULT '{}'
+"""
+_ADDED_NAMES = (
+    "rule_id",
+    "ladder",
+    "escalation_round",
+    "resumes",
+    "next_escalation_at",
+    "judge_at",
+    "sla_marks",
+    "assignee",
+    "told",
+)
+_TABLES = ("alert_open", "alert_closed", "alert_closed_late")
+
+# What append_v2 takes beside the types of append_v1: an array of each.
+TYPES = (
+    # place: 1 new, 2 changed, 3 ended, 4 new and ended.
+    """
+    CREATE TYPE climbing_alert AS (
+        place smallint, event_index integer, occurrence_delta integer, id uuid, dedup_key text, title text,
+        description text, severity smallint, status smallint, source text, monitored_service text, labels jsonb,
+        annotations jsonb, links jsonb, occurrence_count integer, triggered_at timestamptz,
+        last_seen_at timestamptz, acknowledged_at timestamptz, acknowledged_until timestamptz,
+        acknowledged_by jsonb, first_acknowledged_at timestamptz, resolved_at timestamptz, resolved_by jsonb,
+        escalation_level integer, hold_reason smallint, acknowledge_by timestamptz, resolve_by timestamptz,
+        resolve_at timestamptz, resolve_by_timeout boolean, verdict smallint, due_at timestamptz, rule_id uuid,
+        ladder jsonb, escalation_round integer, resumes boolean, next_escalation_at timestamptz,
+        judge_at timestamptz, sla_marks smallint, assignee uuid, told uuid[])
+    """,
+    "CREATE TYPE source_alert AS (alert_id uuid, rule_id uuid, digest bytea)",
+    """
+    CREATE TYPE new_delivery AS (
+        id uuid, alert_id uuid, channel_id uuid, channel_name text, purpose smallint, level integer,
+        round integer, responder_id uuid, address text, created_at timestamptz, due_at timestamptz,
+        fallback_of uuid, change text, is_first boolean)
+    """,
+    """
+    CREATE TYPE delivery_end AS (
+        id uuid, fence integer, status smallint, at timestamptz, error text, fell_back_to uuid,
+        attempt integer, duration interval, status_code integer, attempt_error text, receipt text)
+    """,
+)
+
+_ALERTS = """
+    place, event_index, occurrence_delta, id, dedup_key, title, description, severity, status, source,
+    monitored_service, labels, annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at,
+    acknowledged_until, acknowledged_by, first_acknowledged_at, resolved_at, resolved_by, escalation_level,
+    hold_reason, acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, due_at, rule_id, ladder,
+    escalation_round, resumes, next_escalation_at, judge_at, sla_marks, assignee, told"""
+
+_DELIVERY = """
+    tenant_id, id, alert_id, channel_id, channel_name, purpose, level, round, responder_id, address, status,
+    wanted, created_at, due_at, attempt_count, sent_at, last_error, fallback_of, fell_back_to, bundle_id, change, is_first
+"""
+
+APPEND_V2 = f"""
+CREATE FUNCTION append_v2(
+    p_tenant uuid,
+    p_flush uuid,
+    -- What the decision relied on.
+    p_config_version bigint,
+    p_relied_keys relied_key[],
+    p_relied_alerts relied_alert[],
+    -- The events, and their leaves one after the other.
+    p_raises_config boolean,
+    p_events new_event[],
+    p_leaves bytea,
+    -- The alerts as they are afterwards, by id, and how many of them stand in each place.
+    p_alerts climbing_alert[],
+    p_new integer,
+    p_changed integer,
+    p_ended integer,
+    p_new_and_ended integer,
+    -- Alerts that were closed before.
+    p_judged judged_alert[],
+    -- Repeats that change nothing else, by id.
+    p_touched touched_alert[],
+    -- What the events add to the figures.
+    p_counts tally_count[],
+    p_durations tally_duration[],
+    -- Answers to idempotency keys.
+    p_answers new_answer[],
+    -- Alerts whose rows among the sources are made anew, and those rows.
+    p_resourced uuid[],
+    p_sources source_alert[],
+    -- Alerts whose waiting pages are not wanted any more, by id.
+    p_unwanted uuid[],
+    p_deliveries new_delivery[],
+    -- By id.
+    p_ends delivery_end[],
+    OUT o_first_number bigint,
+    OUT o_recorded_at timestamptz,
+    OUT o_link bytea,
+    OUT o_ids uuid[],
+    OUT o_counts integer[]
+)
+LANGUAGE plpgsql {_PLAN} AS $$
+#variable_conflict use_column
+DECLARE
+    v_event_count integer := cardinality(p_events);
+    v_places tid[];
+    v_late uuid[];
+    v_ids uuid[];
+    v_counts integer[];
+    v_row_count integer;
+    v_judged judged_alert;
+    v_place tid;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    -- Whoever looks for this flush, having lost sight of it, waits until it has ended one way or the other.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(p_flush::text, 0));
+
+    -- 1. The head: the lock under which everything below happens, where there are events.
+    IF v_event_count > 0 THEN
+        -- One subquery, so that the clock is read once, and again behind a lock that was waited for.
+        UPDATE tenant_head h
+        SET (recorded_at, link, number, leaf, config_version) = (
+            SELECT at.now,
+                   sha256(h.link || int8send(h.number + 1)
+                       || int8send((extract(epoch FROM at.now) * 1000000)::bigint)
+                       || uuid_send(p_flush) || p_leaves),
+                   h.number + v_event_count,
+                   substr(p_leaves, 32 * v_event_count - 31, 32),
+                   h.config_version + p_raises_config::integer
+            FROM (SELECT greatest(clock_timestamp(), h.recorded_at) AS now OFFSET 0) at)
+        WHERE h.tenant_id = p_tenant AND (p_config_version IS NULL OR h.config_version = p_config_version)
+        RETURNING h.number - v_event_count + 1, h.recorded_at, h.link
+        INTO o_first_number, o_recorded_at, o_link;
+    ELSE
+        SELECT h.number + 1, h.recorded_at, h.link INTO o_first_number, o_recorded_at, o_link
+        FROM tenant_head h
+        WHERE h.tenant_id = p_tenant AND (p_config_version IS NULL OR h.config_version = p_config_version);
+    END IF;
+    IF o_first_number IS NULL THEN
+        IF EXISTS (SELECT FROM tenant_head h WHERE h.tenant_id = p_tenant) THEN
+            RAISE EXCEPTION 'stale configuration' USING ERRCODE = '40001';
+        END IF;
+        RAISE EXCEPTION 'no such tenant' USING ERRCODE = 'P0002';
+    END IF;
+
+    -- 2. What was relied on.
+    IF cardinality(p_relied_keys) > 0 THEN
+        IF EXISTS (
+            SELECT FROM unnest(p_relied_keys) k
+            LEFT JOIN LATERAL (
+                SELECT o.version FROM alert_open o
+                WHERE o.tenant_id = p_tenant AND o.dedup_key >= k.dedup_key AND o.dedup_key <= k.dedup_key
+                ORDER BY o.dedup_key LIMIT 1) o ON true
+            WHERE o.version IS DISTINCT FROM k.version
+        ) THEN
+            RAISE EXCEPTION 'stale key' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+    IF cardinality(p_relied_alerts) > 0 THEN
+        IF EXISTS (
+            SELECT FROM unnest(p_relied_alerts) k
+            LEFT JOIN LATERAL (
+                (SELECT o.version FROM alert_open o
+                 WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id ORDER BY o.id LIMIT 1)
+                UNION ALL
+                (SELECT c.version FROM alert_closed c
+                 WHERE c.tenant_id = p_tenant AND c.id >= k.id AND c.id <= k.id ORDER BY c.id LIMIT 1)
+                UNION ALL
+                (SELECT l.version FROM alert_closed_late l
+                 WHERE l.tenant_id = p_tenant AND l.id >= k.id AND l.id <= k.id ORDER BY l.id LIMIT 1)
+                LIMIT 1) o ON true
+            WHERE o.version IS DISTINCT FROM k.version
+        ) THEN
+            RAISE EXCEPTION 'stale alert' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+
+    -- 3. The alerts. First every row that is there is locked, in the order of ids, which is everybody's order.
+    IF cardinality(p_touched) > 0 AND p_changed + p_ended > 0 THEN
+        PERFORM f.id
+        FROM (SELECT i.id FROM (SELECT a.id FROM unnest(p_alerts) a UNION SELECT t.id FROM unnest(p_touched) t) i
+              ORDER BY i.id) k
+        CROSS JOIN LATERAL (
+            SELECT o.id FROM alert_open o
+            WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f;
+    END IF;
+    IF p_changed + p_ended > 0 THEN
+        SELECT array_agg(f.ctid ORDER BY a.ordinality), count(f.ctid)::integer INTO v_places, v_row_count
+        FROM unnest(p_alerts) WITH ORDINALITY a LEFT JOIN LATERAL (
+            SELECT o.ctid FROM alert_open o
+            WHERE a.place IN (2, 3) AND o.tenant_id = p_tenant AND o.id >= a.id AND o.id <= a.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f ON true;
+        IF v_row_count <> p_changed + p_ended THEN
+            RAISE EXCEPTION 'stale alert: not open' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+    -- Those that end go before the others, so that their dedup keys are free for those that begin.
+    IF p_ended + p_new_and_ended > 0 THEN
+        v_late := ARRAY(
+            SELECT a.id FROM unnest(p_alerts) a
+            WHERE a.place >= 3 AND NOT EXISTS (
+                SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'alert_closed'::regclass AND NOT i.inhdetachpending
+                AND c.relname = 'alert_closed_' || uuid7_month(a.id)));
+        WITH a AS MATERIALIZED (
+            SELECT * FROM ROWS FROM (unnest(p_alerts), unnest(v_places)) AS a ({_ALERTS}, row_place)
+            WHERE a.place >= 3
+        ), gone AS (
+            DELETE FROM alert_open o USING a WHERE o.ctid = a.row_place
+            RETURNING o.id, o.occurrence_count, o.last_seen_at
+        ), ended AS (
+            SELECT p_tenant AS tenant_id, a.id, o_first_number + a.event_index AS version, a.dedup_key, a.title,
+                   a.description, a.severity, a.status, a.source, a.monitored_service, a.labels, a.annotations,
+                   a.links,
+                   CASE WHEN a.place = 4 THEN a.occurrence_count
+                        ELSE least(gone.occurrence_count::bigint + a.occurrence_delta, 2147483647)::integer
+                   END AS occurrence_count,
+                   a.triggered_at, greatest(gone.last_seen_at, a.last_seen_at) AS last_seen_at, a.acknowledged_at,
+                   a.acknowledged_until, a.acknowledged_by, a.first_acknowledged_at, a.resolved_at, a.resolved_by,
+                   a.escalation_level, a.hold_reason, a.acknowledge_by, a.resolve_by, a.resolve_at,
+                   a.resolve_by_timeout, a.verdict, a.rule_id, a.ladder, a.escalation_round, a.resumes,
+                   a.next_escalation_at, a.judge_at, a.sla_marks, a.assignee, a.told
+            FROM a LEFT JOIN gone ON gone.id = a.id
+            WHERE a.place = 4 OR gone.id IS NOT NULL
+        ), kept AS (
+            INSERT INTO alert_closed ({_CLOSED}) SELECT {_CLOSED} FROM ended WHERE id <> ALL (v_late)
+            RETURNING id, occurrence_count
+        ), kept_late AS (
+            INSERT INTO alert_closed_late ({_CLOSED}) SELECT {_CLOSED} FROM ended WHERE id = ANY (v_late)
+            RETURNING id, occurrence_count
+        )
+        SELECT array_agg(id), array_agg(occurrence_count) INTO o_ids, o_counts
+        FROM (SELECT * FROM kept UNION ALL SELECT * FROM kept_late) w;
+    END IF;
+    IF p_changed > 0 THEN
+        WITH changed AS (
+            UPDATE alert_open o SET
+                version = o_first_number + a.event_index,
+                dedup_key = a.dedup_key,
+                title = a.title,
+                description = a.description,
+                severity = a.severity,
+                status = a.status,
+                source = a.source,
+                monitored_service = a.monitored_service,
+                labels = a.labels,
+                annotations = a.annotations,
+                links = a.links,
+                occurrence_count = least(o.occurrence_count::bigint + a.occurrence_delta, 2147483647)::integer,
+                triggered_at = a.triggered_at,
+                last_seen_at = greatest(o.last_seen_at, a.last_seen_at),
+                acknowledged_at = a.acknowledged_at,
+                acknowledged_until = a.acknowledged_until,
+                acknowledged_by = a.acknowledged_by,
+                first_acknowledged_at = a.first_acknowledged_at,
+                escalation_level = a.escalation_level,
+                hold_reason = a.hold_reason,
+                acknowledge_by = a.acknowledge_by,
+                resolve_by = a.resolve_by,
+                -- What the sender said last of its end stands, also where it was said the short way meanwhile.
+                resolve_at = CASE WHEN o.last_seen_at > a.last_seen_at THEN o.resolve_at ELSE a.resolve_at END,
+                resolve_by_timeout = CASE WHEN o.last_seen_at > a.last_seen_at THEN o.resolve_by_timeout
+                                     ELSE a.resolve_by_timeout END,
+                verdict = a.verdict,
+                due_at = CASE WHEN o.last_seen_at > a.last_seen_at THEN least(a.due_at, o.resolve_at)
+                         ELSE a.due_at END,
+                rule_id = a.rule_id,
+                ladder = a.ladder,
+                escalation_round = a.escalation_round,
+                resumes = a.resumes,
+                next_escalation_at = a.next_escalation_at,
+                judge_at = a.judge_at,
+                sla_marks = a.sla_marks,
+                assignee = a.assignee,
+                told = a.told
+            FROM ROWS FROM (unnest(p_alerts), unnest(v_places)) AS a ({_ALERTS}, row_place)
+            WHERE o.ctid = a.row_place AND a.place = 2
+            RETURNING o.id, o.occurrence_count
+        )
+        SELECT array_agg(id), array_agg(occurrence_count) INTO v_ids, v_counts FROM changed;
+        o_ids := o_ids || v_ids;
+        o_counts := o_counts || v_counts;
+    END IF;
+    IF p_new > 0 THEN
+        INSERT INTO alert_open (
+            tenant_id, id, version, dedup_key, title, description, severity, status, source, monitored_service,
+            labels, annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at,
+            acknowledged_until, acknowledged_by, first_acknowledged_at, escalation_level, hold_reason,
+            acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, due_at, rule_id, ladder,
+            escalation_round, resumes, next_escalation_at, judge_at, sla_marks, assignee, told)
+        SELECT p_tenant, a.id, o_first_number + a.event_index, a.dedup_key, a.title, a.description, a.severity,
+               a.status, a.source, a.monitored_service, a.labels, a.annotations, a.links, a.occurrence_count,
+               a.triggered_at, a.last_seen_at, a.acknowledged_at, a.acknowledged_until, a.acknowledged_by,
+               a.first_acknowledged_at, a.escalation_level, a.hold_reason, a.acknowledge_by, a.resolve_by,
+               a.resolve_at, a.resolve_by_timeout, a.verdict, a.due_at, a.rule_id, a.ladder, a.escalation_round,
+               a.resumes, a.next_escalation_at, a.judge_at, a.sla_marks, a.assignee, a.told
+        FROM unnest(p_alerts) a
+        WHERE a.place = 1;
+    END IF;
+    IF cardinality(p_judged) > 0 THEN
+        -- Few, and by hand: each for itself. A closed alert changes under the head's lock only.
+        FOREACH v_judged IN ARRAY p_judged LOOP
+            SELECT c.ctid INTO v_place FROM alert_closed c
+            WHERE c.tenant_id = p_tenant AND c.id >= v_judged.id AND c.id <= v_judged.id ORDER BY c.id LIMIT 1;
+            IF FOUND THEN
+                -- The range names the one partition in which the place is meant.
+                UPDATE alert_closed c
+                SET version = o_first_number + v_judged.event_index, verdict = v_judged.verdict
+                WHERE c.ctid = v_place AND c.id >= v_judged.id AND c.id <= v_judged.id;
+                CONTINUE;
+            END IF;
+            SELECT l.ctid INTO v_place FROM alert_closed_late l
+            WHERE l.tenant_id = p_tenant AND l.id >= v_judged.id AND l.id <= v_judged.id ORDER BY l.id LIMIT 1;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'stale alert: not closed' USING ERRCODE = '40001';
+            END IF;
+            UPDATE alert_closed_late l
+            SET version = o_first_number + v_judged.event_index, verdict = v_judged.verdict
+            WHERE l.ctid = v_place;
+        END LOOP;
+    END IF;
+
+    -- 4. The short way.
+    IF cardinality(p_touched) > 0 THEN
+        SELECT array_agg(f.ctid ORDER BY t.ordinality), count(f.ctid)::integer INTO v_places, v_row_count
+        FROM unnest(p_touched) WITH ORDINALITY t CROSS JOIN LATERAL (
+            SELECT o.ctid, o.version, o.occurrence_count FROM alert_open o
+            WHERE o.tenant_id = p_tenant AND o.id >= t.id AND o.id <= t.id
+            ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) f
+        WHERE f.version = t.version AND least(f.occurrence_count::bigint + t.count, 2147483647) < t.count_below;
+        IF v_row_count <> cardinality(p_touched) THEN
+            RAISE EXCEPTION 'stale repeat' USING ERRCODE = '40001';
+        END IF;
+        WITH touched AS (
+            UPDATE alert_open o SET
+                occurrence_count = least(o.occurrence_count::bigint + t.count, 2147483647)::integer,
+                last_seen_at = greatest(o.last_seen_at, t.last_seen_at),
+                resolve_at = CASE WHEN t.last_seen_at >= o.last_seen_at THEN t.resolve_at ELSE o.resolve_at END,
+                resolve_by_timeout = CASE WHEN t.last_seen_at >= o.last_seen_at THEN t.resolve_by_timeout
+                                     ELSE o.resolve_by_timeout END,
+                -- Only ever earlier, since it is in an index; the engine sets it later when it comes by.
+                due_at = CASE WHEN t.resolve_at IS NULL THEN o.due_at ELSE least(o.due_at, t.resolve_at) END
+            FROM ROWS FROM (unnest(p_touched), unnest(v_places)) AS t (
+                id, version, count, count_below, last_seen_at, resolve_at, resolve_by_timeout, row_place)
+            WHERE o.ctid = t.row_place
+            RETURNING o.id, o.occurrence_count
+        )
+        SELECT array_agg(id), array_agg(occurrence_count) INTO v_ids, v_counts FROM touched;
+        o_ids := o_ids || v_ids;
+        o_counts := o_counts || v_counts;
+    END IF;
+
+    -- 5. The log.
+    IF v_event_count > 0 THEN
+        INSERT INTO event (
+            tenant_id, number, recorded_at, flush_id, kind, actor_kind, alert_id, severity_before, severity_after,
+            service_before, service_after, source, subject_type, subject_id, content, leaf, link)
+        SELECT p_tenant, o_first_number + e.place - 1, o_recorded_at, p_flush, e.kind, e.actor_kind, e.alert_id,
+               e.severity_before, e.severity_after, e.service_before, e.service_after, e.source, e.subject_type,
+               e.subject_id, e.content, substr(p_leaves, (32 * e.place - 31)::integer, 32),
+               CASE WHEN e.place = v_event_count THEN o_link END
+        FROM unnest(p_events) WITH ORDINALITY AS e (
+            kind, actor_kind, alert_id, severity_before, severity_after, service_before,
+            service_after, source, subject_type, subject_id, content, place);
+    END IF;
+
+    -- 6. The figures.
+    IF cardinality(p_counts) > 0 THEN
+        INSERT INTO metric_minute AS m (
+            tenant_id, at, severity, monitored_service, created, acknowledged, resolved, escalated, opened,
+            acknowledge_ms, resolve_ms, sla_total, sla_met, self_resolved)
+        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), g.* FROM unnest(p_counts) g
+        ON CONFLICT (tenant_id, at, severity, monitored_service) DO UPDATE SET
+            created = m.created + excluded.created,
+            acknowledged = m.acknowledged + excluded.acknowledged,
+            resolved = m.resolved + excluded.resolved,
+            escalated = m.escalated + excluded.escalated,
+            opened = m.opened + excluded.opened,
+            acknowledge_ms = m.acknowledge_ms + excluded.acknowledge_ms,
+            resolve_ms = m.resolve_ms + excluded.resolve_ms,
+            sla_total = m.sla_total + excluded.sla_total,
+            sla_met = m.sla_met + excluded.sla_met,
+            self_resolved = m.self_resolved + excluded.self_resolved;
+        INSERT INTO metric_day AS m (
+            tenant_id, day, severity, monitored_service, created, acknowledged, resolved, escalated, opened,
+            acknowledge_ms, resolve_ms, sla_total, sla_met, self_resolved)
+        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, g.* FROM unnest(p_counts) g
+        ON CONFLICT (tenant_id, day, severity, monitored_service) DO UPDATE SET
+            created = m.created + excluded.created,
+            acknowledged = m.acknowledged + excluded.acknowledged,
+            resolved = m.resolved + excluded.resolved,
+            escalated = m.escalated + excluded.escalated,
+            opened = m.opened + excluded.opened,
+            acknowledge_ms = m.acknowledge_ms + excluded.acknowledge_ms,
+            resolve_ms = m.resolve_ms + excluded.resolve_ms,
+            sla_total = m.sla_total + excluded.sla_total,
+            sla_met = m.sla_met + excluded.sla_met,
+            self_resolved = m.self_resolved + excluded.self_resolved;
+        INSERT INTO open_count AS c (tenant_id, severity, monitored_service, count)
+        SELECT p_tenant, g.severity, g.monitored_service, g.opened FROM unnest(p_counts) g WHERE g.opened <> 0
+        ON CONFLICT (tenant_id, severity, monitored_service) DO UPDATE SET count = c.count + excluded.count;
+    END IF;
+    IF cardinality(p_durations) > 0 THEN
+        INSERT INTO metric_minute_duration AS m (
+            tenant_id, at, severity, monitored_service, kind, bucket, count)
+        SELECT p_tenant, date_trunc('minute', o_recorded_at, 'UTC'), d.* FROM unnest(p_durations) d
+        ON CONFLICT (tenant_id, at, severity, monitored_service, kind, bucket)
+        DO UPDATE SET count = m.count + excluded.count;
+        INSERT INTO metric_day_duration AS m (
+            tenant_id, day, severity, monitored_service, kind, bucket, count)
+        SELECT p_tenant, (o_recorded_at AT TIME ZONE 'UTC')::date, d.* FROM unnest(p_durations) d
+        ON CONFLICT (tenant_id, day, severity, monitored_service, kind, bucket)
+        DO UPDATE SET count = m.count + excluded.count;
+    END IF;
+
+    -- 7. The answers; one that exists already is a decision made on stale ground.
+    IF cardinality(p_answers) > 0 THEN
+        INSERT INTO idempotency_answer (tenant_id, operation, subject, key, request_hash, answer)
+        SELECT p_tenant, i.* FROM unnest(p_answers) i;
+    END IF;
+
+    -- 8. Which alerts cover others.
+    IF cardinality(p_resourced) > 0 THEN
+        DELETE FROM inhibitor i WHERE i.tenant_id = p_tenant AND i.alert_id = ANY (p_resourced);
+        INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id)
+        SELECT p_tenant, s.rule_id, s.digest, s.alert_id FROM unnest(p_sources) s;
+    END IF;
+
+    -- 9. The deliveries. Whoever sends claims rows in the order of ids: so they are locked here, too.
+    IF cardinality(p_unwanted) > 0 THEN
+        PERFORM d.id FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND d.alert_id = ANY (p_unwanted) AND d.purpose = 1
+        ORDER BY d.id FOR NO KEY UPDATE;
+        -- An attempt under way goes on, and is the last; what waits is filed by whoever comes by next.
+        UPDATE delivery_open d SET
+            wanted = false,
+            status = CASE WHEN d.status = 2 THEN d.status ELSE 6 END,
+            due_at = CASE WHEN d.status = 2 THEN d.due_at ELSE o_recorded_at END
+        WHERE d.tenant_id = p_tenant AND d.alert_id = ANY (p_unwanted) AND d.purpose = 1;
+    END IF;
+    IF cardinality(p_ends) > 0 THEN
+        PERFORM d.id FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND d.id = ANY (ARRAY(SELECT e.id FROM unnest(p_ends) e))
+        ORDER BY d.id FOR UPDATE;
+        WITH gone AS (
+            DELETE FROM delivery_open d USING unnest(p_ends) e
+            WHERE d.tenant_id = p_tenant AND d.id = e.id AND d.attempt_count = e.fence
+            RETURNING d.*, e.status AS end_status, e.at AS end_at, e.error AS end_error,
+                      e.fell_back_to AS end_fell_back_to
+        ), kept AS (
+            INSERT INTO delivery ({_DELIVERY})
+            SELECT g.tenant_id, g.id, g.alert_id, g.channel_id, g.channel_name, g.purpose, g.level, g.round,
+                   g.responder_id, g.address, g.end_status, g.wanted, g.created_at, g.due_at, g.attempt_count,
+                   CASE WHEN g.end_status = 3 THEN g.end_at END, coalesce(g.end_error, g.last_error),
+                   g.fallback_of, g.end_fell_back_to, g.bundle_id, g.change, g.is_first
+            FROM gone g RETURNING 1
+        )
+        SELECT count(*)::integer INTO v_row_count FROM kept;
+        IF v_row_count <> cardinality(p_ends) THEN
+            RAISE EXCEPTION 'stale delivery' USING ERRCODE = '40001';
+        END IF;
+        UPDATE delivery_attempt a SET
+            duration = e.duration, status_code = e.status_code, error = e.attempt_error
+        FROM unnest(p_ends) e
+        WHERE e.attempt IS NOT NULL
+            AND a.tenant_id = p_tenant AND a.delivery_id = e.id AND a.number = e.attempt;
+        INSERT INTO delivery_receipt (tenant_id, alert_id, channel_id, address_hash, receipt)
+        SELECT DISTINCT ON (d.alert_id, d.channel_id, address_hash(d.address))
+               p_tenant, d.alert_id, d.channel_id, address_hash(d.address), e.receipt
+        FROM unnest(p_ends) e JOIN delivery d ON d.tenant_id = p_tenant AND d.id = e.id
+        WHERE e.receipt IS NOT NULL AND d.alert_id IS NOT NULL
+        ON CONFLICT (tenant_id, alert_id, channel_id, address_hash) DO UPDATE SET receipt = excluded.receipt;
+    END IF;
+    IF cardinality(p_deliveries) > 0 THEN
+        INSERT INTO delivery_open ({_DELIVERY})
+        SELECT p_tenant, n.id, n.alert_id, n.channel_id, n.channel_name, n.purpose, n.level, n.round,
+               n.responder_id, n.address, 1, true, n.created_at, n.due_at, 0, NULL, NULL, n.fallback_of, NULL,
+               NULL, n.change, n.is_first
+        FROM unnest(p_deliveries) n;
+    END IF;
+END $$
+"""
+
+_LOADED_ALERT = """
+    id uuid, version bigint, dedup_key text, title text, description text, severity smallint, status smallint,
+    source text, monitored_service text, labels jsonb, annotations jsonb, links jsonb, occurrence_count integer,
+    triggered_at timestamptz, last_seen_at timestamptz, acknowledged_at timestamptz,
+    acknowledged_until timestamptz, acknowledged_by jsonb, first_acknowledged_at timestamptz,
+    resolved_at timestamptz, resolved_by jsonb, escalation_level integer, hold_reason smallint,
+    acknowledge_by timestamptz, resolve_by timestamptz, resolve_at timestamptz, resolve_by_timeout boolean,
+    verdict smallint, rule_id uuid, ladder jsonb, escalation_round integer, resumes boolean,
+    next_escalation_at timestamptz, judge_at timestamptz, sla_marks smallint, assignee uuid, told uuid[]
+"""
+
+_COLUMNS_OF = """
+    {0}.id, {0}.version, {0}.dedup_key, {0}.title, {0}.description, {0}.severity, {0}.status,
+    {0}.source, {0}.monitored_service, {0}.labels, {0}.annotations, {0}.links, {0}.occurrence_count,
+    {0}.triggered_at, {0}.last_seen_at, {0}.acknowledged_at,
+    {0}.acknowledged_until, {0}.acknowledged_by, {0}.first_acknowledged_at,
+    {0}.resolved_at, {0}.resolved_by, {0}.escalation_level, {0}.hold_reason,
+    {0}.acknowledge_by, {0}.resolve_by, {0}.resolve_at, {0}.resolve_by_timeout,
+    {0}.verdict, {0}.rule_id, {0}.ladder, {0}.escalation_round, {0}.resumes, {0}.next_escalation_at, {0}.judge_at,
+    {0}.sla_marks, {0}.assignee, {0}.told
+"""
+
+# What was asked by key (1), by id (2), and the answers given before (3), in one round trip.
+LOAD_V2 = f"""
+CREATE FUNCTION load_v2(
+    p_tenant uuid, p_keys text[], p_ids uuid[], p_operations text[], p_subjects text[], p_answer_keys text[])
+RETURNS TABLE (
+    part smallint, operation text, subject text, key text, request_hash bytea, answer text, {_LOADED_ALERT})
+LANGUAGE plpgsql {_PLAN} AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    IF cardinality(p_keys) > 0 THEN
+        RETURN QUERY
+        SELECT 1::smallint, NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::text, {_COLUMNS_OF.format("o")}
+        FROM unnest(p_keys) AS k (dedup_key) CROSS JOIN LATERAL (
+            SELECT * FROM alert_open o
+            WHERE o.tenant_id = p_tenant AND o.dedup_key >= k.dedup_key AND o.dedup_key <= k.dedup_key
+            ORDER BY o.dedup_key LIMIT 1) o;
+    END IF;
+    IF cardinality(p_ids) > 0 THEN
+        RETURN QUERY
+        SELECT 2::smallint, NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::text, w.*
+        FROM unnest(p_ids) AS k (id) CROSS JOIN LATERAL (
+            (SELECT {_COLUMNS_OF.format("o")} FROM alert_open o
+             WHERE o.tenant_id = p_tenant AND o.id >= k.id AND o.id <= k.id ORDER BY o.id LIMIT 1)
+            UNION ALL
+            (SELECT {_COLUMNS_OF.format("c")} FROM alert_closed c
+             WHERE c.tenant_id = p_tenant AND c.id >= k.id AND c.id <= k.id ORDER BY c.id LIMIT 1)
+            UNION ALL
+            (SELECT {_COLUMNS_OF.format("l")} FROM alert_closed_late l
+             WHERE l.tenant_id = p_tenant AND l.id >= k.id AND l.id <= k.id ORDER BY l.id LIMIT 1)
+            LIMIT 1) w;
+    END IF;
+    IF cardinality(p_answer_keys) > 0 THEN
+        RETURN QUERY
+        SELECT 3::smallint, i.operation, i.subject, i.key, i.request_hash, i.answer, n.*
+        FROM unnest(p_operations, p_subjects, p_answer_keys) AS k (operation, subject, key)
+        CROSS JOIN LATERAL (
+            SELECT * FROM idempotency_answer i
+            WHERE i.tenant_id = p_tenant AND i.operation = k.operation AND i.subject = k.subject AND i.key = k.key
+            LIMIT 1) i
+        LEFT JOIN (SELECT {_COLUMNS_OF.format("o")} FROM alert_open o WHERE false) n ON true;
+    END IF;
+END $$
+"""
+
+
+# Asked for by whoever reports how deliveries ended; apart, since most commands are about none.
+OPEN_DELIVERIES = f"""
+CREATE FUNCTION open_deliveries(p_tenant uuid, p_ids uuid[]) RETURNS SETOF delivery_open
+LANGUAGE plpgsql {_PLAN} AS $$
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    RETURN QUERY SELECT d.* FROM delivery_open d WHERE d.tenant_id = p_tenant AND d.id = ANY (p_ids);
+END $$
+"""
+
+_ASSIGNEE_INDEX = (
+    "CREATE INDEX {0}_assignee ON {0} (tenant_id, assignee, triggered_at, id) WHERE assignee IS NOT NULL"
+)
+
+
+def upgrade() -> None:
+    """Alerts can climb, and what a decision sends is written with it."""
+    for statement in (
+        *(f"ALTER TABLE {table} {_ADDED}" for table in _TABLES),
+        *(_ASSIGNEE_INDEX.format(table) for table in _TABLES),
+        *TYPES,
+        APPEND_V2,
+        LOAD_V2,
+        OPEN_DELIVERIES,
+        "REVOKE ALL ON FUNCTION append_v2, load_v2, open_deliveries FROM PUBLIC",
+        "GRANT EXECUTE ON FUNCTION append_v2, load_v2, open_deliveries TO ag_api",
+    ):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Nothing climbs any more; what was sent is kept."""
+    op.execute("DROP FUNCTION open_deliveries, load_v2, append_v2")
+    op.execute("DROP TYPE climbing_alert, source_alert, new_delivery, delivery_end")
+    for table in _TABLES:
+        op.execute(f"ALTER TABLE {table} " + ", ".join(f"DROP COLUMN {name}" for name in _ADDED_NAMES))
