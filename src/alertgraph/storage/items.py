@@ -116,7 +116,14 @@ def _many(codec: _Codec[T]) -> _Codec[tuple[T, ...]]:
 
 
 def _number_of(enum: type[T]) -> _Codec[T]:
-    return _Codec(cast("Callable[[T], int]", int), lambda value: enum(_INT.decode(value)))  # type: ignore[call-arg]
+    members: dict[int, T] = {int(member): member for member in cast(Any, enum)}
+
+    def decode(value: Any) -> T:
+        if type(value) is not int or value not in members:
+            raise _FormError(f"is no {enum.__name__}")
+        return members[value]
+
+    return _Codec(cast("Callable[[T], int]", int), decode)
 
 
 def _fields(cls: type[Any], **fields: _Codec[Any]) -> _Codec[Any]:
@@ -139,12 +146,13 @@ def _fields(cls: type[Any], **fields: _Codec[Any]) -> _Codec[Any]:
         if value.keys() != names:
             raise _FormError(f"has not the known fields: {', '.join(sorted(value.keys() ^ names))}")
         found = {}
-        for name, _, read in parts:
-            try:
+        name = ""
+        try:
+            for name, _, read in parts:
                 found[name] = read(value[name])
-            except (ValueError, OverflowError) as error:
-                reason = str(error) if isinstance(error, _FormError) else "can't be read"
-                raise _FormError(f"{name} {reason}") from error
+        except (ValueError, OverflowError) as error:
+            reason = str(error) if isinstance(error, _FormError) else "can't be read"
+            raise _FormError(f"{name} {reason}") from error
         return found
 
     return _Codec(encode, decode)
