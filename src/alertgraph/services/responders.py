@@ -196,7 +196,7 @@ class ResponderService:
         return await self._vault.open(principal.tenant.id, EMAIL_PURPOSE, responder.email)
 
     async def addresses(self, principal: Principal, responder: Responder) -> list[str]:
-        """Return the address of each contact method; empty for the channel's own, or made unreadable. RESPONDER."""
+        """Return the address of each contact method; empty for the channel's own, or unreadable. RESPONDER."""
         principal.require(Role.RESPONDER)
         return [
             await self._vault.open(principal.tenant.id, ADDRESS_PURPOSE, method.address) or ""
