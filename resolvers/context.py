@@ -6,6 +6,7 @@ from typing import TypeAlias
 import strawberry
 
 from alertgraph.core.budget import Budget
+from alertgraph.core.catalog import Catalog
 from alertgraph.core.tenant import Principal
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.configuration import ConfigurationService
@@ -46,6 +47,10 @@ class Context:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loaders", Loaders(self.reading))
+
+    async def catalog(self) -> Catalog:
+        """Return everything that people set up for paging, read once per operation."""
+        return (await self.loaders.config.load(self.principal.tenant.id)).catalog
 
     async def renew(self) -> None:
         """Forget what was read: a mutation begins, and shall see what the one before it did."""

@@ -8,6 +8,7 @@ from strawberry.dataloader import DataLoader
 from alertgraph.core.alert import Alert
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery
 from alertgraph.core.event import EventKind, StoredEvent
+from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId, TenantId
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import Page, PageRequest
@@ -51,6 +52,7 @@ class Loaders:
         self.api_key: DataLoader[ApiKeyId, ApiKey | None] = _by_key(reading.api_keys)
         self.tally: DataLoader[MetricsWindow, Tally] = _one_by_one(reading.tally)
         self.open_counts: DataLoader[MetricsWindow, Tally] = _one_by_one(reading.open_counts)
+        self.config: DataLoader[TenantId, TenantConfig] = _one_by_one(lambda _: reading.config())
         self.settings: DataLoader[TenantId, TenantSettings] = _one_by_one(lambda _: reading.settings())
         self.sla_targets: DataLoader[TenantId, list[SlaTarget]] = _one_by_one(self._sla_targets)
         self.delivery: DataLoader[DeliveryId, Delivery | None] = _by_key(reading.deliveries)

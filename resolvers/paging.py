@@ -1,15 +1,22 @@
 """Nodes and pages: what every list of the API has in common."""
 
-from collections.abc import Collection
-from typing import Annotated, Any, Self, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice
+from typing import Annotated, Any, Protocol, Self, TypeAlias, TypeVar
+from uuid import UUID
 
+import orjson
 import strawberry
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
+from alertgraph.core.cursor import LogCursor
+from alertgraph.core.errors import InputError
+from alertgraph.core.ids import pack, unpack
 from alertgraph.core.query import Page, PageRequest, page_request
 from resolvers.context import Info
 
 T = TypeVar("T")
+P = TypeVar("P", str, int)
 
 # For an argument that may be left out with no default to show for it.
 UNSET: Any = strawberry.UNSET
@@ -60,6 +67,64 @@ def page_of(first: int | None, after: str | None, last: int | None, before: str 
         InputError: first and last are both given, or out of 1 to 100.
     """
     return page_request(given(first), given(after), given(last), given(before))
+
+
+class Listed(Protocol):
+    """Something with an id, of which there are so few that all are at hand."""
+
+    @property
+    def id(self) -> UUID:
+        """What tells it from others in the same place."""
+        ...
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def listed(items: Iterable[L], place: Callable[[L], P], request: PageRequest, as_of: LogCursor) -> Page[L]:
+    """Return a page of a list that is at hand, forward.
+
+    Args:
+        items: All of them, in any order.
+        place: What the list is ordered by: a name or a number; equal ones go by id.
+        request: Which part.
+        as_of: The log as the items saw it.
+
+    Raises:
+        InputError: The cursor is not of this list.
+    """
+    placed = sorted(((place(item), item.id, item) for item in items), key=lambda each: each[:2])
+    behind = _place_of(request.after) if request.after is not None else None
+    rest = placed
+    if behind is not None:
+        if placed and type(behind[0]) is not type(placed[0][0]):
+            raise InputError(_OTHER_CURSOR, "after")
+        rest = [each for each in placed if each[:2] > behind]
+    return Page(
+        items=[(_cursor(at, key), item) for at, key, item in islice(rest, request.size)],
+        has_next=len(rest) > request.size,
+        has_previous=len(rest) < len(placed),
+        as_of=as_of,
+        total_count=len(placed),
+    )
+
+
+_OTHER_CURSOR = "This cursor is not of this list."
+
+
+def _cursor(place: str | int, key: UUID) -> str:
+    return pack(orjson.dumps([place, key.hex]))
+
+
+def _place_of(cursor: str) -> tuple[Any, UUID]:
+    raw = unpack(cursor) if cursor.isascii() else None
+    try:
+        place, key = orjson.loads(raw or b"")
+        if isinstance(place, str | int) and not isinstance(place, bool):
+            return place, UUID(hex=key)
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise InputError(_OTHER_CURSOR, "after")
 
 
 def selects(info: Info, names: Collection[str]) -> bool:

@@ -10,6 +10,7 @@ from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.event import EventKind, StoredEvent
+from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
@@ -70,6 +71,11 @@ class Reading:
         """Return what an ADMIN may set."""
         self._principal.require(Role.VIEWER)
         return await self._snapshot.settings()
+
+    async def config(self) -> TenantConfig:
+        """Return settings and promises with everything that is set up for paging."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.config()
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
         """Return the promise per severity, worst first."""
