@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 
 from alertgraph.core.alert import check_text
+from alertgraph.core.catalog import Change
+from alertgraph.core.channel import Channel
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import (
     AccessDeniedError,
@@ -20,10 +22,12 @@ from alertgraph.core.errors import (
     RefusedError,
 )
 from alertgraph.core.event import EventKind, SealedEvent, instant_text
-from alertgraph.core.flush import Appended
+from alertgraph.core.flush import Appended, TenantConfig
 from alertgraph.core.ids import (
     ApiKeyId,
+    ChannelId,
     NodeKind,
+    RuleId,
     SavedViewId,
     TenantId,
     encode_id,
@@ -32,12 +36,14 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.labels import Matcher, check_matcher
 from alertgraph.core.lifecycle import UNSET, Unset
+from alertgraph.core.rule import EscalationRule
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, TenantSettings, check_settings
 from alertgraph.services.catalog_changes import (
     NAME_LENGTH_MAX,
     check_version,
     config_event,
     first_answer,
+    require,
     stored_answer,
     told_matchers,
 )
@@ -82,30 +88,41 @@ class ConfigurationService:
         *,
         resolve_timeout: timedelta | Unset = UNSET,
         retention: timedelta | Unset = UNSET,
+        default_rule_id: RuleId | Unset | None = UNSET,
+        dead_man_channel_id: ChannelId | Unset | None = UNSET,
         expected_version: int | None = None,
     ) -> TenantSettings:
         """Return the settings after a patch. ADMIN."""
         principal.require(Role.ADMIN)
         subject = encode_id(NodeKind.TENANT, principal.tenant.id)
 
-        def decide(current: TenantSettings) -> tuple[TenantSettings, SealedEvent] | None:
+        def decide(config: TenantConfig) -> Change | None:
+            current = config.settings
             check_version(current.version, expected_version)
             patched = current
             if resolve_timeout is not UNSET:
                 patched = replace(patched, resolve_timeout=resolve_timeout)
             if retention is not UNSET:
                 patched = replace(patched, retention=retention)
+            if default_rule_id is not UNSET:
+                if default_rule_id is not None:
+                    require(config.catalog, EscalationRule, default_rule_id, "defaultEscalationRuleId")
+                patched = replace(patched, default_rule_id=default_rule_id)
+            if dead_man_channel_id is not UNSET:
+                if dead_man_channel_id is not None:
+                    require(config.catalog, Channel, dead_man_channel_id, "deadManChannelId")
+                patched = replace(patched, dead_man_channel_id=dead_man_channel_id)
             check_settings(patched)
             if patched == current:
                 return None
             event = self._event(
                 EventKind.CONFIG_UPDATED, principal, "TenantSettings", subject, _told(current), _told(patched)
             )
-            return patched, event
+            return Change(event, settings=patched)
 
-        settings, appended = await self._store.change_settings(principal.tenant.id, decide)
+        config, appended = await self._store.change(principal.tenant.id, decide)
         self._tell(principal, appended)
-        return settings
+        return config.settings
 
     # ------------------------------------------------------------------------------ saved views
 
@@ -399,9 +416,12 @@ def _check_key(
 
 
 def _told(settings: TenantSettings) -> dict[str, Any]:
+    rule_id, channel_id = settings.default_rule_id, settings.dead_man_channel_id
     return {
         "resolveTimeout": duration_text(settings.resolve_timeout),
         "retention": duration_text(settings.retention),
+        "defaultEscalationRule": encode_id(NodeKind.ESCALATION_RULE, rule_id) if rule_id is not None else None,
+        "deadManChannel": encode_id(NodeKind.CHANNEL, channel_id) if channel_id is not None else None,
     }
 
 
