@@ -14,6 +14,7 @@ import orjson
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.batch import Outcome, Request
+from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import ErrorCode, InputError, Problem, RefusedError
 from alertgraph.core.flush import EVENT_COUNT_MAX, IdempotencyKey
 from alertgraph.core.ids import AlertId, uuid7
@@ -343,6 +344,8 @@ def contents_hash(contents: object) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, Unset):
         return ["unset"]
+    if isinstance(value, timedelta):
+        return duration_text(value)
     fields = getattr(value, "__dataclass_fields__", None)
     if fields is None:
         raise TypeError(f"{type(value).__name__} has no canonical form")

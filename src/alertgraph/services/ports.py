@@ -257,8 +257,8 @@ class Monitors(Protocol):
         """Keep a beat; return whether the monitor's alert was raised and is to be ended."""
         ...
 
-    async def due(self, now: datetime, limit: int) -> Sequence[tuple[TenantId, MonitorId]]:
-        """Return monitors of all tenants whose beat stayed out and whose alert was not raised yet."""
+    async def due(self, now: datetime, limit: int) -> Sequence[tuple[TenantId, MonitorId, datetime]]:
+        """Return monitors of all tenants whose beat stayed out, since when, and whose alert was not raised yet."""
         ...
 
     async def raised(self, tenant_id: TenantId, monitor_id: MonitorId, due_at: datetime) -> None:
@@ -324,8 +324,8 @@ class DueWork(Protocol):
         """Return how many alerts are open, of all tenants together."""
         ...
 
-    async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> None:
-        """Set the due time of alerts that were found not due yet, where they are unchanged."""
+    async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert], due_at: datetime | None = None) -> None:
+        """Set when alerts are looked at next, theirs or the one given, where they are unchanged."""
         ...
 
 

@@ -23,6 +23,7 @@ ON CONFLICT (tenant_id, monitor_id) DO UPDATE
 SET last_beat_at = excluded.last_beat_at, due_at = excluded.due_at, raised = false
 WHERE h.last_beat_at < excluded.last_beat_at
 """
+_DUE = "SELECT tenant_id, monitor_id, due_at FROM due_heartbeats($1, $2)"
 _MARK_RAISED = """
 UPDATE heartbeat SET raised = true WHERE tenant_id = $1 AND monitor_id = $2 AND due_at = $3 AND NOT raised
 """
@@ -47,14 +48,14 @@ class PostgresMonitors:
 
         return await self._write(tenant_id, keep)
 
-    async def due(self, now: datetime, limit: int) -> Sequence[tuple[TenantId, MonitorId]]:
-        """Return monitors of all tenants whose beat stayed out, for the longest time first.
+    async def due(self, now: datetime, limit: int) -> Sequence[tuple[TenantId, MonitorId, datetime]]:
+        """Return monitors of all tenants whose beat stayed out, and since when, for the longest time first.
 
         Those whose alert was raised already are not among them.
         """
         async with self._database.connection() as connection:
-            rows = await connection.fetch("SELECT tenant_id, monitor_id FROM due_heartbeats($1, $2)", now, limit)
-        return [(TenantId(row[0]), MonitorId(row[1])) for row in rows]
+            rows = await connection.fetch(_DUE, now, limit)
+        return [(TenantId(row[0]), MonitorId(row[1]), row[2]) for row in rows]
 
     async def raised(self, tenant_id: TenantId, monitor_id: MonitorId, due_at: datetime) -> None:
         """Keep that the alert was raised of the beat that was due then; another beat meanwhile wins."""
