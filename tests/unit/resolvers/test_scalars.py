@@ -10,9 +10,11 @@ from resolvers.scalars import (
     LONG_MAX,
     SCALARS,
     instant_text,
+    local_time_text,
     parse_cursor,
     parse_instant,
     parse_length,
+    parse_local_time,
     parse_long,
 )
 
@@ -139,3 +141,17 @@ def test_a_cursor_is_a_text() -> None:
     assert parse_cursor("abc") == "abc"
     with pytest.raises(ValueError, match="no cursor"):
         parse_cursor(5)
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("00:00", 0), ("08:30", 510), ("23:59", 1439), ("24:00", 1440)])
+def test_a_time_of_day_is_minutes_since_midnight(text: str, minutes: int) -> None:
+    assert parse_local_time(text) == minutes
+    assert local_time_text(minutes) == text
+
+
+@pytest.mark.parametrize(
+    "value", ["24:01", "8:30", "08:60", "25:00", "0830", "", "08:30:00", "०८:३०", 510, None, True]
+)
+def test_what_no_clock_shows_is_no_time_of_day(value: object) -> None:
+    with pytest.raises(ValueError, match="no time of day"):
+        parse_local_time(value)
