@@ -232,9 +232,7 @@ def found_by_email(catalog: Catalog, opened: Opened) -> Mapping[str, Responder]:
     people = [(responder, responder.email) for responder in catalog.responders.values()]
     known = [(responder, sealed) for responder, sealed in people if sealed is not None]
     texts = opened.texts(EMAIL_PURPOSE, [sealed for _, sealed in known])
-    return {
-        text.casefold(): responder for (responder, _), text in zip(known, texts, strict=True) if text is not None
-    }
+    return {text.lower(): responder for (responder, _), text in zip(known, texts, strict=True) if text is not None}
 
 
 def _require(principal: Principal, role: Role) -> None:
@@ -273,7 +271,7 @@ def _check_channels(catalog: Catalog, wishes: Sequence[ContactWish]) -> None:
 
 
 def _check_unique(catalog: Catalog, opened: Opened, responder_id: ResponderId, email: str) -> None:
-    other = found_by_email(catalog, opened).get(email.casefold())
+    other = found_by_email(catalog, opened).get(email.lower())
     if other is not None and other.id != responder_id:
         raise ConflictError("Somebody else has this e-mail address.", "email")
 
