@@ -343,7 +343,11 @@ def translated(error: BaseException) -> Exception:
 
 
 def _is_missing_partition(error: asyncpg.PostgresError) -> bool:
-    return error.sqlstate == "23514" and not error.constraint_name and error.table_name == "alert_closed"
+    return (
+        error.sqlstate == "23514"
+        and not error.constraint_name
+        and error.table_name in ("alert_closed", "delivery", "delivery_attempt")
+    )
 
 
 def _connect_error(error: BaseException) -> DependencyError:

@@ -65,6 +65,22 @@ WITH old AS (
 DELETE FROM {0} a USING old WHERE a.tenant_id = $1 AND a.id = old.id RETURNING a.id
 """
 _DELETE_TERMS = "DELETE FROM alert_terms WHERE tenant_id = $1 AND id = ANY ($2)"
+# An id tells when the delivery was decided.
+_DELETE_DELIVERIES = """
+WITH old AS (
+    SELECT id FROM delivery WHERE tenant_id = $1 AND id < $2 ORDER BY id LIMIT $3
+)
+DELETE FROM delivery d USING old WHERE d.tenant_id = $1 AND d.id = old.id RETURNING d.id
+"""
+_DELETE_ATTEMPTS = "DELETE FROM delivery_attempt WHERE tenant_id = $1 AND delivery_id = ANY ($2)"
+# While its alert is open, a message may still be brought up to date.
+_DELETE_RECEIPTS = """
+DELETE FROM delivery_receipt WHERE ctid = ANY (ARRAY(
+    SELECT r.ctid FROM delivery_receipt r
+    WHERE r.tenant_id = $1 AND r.alert_id < $2
+        AND NOT EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = r.tenant_id AND o.id = r.alert_id)
+    LIMIT $3))
+"""
 _DELETE_ANSWERS = """
 DELETE FROM idempotency_answer WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_answer WHERE created_at < now() - $1::interval LIMIT $2))
@@ -75,6 +91,8 @@ DELETE FROM {0} WHERE ctid = ANY (ARRAY(
 """
 
 _HAS_KEPT_ALERT = "SELECT EXISTS (SELECT FROM alert_closed WHERE id >= $1 AND id < $2 AND resolved_at >= $3)"
+# Its attempts and its end will stand in the month in which it was decided.
+_HAS_OPEN_DELIVERY = "SELECT EXISTS (SELECT FROM delivery_open WHERE id >= $1 AND id < $2)"
 _HAS_KEPT_TERMS = """
 SELECT EXISTS (SELECT FROM alert_terms t WHERE t.id >= $1 AND t.id < $2 AND (
     EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = t.tenant_id AND o.id = t.id)
@@ -106,6 +124,8 @@ class Retired:
 
     events: int = 0
     alerts: int = 0
+    deliveries: int = 0
+    receipts: int = 0
     answers: int = 0
     minutes: int = 0
     partitions: list[str] = field(default_factory=list)
@@ -157,6 +177,7 @@ class Housekeeper:
             for tenant_id, _, cutoff in tenants:
                 await _retire_events(connection, tenant_id, cutoff, retired)
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
+                await _retire_deliveries(connection, tenant_id, cutoff, retired)
                 await _retire_minutes(connection, tenant_id, retired)
             retired.answers = await _repeated(connection, _DELETE_ANSWERS, ANSWERS_KEPT)
         return retired
@@ -214,6 +235,8 @@ async def _is_retired(connection: Connection, partition: Partition, cutoff: date
             return True
         case "alert_closed":
             return not await connection.fetchval(_HAS_KEPT_ALERT, low, high, cutoff)
+        case "delivery" | "delivery_attempt":
+            return not await connection.fetchval(_HAS_OPEN_DELIVERY, low, high)
         case _:
             return not await connection.fetchval(_HAS_KEPT_TERMS, low, high)
 
@@ -244,6 +267,19 @@ async def _retire_alerts(connection: Connection, tenant_id: UUID, cutoff: dateti
             retired.alerts += len(ids)
             if len(ids) < _BATCH_SIZE:
                 break
+
+
+async def _retire_deliveries(connection: Connection, tenant_id: UUID, cutoff: datetime, retired: Retired) -> None:
+    oldest_kept = uuid7_floor(cutoff)
+    for _ in range(_ROUND_COUNT_MAX):
+        async with connection.transaction():
+            rows = await connection.fetch(_DELETE_DELIVERIES, tenant_id, oldest_kept, _BATCH_SIZE)
+            if rows:
+                await connection.execute(_DELETE_ATTEMPTS, tenant_id, [row["id"] for row in rows])
+        retired.deliveries += len(rows)
+        if len(rows) < _BATCH_SIZE:
+            break
+    retired.receipts += await _repeated(connection, _DELETE_RECEIPTS, tenant_id, oldest_kept)
 
 
 async def _retire_minutes(connection: Connection, tenant_id: UUID, retired: Retired) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from alertgraph.core.cursor import LogCursor, log_start
+from alertgraph.core.delivery import Attempt, Claim, Delivery, DeliveryStatus
 from alertgraph.core.errors import CursorExpiredError, DependencyError
 from alertgraph.core.event import next_link, seal
 from alertgraph.core.flush import AlertWrite, Flush, Reliance
@@ -16,8 +18,11 @@ from alertgraph.core.ids import TenantId
 from alertgraph.core.lifecycle import ByKey, Fire, Resolve
 from alertgraph.services.ports import PoisonError
 from alertgraph.storage.database import owner_connection
+from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.partitions import Housekeeper, Retired
+from alertgraph.storage.tables import PARTITIONED_TABLES
 from tests.factories import DAY, HOUR, a_draft, an_alert, an_event, an_idempotency_key
+from tests.integration.storage.test_deliveries import SLACK, a_delivery, put
 from tests.integration.storage.world import World, a_world, new_flush_id, new_id
 
 pytestmark = pytest.mark.both_servers
@@ -57,7 +62,7 @@ async def test_partitions_reach_from_last_month_to_two_months_ahead(world: World
     for _ in range(2):
         months.append((months[-1] + 32 * DAY).replace(day=1))
 
-    for parent in ("event", "alert_closed", "alert_terms"):
+    for parent in PARTITIONED_TABLES:
         assert await partitions(world, parent) == [name(parent, month) for month in months]
 
 
@@ -102,7 +107,7 @@ async def test_too_many_partitions_are_refused(world: World) -> None:
 
 async def test_a_partition_has_the_parents_indexes(world: World) -> None:
     now: datetime = await world.value("SELECT now()")
-    for parent in ("event", "alert_closed", "alert_terms"):
+    for parent in PARTITIONED_TABLES:
         of_parent, of_partition = [
             await world.value(
                 "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass AND indisvalid", table
@@ -238,7 +243,7 @@ async def test_months_that_nobody_keeps_go_as_a_whole(world: World, keeper: Hous
     now: datetime = await world.value("SELECT now()")
     for tenant in (tenant_id, other):
         await keep_for(world, tenant, 250 * DAY)
-    old = [name(parent, now - 300 * DAY) for parent in ("alert_closed", "alert_terms", "event")]
+    old = sorted(name(parent, now - 300 * DAY) for parent in PARTITIONED_TABLES)
 
     retired = await keeper.retire()
 
@@ -267,7 +272,7 @@ async def test_a_month_with_an_alert_that_ended_lately_stays(world: World, keepe
 
     retired = await keeper.retire()
 
-    assert [partition for partition in retired.partitions if not partition.startswith("event")] == []
+    assert [partition for partition in retired.partitions if partition.startswith("alert_")] == []
     assert [row[0] for row in await world.rows("SELECT id FROM alert_closed")] == ids[:1]
     assert [row[0] for row in await world.rows("SELECT id FROM alert_terms")] == ids[:1]
 
@@ -348,6 +353,78 @@ async def test_answers_are_kept_for_a_day_and_minutes_for_two(world: World, keep
     assert [row[0] for row in await world.rows("SELECT key FROM idempotency_answer")] == ["new"]
     assert await world.value("SELECT count(*) FROM metric_minute WHERE at > now() - interval '1 hour'") >= 1
     assert await world.value("SELECT sum(created) FROM metric_day") == 2
+
+
+async def sent(world: World, tenant_id: TenantId, age: timedelta, **fields: Any) -> Delivery:
+    """Return a delivery that was decided and sent that long ago."""
+    at = await backdate(world, tenant_id, age)
+    delivery = a_delivery(created_at=at, due_at=at, status=DeliveryStatus.SENT, attempt_count=1, **fields)
+    await PostgresDeliveries(world.database).record(tenant_id, delivery, Attempt(1, at, HOUR, 200))
+    return delivery
+
+
+async def kept(world: World) -> tuple[set[Any], set[Any]]:
+    """Return the deliveries that there are, and those that there are attempts of."""
+    found = [
+        {row[0] for row in await world.rows(f"SELECT {column} FROM {table}")}
+        for column, table in (("id", "delivery"), ("delivery_id", "delivery_attempt"))
+    ]
+    return found[0], found[1]
+
+
+async def test_finished_deliveries_go_with_their_attempts(world: World, keeper: Housekeeper) -> None:
+    tenant_id, other = await world.tenant(), await world.tenant("other")
+    for age in (12 * DAY, 11 * DAY):
+        await sent(world, tenant_id, age)
+    new, foreign = await sent(world, tenant_id, 9 * DAY), await sent(world, other, 12 * DAY)
+    await keep_for(world, tenant_id, 10 * DAY)
+
+    retired = await keeper.retire()
+
+    assert (retired.deliveries, retired.partitions) == (2, [])
+    assert await kept(world) == ({new.id, foreign.id}, {new.id, foreign.id})
+
+
+async def test_a_delivery_under_way_keeps_its_month(world: World, keeper: Housekeeper) -> None:
+    tenant_id, deliveries = await world.tenant(), PostgresDeliveries(world.database)
+    await sent(world, tenant_id, 300 * DAY)
+    at = await backdate(world, tenant_id, 300 * DAY)
+    waiting = a_delivery(created_at=at, due_at=at)
+    await put(world, tenant_id, waiting)
+    await keep_for(world, tenant_id, 250 * DAY)
+    months = {name(parent, at) for parent in ("delivery", "delivery_attempt")}
+
+    retired = await keeper.retire()
+
+    assert retired.deliveries == 1
+    assert not months & set(retired.partitions)
+    now: datetime = await world.value("SELECT now()")
+    claims = [Claim(waiting.id, 0, SLACK)]
+    assert await deliveries.claim(tenant_id, claims, now, now + HOUR, {}) == {waiting.id}
+    assert await kept(world) == (set(), {waiting.id})
+    await world.execute("DELETE FROM delivery_open")
+    assert set((await keeper.retire()).partitions) == months
+
+
+async def test_receipts_go_with_their_alerts(world: World, keeper: Housekeeper) -> None:
+    tenant_id = await world.tenant()
+    await keep_for(world, tenant_id, 10 * DAY)
+    now: datetime = await world.value("SELECT now()")
+    await world.act(tenant_id, Fire(a_draft(dedup_key="open")), now=now - 12 * DAY)
+    still_open = await world.value("SELECT id FROM alert_open")
+    new, old = new_id(now - 9 * DAY), new_id(now - 11 * DAY)
+    for alert_id in (still_open, new, old):
+        await world.execute(
+            "INSERT INTO delivery_receipt VALUES ($1, $2, $3, address_hash(NULL), '{}')",
+            tenant_id,
+            alert_id,
+            SLACK,
+        )
+
+    retired = await keeper.retire()
+
+    assert retired.receipts == 1
+    assert {row[0] for row in await world.rows("SELECT alert_id FROM delivery_receipt")} == {still_open, new}
 
 
 async def test_one_process_at_a_time_retires(world: World, keeper: Housekeeper) -> None:

@@ -24,6 +24,15 @@ pytestmark = pytest.mark.both_servers
 TENANT_TABLES = sorted(table.name for table in metadata.tables.values() if table.name not in INSTALLATION_TABLES)
 
 
+# One with the id of an open alert, so that its month is there.
+_DELIVERY = (
+    "INSERT INTO {0} (tenant_id, id, channel_id, channel_name, purpose, level, round, status, wanted, created_at, "
+    "due_at, attempt_count, is_first) "
+    "SELECT tenant_id, id, id, 'slack', 1, 1, 0, {1}, true, now(), now(), 0, true FROM alert_open "
+    "WHERE tenant_id = $1"
+)
+
+
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
     async with a_world(database_url) as world:
@@ -43,6 +52,14 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO alert_closed_late SELECT * FROM alert_closed WHERE tenant_id = $1",
         "INSERT INTO alert_terms (tenant_id, id, terms) "
         "SELECT tenant_id, id, ARRAY[term_prefix(tenant_id) || 'x'] FROM alert_open WHERE tenant_id = $1",
+        _DELIVERY.format("delivery_open", 1),
+        _DELIVERY.format("delivery", 3),
+        "INSERT INTO delivery_attempt (tenant_id, delivery_id, number, started_at) "
+        "SELECT tenant_id, id, 1, now() FROM alert_open WHERE tenant_id = $1",
+        "INSERT INTO delivery_receipt (tenant_id, alert_id, channel_id, address_hash, receipt) "
+        "VALUES ($1, gen_random_uuid(), gen_random_uuid(), address_hash(NULL), '{}')",
+        "INSERT INTO channel_health (tenant_id, channel_id) VALUES ($1, gen_random_uuid())",
+        "INSERT INTO heartbeat (tenant_id, monitor_id, last_beat_at) VALUES ($1, gen_random_uuid(), now())",
         "INSERT INTO label_name (tenant_id, label, uses) VALUES ($1, 'l', 1)",
         "INSERT INTO label_usage (tenant_id, label, value_hash, value, uses) VALUES ($1, 'l', 'h', 'v', 1)",
         "INSERT INTO index_position (tenant_id, number) VALUES ($1, 1)",
