@@ -32,8 +32,9 @@ SELECT {ALERT_SELECT} FROM alert_open
 WHERE tenant_id = $1 AND due_at <= $2 AND escalation_level > 0 ORDER BY due_at, id LIMIT $3
 """
 _REARM = """
-UPDATE alert_open o SET due_at = a.due_at
-FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[]) AS a (id, version, resolve_at, due_at)
+UPDATE alert_open o SET due_at = a.due_at, judge_at = a.judge_at
+FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+    AS a (id, version, resolve_at, due_at, judge_at)
 WHERE o.tenant_id = $1 AND o.id = a.id AND o.version = a.version AND o.resolve_at IS NOT DISTINCT FROM a.resolve_at
 """
 
@@ -54,10 +55,10 @@ _HELD = f"SELECT held.id FROM ({_HELD_FOR}) AS held ORDER BY held.id LIMIT {JUDG
 _REASONS = f"'{{{', '.join(f'{reason:d}' for reason in _FREED_BY_CONFIG)}}}'::smallint[]"
 # Rows are locked in the order of their ids, which is everybody's order.
 _MAKE_DUE = f"""
-UPDATE alert_open o SET due_at = $3
+UPDATE alert_open o SET judge_at = $3, due_at = least(o.due_at, $3)
 FROM (
     SELECT id FROM alert_open
-    WHERE tenant_id = $1 AND id = ANY ($2) AND (due_at > $3 OR due_at IS NULL)
+    WHERE tenant_id = $1 AND id = ANY ($2) AND (judge_at > $3 OR judge_at IS NULL)
         AND hold_reason = ANY ({_REASONS})
     ORDER BY id FOR NO KEY UPDATE) AS held
 WHERE o.tenant_id = $1 AND o.id = held.id
@@ -156,19 +157,28 @@ class PostgresDueWork:
         return [alert_of(row) for row in rows]
 
     async def keep_sources(
-        self, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+        self,
+        tenant_id: TenantId,
+        inhibits: Mapping[AlertId, frozenset[InhibitionKey]],
+        versions: Mapping[AlertId, int] | None = None,
     ) -> None:
-        """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
+        """Replace what these open alerts are a source of; one that is closed meanwhile is none.
+
+        Args:
+            tenant_id: Whose alerts.
+            inhibits: What each of them is a source of.
+            versions: Of the alerts as that was decided; one that has changed since is left alone.
+        """
         async with self._database.transaction(tenant_id) as connection:
-            await write_sources(connection, tenant_id, inhibits)
+            await write_sources(connection, tenant_id, inhibits, versions or {})
 
     async def open_alert_count(self) -> int:
         """Return how many alerts are open, of all tenants together."""
         async with self._database.connection() as connection:
             return int(await connection.fetchval("SELECT open_alert_count()"))
 
-    async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> None:
-        """Set the due time of alerts that were found not due yet, where they are unchanged."""
+    async def rearm(self, tenant_id: TenantId, alerts: Sequence[Alert], due_at: datetime | None = None) -> None:
+        """Set when alerts are looked at next, theirs or the one given, where they are unchanged."""
         in_order = sorted(alerts, key=lambda alert: alert.id)
         async with self._database.transaction(tenant_id) as connection:
             await connection.execute(
@@ -177,5 +187,6 @@ class PostgresDueWork:
                 [alert.id for alert in in_order],
                 [alert.version for alert in in_order],
                 [alert.resolve_at for alert in in_order],
-                [alert.due_at for alert in in_order],
+                [due_at or alert.due_at for alert in in_order],
+                [alert.judge_at for alert in in_order],
             )

@@ -25,8 +25,10 @@ FROM unnest($2::uuid[], $3::bytea[]) AS one (rule_id, digest) CROSS JOIN LATERAL
     ORDER BY i.alert_id LIMIT $4) AS source
 """
 
-# Whoever closes one of them waits, and then removes what is written here.
-_LOCK_OPEN = "SELECT id FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR KEY SHARE"
+# Whoever changes or closes one of them waits, and then replaces or removes what is written here.
+_LOCK_OPEN = (
+    "SELECT id, version FROM alert_open WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY id FOR NO KEY UPDATE"
+)
 _FORGET = "DELETE FROM inhibitor WHERE tenant_id = $1 AND alert_id = ANY ($2)"
 _KEEP = """
 INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id)
@@ -75,12 +77,24 @@ async def load_inhibitors(
 
 
 async def write_sources(
-    connection: Connection, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+    connection: Connection,
+    tenant_id: TenantId,
+    inhibits: Mapping[AlertId, frozenset[InhibitionKey]],
+    versions: Mapping[AlertId, int],
 ) -> None:
-    """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
-    rows = await connection.fetch(_LOCK_OPEN, tenant_id, list(inhibits))
-    pairs = sorted((key.rule_id, key.digest, row[0]) for row in rows for key in inhibits[AlertId(row[0])])
-    await connection.execute(_FORGET, tenant_id, list(inhibits))
+    """Replace what these open alerts are a source of; one that is closed meanwhile is none.
+
+    Args:
+        connection: In a transaction of the tenant.
+        tenant_id: Whose alerts.
+        inhibits: What each of them is a source of.
+        versions: Of the alerts as that was decided: one that has changed since is left as whoever changed it
+            has left it. Without its version an alert is written whatever it is by now.
+    """
+    found = {AlertId(row[0]): row[1] for row in await connection.fetch(_LOCK_OPEN, tenant_id, list(inhibits))}
+    ids = [id_ for id_ in inhibits if id_ not in found or versions.get(id_, found[id_]) == found[id_]]
+    pairs = sorted((key.rule_id, key.digest, id_) for id_ in ids if id_ in found for key in inhibits[id_])
+    await connection.execute(_FORGET, tenant_id, ids)
     await connection.execute(
         _KEEP,
         tenant_id,
