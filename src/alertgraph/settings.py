@@ -74,6 +74,32 @@ class Settings(BaseModel):
     cost_budget: int = Field(default=600_000, ge=1, le=LIMIT_MAX)
     allowed_origins: str = ""
     introspection: bool = True
+    public_url: str | None = None
+    allow_private_targets: bool = False
+    break_glass_url: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    mail_from: str = "alertgraph@localhost"
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("it begins with http:// or https://")
+        return value.rstrip("/") if value is not None else None
+
+    @field_validator("break_glass_url", mode="after")
+    @classmethod
+    def _check_break_glass_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("it begins with http:// or https://")
+        return value
+
+    @field_validator("smtp_url", mode="after")
+    @classmethod
+    def _check_smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("smtp://", "smtps://")):
+            raise ValueError("it begins with smtp:// or smtps://")
+        return value
 
     @field_validator("data_dir", mode="after")
     @classmethod

@@ -18,6 +18,7 @@ class Message:
     Attributes:
         id: The leading delivery's: the idempotency key of every attempt.
         alerts: What it is about, worst first; several in a bundle, none in a test with no alert at hand.
+        more_count: How many further alerts a bundle is about, which are too many to be named.
         level: Of the ladder; 0 for updates, tests and assignments.
         responder: Name of the person meant; None where it is the channel itself.
         change: For an UPDATE: the name of the event's kind that it tells of.
@@ -43,6 +44,7 @@ class Message:
     tokens: Mapping[str, str] = field(default_factory=dict)
     link: str | None = None
     receipt: str | None = None
+    more_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

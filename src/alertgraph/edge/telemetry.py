@@ -22,6 +22,7 @@ from alertgraph.services.ports import LostCommitError
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LATENESS_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 # The same complaint of the same part is written once a second at most; the counter counts them all.
 COMPLAINT_EVERY_SECONDS = 1.0
 STORE_DRIVERS = {"asyncpg", "redis"}
@@ -181,6 +182,34 @@ class Telemetry:
             ("code",),
             registry=self.registry,
         )
+        self._judged = Counter(
+            "alertgraph_alerts_judged_total", "Alerts whose time had come, decided on.", registry=self.registry
+        )
+        self._escalation_late_seconds = Histogram(
+            "alertgraph_escalation_lateness_seconds",
+            "How long the oldest alert of a turn of the engine had been due.",
+            buckets=LATENESS_BUCKETS,
+            registry=self.registry,
+        )
+        self._attempts = Counter(
+            "alertgraph_delivery_attempts_total",
+            "Attempts to tell somebody, by kind of channel and outcome: sent, retried or failed.",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self._attempt_seconds = Histogram(
+            "alertgraph_delivery_attempt_duration_seconds",
+            "How long attempts took, by kind of channel.",
+            ("kind",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._page_late_seconds = Histogram(
+            "alertgraph_page_lateness_seconds",
+            "From when a page was due to the begin of its first attempt.",
+            buckets=LATENESS_BUCKETS,
+            registry=self.registry,
+        )
         self._failures = Counter(
             "alertgraph_failures_total",
             "Errors that a loop caught before it went on, by part.",
@@ -245,6 +274,20 @@ class Telemetry:
     def streamed(self, *, events: int, source: str) -> None:
         """Events were read for streams."""
         self._streamed.labels(source).inc(events)
+
+    # -------------------------------------------------------------------- ports.PagerObserver
+
+    def judged(self, *, alerts: int, late_seconds: float) -> None:
+        """The engine decided on alerts of one tenant."""
+        self._judged.inc(alerts)
+        self._escalation_late_seconds.observe(late_seconds)
+
+    def delivered(self, *, kind: str, outcome: str, seconds: float, late_seconds: float, first: bool) -> None:
+        """An attempt over a kind of channel ended."""
+        self._attempts.labels(kind, outcome).inc()
+        self._attempt_seconds.labels(kind).observe(seconds)
+        if first:
+            self._page_late_seconds.observe(max(0.0, late_seconds))
 
     def failed(self, part: str, error: BaseException) -> None:
         """A loop caught an error and goes on."""

@@ -148,6 +148,15 @@ class Lanes:
             self._start()
         return answered
 
+    async def config(self, tenant_id: TenantId, *, anew: bool = False) -> TenantConfig:
+        """Return a tenant's configuration as this process knows it, at most half a minute old; `anew`, as it is.
+
+        Raises:
+            DependencyError: The store is away.
+            NotFoundError: There is no such tenant.
+        """
+        return (await self._remembered(tenant_id, doubted=anew)).config
+
     async def drain(self) -> None:
         """Take no more and return once everything queued is answered."""
         self._closed = True

@@ -662,3 +662,22 @@ class Observer(Protocol):
     def failed(self, part: str, error: BaseException) -> None:
         """A loop of ours caught an error and goes on."""
         ...
+
+
+class PagerObserver(Protocol):
+    """Where those who page report what an operator watches; never raises and never waits."""
+
+    def judged(self, *, alerts: int, late_seconds: float) -> None:
+        """The engine decided on alerts of one tenant, the oldest of which was due that long ago."""
+        ...
+
+    def delivered(self, *, kind: str, outcome: str, seconds: float, late_seconds: float, first: bool) -> None:
+        """An attempt over a kind of channel ended: `outcome` is sent, retried or failed.
+
+        `late_seconds` is from when it was due to its begin; `first` says of a page that it was the first attempt.
+        """
+        ...
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop of ours caught an error and goes on."""
+        ...

@@ -1,0 +1,110 @@
+"""What deliveries say: the alert as it is now, what happened to it, and links that act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from alertgraph.core.action_token import ActionClaim, ChatAction, sign_all
+from alertgraph.core.alert import Alert
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.channel import Channel, ChannelKind
+from alertgraph.core.delivery import Delivery
+from alertgraph.core.ids import AlertId, NodeKind, TenantId, encode_id
+from alertgraph.core.message import Message
+from alertgraph.core.query import PageRequest, TimelineQuery
+from alertgraph.core.summary import summary
+from alertgraph.services.ports import Deliveries, Snapshot, SnapshotSource
+
+TOKEN_LIFETIME = timedelta(days=7)
+NAMED_COUNT_MAX = 50
+TIMELINE_LENGTH = 5
+_WITH_TIMELINE = (ChannelKind.SLACK, ChannelKind.EMAIL)
+
+
+class MessageMaker:
+    """Makes of deliveries what is sent.
+
+    Args:
+        snapshots: Where alerts are read.
+        deliveries: Where it stands what providers called earlier messages.
+        key: Signs what links and buttons may do.
+        public_url: Where people reach the installation, without a slash at its end; None where that is unknown.
+    """
+
+    def __init__(
+        self, snapshots: SnapshotSource, deliveries: Deliveries, key: bytes, public_url: str | None
+    ) -> None:
+        self._snapshots = snapshots
+        self._deliveries = deliveries
+        self._key = key
+        self._public_url = public_url
+
+    async def of(
+        self, tenant_id: TenantId, catalog: Catalog, channel: Channel, group: Sequence[Delivery], now: datetime
+    ) -> Message:
+        """Return the message of deliveries that go together, the first of which leads.
+
+        Raises:
+            DependencyError: The store is away.
+        """
+        first = group[0]
+        ids = list(dict.fromkeys(one.alert_id for one in group if one.alert_id is not None))
+        async with self._snapshots.snapshot(tenant_id) as snapshot:
+            tenant = await snapshot.tenant()
+            found = await snapshot.alerts(ids[:NAMED_COUNT_MAX])
+            timeline = await _timeline(snapshot, tuple(found), channel) if len(ids) == 1 else ()
+        alerts = tuple(sorted(found.values(), key=lambda alert: (-alert.severity, alert.triggered_at, alert.id)))
+        responder = catalog.responders.get(first.responder_id) if first.responder_id is not None else None
+        one = alerts[0] if len(ids) == 1 and alerts else None
+        receipt = None
+        if one is not None and channel.kind is ChannelKind.SLACK:
+            receipt = await self._deliveries.receipt(tenant_id, one.id, channel.id, first.address)
+        tokens = self._tokens(tenant_id, channel, first, one, now) if one is not None else {}
+        return Message(
+            id=first.id,
+            tenant=tenant.name,
+            purpose=first.purpose,
+            alerts=alerts,
+            at=now,
+            level=first.level,
+            responder=responder.name if responder is not None else None,
+            change=first.change,
+            timeline=timeline,
+            actions=self._links(tokens),
+            tokens=tokens,
+            link=self._link(one),
+            receipt=receipt,
+            more_count=max(0, len(ids) - NAMED_COUNT_MAX),
+        )
+
+    def _tokens(
+        self, tenant_id: TenantId, channel: Channel, first: Delivery, alert: Alert, now: datetime
+    ) -> dict[str, str]:
+        if not alert.is_open:
+            return {}
+        claim = ActionClaim(
+            tenant_id, alert.id, ChatAction.ACKNOWLEDGE, channel.id, now + TOKEN_LIFETIME, first.responder_id
+        )
+        return sign_all(claim, self._key)
+
+    def _links(self, tokens: dict[str, str]) -> dict[str, str]:
+        if self._public_url is None:
+            return {}
+        return {
+            name: f"{self._public_url}/act/{tokens[name]}" for name in MESSAGE_NAME_OF.values() if name in tokens
+        }
+
+    def _link(self, alert: Alert | None) -> str | None:
+        if self._public_url is None:
+            return None
+        if alert is None:
+            return self._public_url
+        return f"{self._public_url}/alerts/{encode_id(NodeKind.ALERT, alert.id)}"
+
+
+async def _timeline(snapshot: Snapshot, ids: tuple[AlertId, ...], channel: Channel) -> tuple[str, ...]:
+    if channel.kind not in _WITH_TIMELINE or not ids:
+        return ()
+    pages = await snapshot.timelines(TimelineQuery(ids, None, PageRequest(TIMELINE_LENGTH, backward=True)))
+    return tuple(summary(stored.event) for page in pages.values() for _, stored in page.items)
