@@ -17,7 +17,7 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.event import Event, EventKind, seal
 from alertgraph.core.ids import TenantId, uuid7
 from alertgraph.core.metrics import COUNT_NAMES, MINUTES_KEPT, Group, tally
-from alertgraph.storage.rows import ALERT_COLUMNS, decode_json, encode_json
+from alertgraph.storage.rows import ALERT_COLUMNS, decode_json, encode_json, ladder_json
 from tests.factories import an_event
 from tests.servers import DatabaseServer
 
@@ -210,6 +210,15 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
         alert.resolve_at,
         alert.resolve_by_timeout,
         alert.verdict,
+        None if alert.ladder is None else alert.ladder.rule_id,
+        None if alert.ladder is None else ladder_json(alert.ladder),
+        alert.escalation_round,
+        alert.resumes,
+        alert.next_escalation_at,
+        alert.judge_at,
+        alert.sla_marks,
+        alert.assignee,
+        alert.told,
     )
 
 
