@@ -41,6 +41,7 @@ SUBJECT_LENGTH_MAX = 200
 ERROR_LENGTH_MAX = 300
 DESCRIPTION_SHOWN_MAX = 5_000
 TIMELINE_SHOWN_MAX = 20
+QUIT_WITHIN_SECONDS = 0.5
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465}
 # Of all that happens to an alert after somebody was told of it, this is worth another mail.
 TOLD_CHANGES = frozenset({"ACKNOWLEDGED", "UNACKNOWLEDGED", "RESOLVED", "REOPENED"})
@@ -261,10 +262,16 @@ class EmailAdapter:
             password=server.password,
             tls_context=self._context,
         )
-        async with client:
+        try:
+            await client.connect()
             refused, _ = await client.send_message(
                 mail, sender=self._sender.addr_spec, recipients=list(recipients)
             )
+        except BaseException:
+            # Not politely: a server that hangs would take as long again for the farewell.
+            client.close()
+            raise
+        await _farewell(client)
         return {address: (answer.code, answer.message) for address, answer in refused.items()}
 
     def _mail(self, recipients: Sequence[Address], message: Message, text: str, *, own_text: bool) -> EmailMessage:
@@ -297,6 +304,14 @@ class EmailAdapter:
         mail.set_content(_text(message, text))
         mail.add_alternative(_html(message, text if own_text else None), subtype="html")
         return mail
+
+
+async def _farewell(client: aiosmtplib.SMTP) -> None:
+    """End a session; the mail is taken, and whatever happens here does not change that."""
+    try:
+        await client.quit(timeout=QUIT_WITHIN_SECONDS)
+    except (aiosmtplib.SMTPException, OSError):
+        client.close()
 
 
 # ------------------------------------------------------------------------------------------- contents
@@ -339,6 +354,8 @@ def _html(message: Message, own_text: str | None) -> str:
     several = [
         f"[{alert.severity.name}] {alert.title}" for alert in message.alerts if one is None and own_text is None
     ]
+    if message.more_count and several:
+        several.append(f"… and {message.more_count} more.")
     return _encodable(
         _TEMPLATE.render(
             heading=headline(message),
