@@ -9,17 +9,29 @@ from datetime import datetime, timedelta
 
 from alertgraph.core.alert import Alert
 from alertgraph.core.cursor import LogCursor
+from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import NotFoundError
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, SavedViewId, SilenceId, TenantId
+from alertgraph.core.ids import (
+    AlertId,
+    ApiKeyId,
+    ChannelId,
+    DeliveryId,
+    EventKey,
+    MonitorId,
+    SavedViewId,
+    SilenceId,
+    TenantId,
+)
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
-from alertgraph.storage import alert_pages, config_pages, event_pages, figures, search
+from alertgraph.services.ports import EngineFigures
+from alertgraph.storage import alert_pages, config_pages, delivery_pages, event_pages, figures, search
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
 from alertgraph.storage.inhibitors import load_inhibitors
@@ -109,6 +121,36 @@ class PostgresSnapshot:
         """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""
         rules = (await self.config()).catalog.inhibitions
         return await load_inhibitors(self._reader, rules, alert_ids, limit)
+
+    async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
+        """Return the deliveries that exist among the ids."""
+        return await delivery_pages.load_deliveries(self._reader, ids)
+
+    async def delivery_page(self, query: DeliveryQuery) -> Page[Delivery]:
+        """Return deliveries over all alerts, newest first; errors as `delivery_pages.delivery_page` says."""
+        return await delivery_pages.delivery_page(self._reader, query)
+
+    async def deliveries_of(
+        self, alert_ids: Collection[AlertId], page: PageRequest
+    ) -> Mapping[AlertId, Page[Delivery]]:
+        """Return the same page of several alerts' deliveries, oldest first."""
+        return await delivery_pages.deliveries_of(self._reader, alert_ids, page)
+
+    async def attempts_of(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Sequence[Attempt]]:
+        """Return each try of several deliveries, oldest first."""
+        return await delivery_pages.load_attempts(self._reader, ids)
+
+    async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
+        """Return how the tenant's channels do; one that was never used is absent."""
+        return await delivery_pages.load_channel_health(self._reader)
+
+    async def last_beats(self, ids: Collection[MonitorId]) -> Mapping[MonitorId, datetime]:
+        """Return when monitors beat last; one that never did is absent."""
+        return await delivery_pages.load_last_beats(self._reader, ids)
+
+    async def engine_figures(self, now: datetime) -> EngineFigures:
+        """Return what `engineHealth` is told from."""
+        return await delivery_pages.load_engine_figures(self._reader, now)
 
     async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
         """Return the open alerts with these dedup keys."""
