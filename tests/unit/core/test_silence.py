@@ -69,6 +69,14 @@ def test_a_window_over_the_change_is_as_long_as_the_clock_says() -> None:
     assert window_at(nights, utc("2026-10-25T00:30")) == (utc("2026-10-24T21:00"), utc("2026-10-25T04:00"))
 
 
+def test_the_nights_after_the_change_end_when_the_first_one_did() -> None:
+    begin = utc("2026-03-28T22:00")
+    nights = a_silence(starts_at=begin, ends_at=begin + 5 * HOUR, recurrence="FREQ=DAILY")
+
+    # From 23:00 to 05:00, which is an hour longer where no hour is skipped.
+    assert window_at(nights, begin + DAY) == (utc("2026-03-29T21:00"), utc("2026-03-30T03:00"))
+
+
 def test_the_first_window_is_as_given_whatever_the_rule_names() -> None:
     silence = a_silence(recurrence="FREQ=WEEKLY;BYDAY=WE")
 
