@@ -40,14 +40,17 @@ class Answer:
     result: SendResult
     body: bytes = b""
 
-    def text(self, *names: str, secrets: Iterable[str] = ()) -> str | None:
-        """Return the first of these fields of a JSON object that is a text, made short, secrets left out."""
+    def fields(self) -> dict[str, object]:
+        """Return the body where it is a JSON object; empty where it is not."""
         try:
             fields = orjson.loads(self.body)
         except orjson.JSONDecodeError:
-            return None
-        if not isinstance(fields, dict):
-            return None
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def text(self, *names: str, secrets: Iterable[str] = ()) -> str | None:
+        """Return the first of these fields of a JSON object that is a text, made short, secrets left out."""
+        fields = self.fields()
         for name in names:
             value = fields.get(name)
             if isinstance(value, list):

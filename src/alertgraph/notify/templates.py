@@ -215,6 +215,14 @@ def cut(text: str, length_max: int) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
+def cut_bytes(text: str, bytes_max: int) -> str:
+    """Return a text that takes no more than that in UTF-8; an ellipsis tells that something is missing."""
+    raw = text.encode()
+    if len(raw) <= bytes_max:
+        return text
+    return raw[: bytes_max - 3].decode(errors="ignore") + "…"
+
+
 def public_id(alert: Alert) -> str:
     """Return an alert's id as the API tells it."""
     return encode_id(NodeKind.ALERT, alert.id)
