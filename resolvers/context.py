@@ -9,9 +9,17 @@ from alertgraph.core.budget import Budget
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.tenant import Principal
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.calendars import CalendarFeeds
+from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.monitors import MonitorService
 from alertgraph.services.reading import Reading
+from alertgraph.services.responders import ResponderService
+from alertgraph.services.rules import EscalationRuleService
+from alertgraph.services.schedules import ScheduleService
+from alertgraph.services.silences import SilenceService
 from alertgraph.services.streams import StreamService
 from resolvers.loaders import Loaders
 
@@ -24,6 +32,14 @@ class Services:
     configuration: ConfigurationService
     streams: StreamService
     metrics_feed: MetricsFeed
+    rules: EscalationRuleService
+    inhibitions: InhibitionService
+    silences: SilenceService
+    monitors: MonitorService
+    responders: ResponderService
+    schedules: ScheduleService
+    channels: ChannelService
+    calendars: CalendarFeeds
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -19,12 +19,12 @@ from alertgraph.edge import health, rest
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.intake import alertmanager
+from alertgraph.edge.pager import Pager, PagerStores
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
 from alertgraph.services.configuration import ConfigurationService
-from alertgraph.services.engine import Engine
 from alertgraph.services.indexing import IndexingService, SearchIndex
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.metrics_feed import MetricsFeed
@@ -56,6 +56,7 @@ class Stores:
     Attributes:
         digest: Gives the form in which a key's secret is kept.
         ping: Returns where the database answers, else raises.
+        pager: What those who page use besides.
     """
 
     log: TenantLog
@@ -68,6 +69,7 @@ class Stores:
     budgets: Budgets
     digest: Callable[[str], bytes]
     ping: Callable[[], Awaitable[None]]
+    pager: PagerStores
 
 
 class Service:
@@ -110,16 +112,28 @@ class Service:
             telemetry,
             self._committed,
             self._scheduled,
+            posted=self._posted,
             level_max=settings.max_escalation_levels,
         )
-        self._engine = Engine(stores.due, self._lanes, self._memory, clock, dice, telemetry)
+        self._pager = Pager(
+            settings, stores.pager, self._lanes, self._memory, clock, dice, telemetry, self._configured
+        )
         self._authenticator = Authenticator(stores.configuration, clock, stores.digest, telemetry)
         services = Services(
             AlertService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
             ConfigurationService(stores.configuration, clock, dice, stores.digest, self._configured),
             self._streams,
             MetricsFeed(self._streams, stores.snapshots, clock),
+            self._pager.rules,
+            self._pager.inhibitions,
+            self._pager.silences,
+            self._pager.monitors,
+            self._pager.responders,
+            self._pager.schedules,
+            self._pager.channels,
+            self._pager.calendars,
         )
+        self._alerts = services.alerts
         self._door = Door(
             self._authenticator,
             services.alerts,
@@ -142,7 +156,7 @@ class Service:
         """Begin the work that nobody asks for."""
         self._run(self._streams.listen(), self._streams.sweep(), self._streams.beat())
         if self._role in ("all", "engine"):
-            self._run(self._engine.run(), self._indexing.run(), self._upkeep.run())
+            self._run(*self._pager.loops(), self._indexing.run(), self._upkeep.run())
 
     async def drain(self) -> None:
         """Tell sockets to go elsewhere, once what they have under way is done."""
@@ -154,6 +168,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pager.settle()
         await self._lanes.drain()
         await self._resources.aclose()
 
@@ -171,6 +186,7 @@ class Service:
             Route("/graphql/stream", events),
             *rest.routes(self._door),
             *alertmanager.routes(self._door),
+            *self._pager.routes(self._door, self._alerts),
         ]
 
     def _run(self, *loops: Coroutine[Any, Any, Any]) -> None:
@@ -181,14 +197,19 @@ class Service:
     def _committed(self, committed: CommittedEvents) -> None:
         self._streams.offer(committed)
         self._indexing.hint(committed.tenant_id)
+        self._pager.committed(committed)
 
-    def _scheduled(self, at: Any) -> None:
-        self._engine.schedule(at)
+    def _scheduled(self, at: datetime) -> None:
+        self._pager.engine.schedule(at)
+
+    def _posted(self, at: datetime) -> None:
+        self._pager.deliveries.schedule(at)
 
     def _configured(self, tenant_id: TenantId, number: int) -> None:
         self._authenticator.forget(tenant_id)
         self._memory.drop(tenant_id)
         self._streams.changed(tenant_id, number)
+        self._pager.engine.configured()
 
     def _appended_elsewhere(self, tenant_id: TenantId, events: Sequence[StoredEvent]) -> None:
         if any(stored.event.kind in CONFIG_KINDS for stored in events):

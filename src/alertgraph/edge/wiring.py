@@ -7,7 +7,7 @@ import base64
 import binascii
 import os
 import secrets as system_secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -18,23 +18,36 @@ import structlog
 from alertgraph.cache.budgets import Budgets, InProcessBudgets, RedisBudgets
 from alertgraph.cache.live_updates import RedisWakeups
 from alertgraph.core.actor import OPERATOR
-from alertgraph.core.errors import AlertGraphError, ConflictError, DependencyError
+from alertgraph.core.channel import ChannelKind
+from alertgraph.core.errors import AlertGraphError, ConflictError, DependencyError, InputError
 from alertgraph.core.ids import TenantId, uuid7
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
+from alertgraph.edge.pager import PagerStores
 from alertgraph.edge.service import Service, Stores
 from alertgraph.edge.telemetry import Telemetry
+from alertgraph.notify.adapter import Adapter
+from alertgraph.notify.email import EmailAdapter
+from alertgraph.notify.guard import Guard
+from alertgraph.notify.http import HttpPoster
+from alertgraph.notify.notifier import ChannelNotifier
+from alertgraph.notify.pagerduty import PagerDutyAdapter
+from alertgraph.notify.slack import SlackAdapter, SlackReplies
+from alertgraph.notify.teams import TeamsAdapter
+from alertgraph.notify.webhook import WebhookAdapter
 from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.upkeep import Upkeep
 from alertgraph.services.wakeups import LinkedWakeups
 from alertgraph.settings import Settings, read_settings
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
+from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.due import PostgresDueWork
 from alertgraph.storage.embedded import EmbeddedPostgres
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import require_current, upgrade
+from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.search import PostgresSearchIndex
@@ -211,21 +224,54 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
     upkeep = Upkeep(partitions, clock, telemetry)
     await upkeep.prepare()
     greeting = await _bootstrapped(settings, url, key, configuration)
+    log_store, snapshots, due = PostgresLog(database), PostgresSnapshotSource(database), PostgresDueWork(database)
+    guard = Guard(allow_private=settings.allow_private_targets)
+    poster = HttpPoster(guard, clock)
+    resources.push_async_callback(poster.aclose)
     stores = Stores(
-        log=PostgresLog(database),
-        snapshots=PostgresSnapshotSource(database),
+        log=log_store,
+        snapshots=snapshots,
         vault=vault,
         configuration=configuration,
-        due=PostgresDueWork(database),
+        due=due,
         search=PostgresSearchIndex(database),
         wakeups=wakeups,
         budgets=budgets,
         digest=key.digest,
         ping=_ping(database),
+        pager=PagerStores(
+            log=log_store,
+            snapshots=snapshots,
+            vault=vault,
+            configuration=configuration,
+            due=due,
+            deliveries=PostgresDeliveries(database),
+            monitors=PostgresMonitors(database),
+            notifier=ChannelNotifier(_adapters(settings, poster), guard, telemetry),
+            replies=SlackReplies(poster, allow_private_targets=settings.allow_private_targets),
+            action_key=key.action_key,
+            sign_calendar=key.sign_calendar,
+        ),
     )
     service = Service(settings, role, telemetry, clock, dice, stores, upkeep, greeting, resources)
     service.start()
     return service
+
+
+def _adapters(settings: Settings, poster: HttpPoster) -> Mapping[ChannelKind, Adapter]:
+    smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url is not None else None
+    try:
+        email = EmailAdapter(smtp_url, settings.mail_from)
+    except InputError as error:
+        name = "MAIL_FROM" if error.problems[0].path == ("mailFrom",) else "SMTP_URL"
+        raise StartError(f"CRITICAL_ALERT_{name} can't be used: {error.message}") from error
+    return {
+        ChannelKind.SLACK: SlackAdapter(poster),
+        ChannelKind.TEAMS: TeamsAdapter(poster),
+        ChannelKind.PAGERDUTY: PagerDutyAdapter(poster),
+        ChannelKind.WEBHOOK: WebhookAdapter(poster),
+        ChannelKind.EMAIL: email,
+    }
 
 
 async def _between_processes(

@@ -226,7 +226,8 @@ def _split(alerts: Sequence[Alert], now: datetime) -> tuple[list[Alert], list[Al
 
     What a change of configuration may set free is due whatever its own clock says: it was made due for that.
     """
-    due, early = [], []
+    due: list[Alert] = []
+    early: list[Alert] = []
     for alert in alerts:
         is_due = (alert.due_at is not None and alert.due_at <= now) or alert.held in JUDGED_AGAIN
         (due if is_due else early).append(alert)

@@ -91,9 +91,7 @@ class MessageMaker:
     def _links(self, tokens: dict[str, str]) -> dict[str, str]:
         if self._public_url is None:
             return {}
-        return {
-            name: f"{self._public_url}/act/{tokens[name]}" for name in MESSAGE_NAME_OF.values() if name in tokens
-        }
+        return {name: f"{self._public_url}/act/{token}" for name, token in tokens.items()}
 
     def _link(self, alert: Alert | None) -> str | None:
         if self._public_url is None:

@@ -39,6 +39,9 @@ class MasterKey:
 
     Args:
         raw: 32 random bytes.
+
+    Attributes:
+        action_key: Signs what buttons and links in messages may do.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -47,6 +50,8 @@ class MasterKey:
         self._wrapping_key = _derived(raw, b"alertgraph data key wrapping 1")
         self._pepper = _derived(raw, b"alertgraph API key pepper 1")
         self.check_value = _derived(raw, b"alertgraph master key check 1")
+        self.action_key = _derived(raw, b"alertgraph action token 1")
+        self._calendar_key = _derived(raw, b"alertgraph calendar feed 1")
 
     @classmethod
     def parse(cls, text: str) -> MasterKey:
@@ -66,6 +71,10 @@ class MasterKey:
     def digest(self, secret: str) -> bytes:
         """Return the form in which an API key's secret, which is random, is kept: HMAC-SHA-256 with a pepper."""
         return hmac.new(self._pepper, secret.encode(), hashlib.sha256).digest()
+
+    def sign_calendar(self, claim: bytes) -> bytes:
+        """Return the signature of a calendar feed's address: HMAC-SHA-256 with a key of its own."""
+        return hmac.new(self._calendar_key, claim, hashlib.sha256).digest()
 
     def new_data_key(self) -> bytes:
         """Return a fresh data key, wrapped."""
