@@ -11,10 +11,7 @@ from alertgraph.core import query
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.ids import (
-    ApiKeyId,
     EventKey,
-    NodeKind,
-    SavedViewId,
     decode_alert_id,
     decode_id,
     encode_event_id,
@@ -23,15 +20,13 @@ from alertgraph.core.query import Page
 from alertgraph.core.summary import summary
 from resolvers.actor import Actor
 from resolvers.alert import AS_OF, CriticalAlert
-from resolvers.api_key import ApiKey
+from resolvers.configured import configured
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.matcher import LabelMatcherInput, check_length, check_text, matchers_of, texts_of
 from resolvers.paging import UNSET, After, Before, First, Last, Node, PageInfo, given, page_of
 from resolvers.permissions import reads
-from resolvers.saved_view import SavedView
 from resolvers.scalars import JSON, Cursor, Long
-from resolvers.tenant import Tenant
 from resolvers.words import ActorKind, EventKind, HoldReason, Role, Severity
 
 
@@ -104,16 +99,8 @@ class LogEvent(Node):
         kind, key = decoded
         if isinstance(key, EventKey):
             return None
-        loaders = info.context.loaders
-        if kind is NodeKind.API_KEY:
-            found = await loaders.api_key.load(ApiKeyId(key))
-            return ApiKey.of(found) if found is not None else None
-        if kind is NodeKind.SAVED_VIEW:
-            view = await loaders.saved_view.load(SavedViewId(key))
-            return SavedView.of(view) if view is not None else None
-        tenant = info.context.principal.tenant
         # The settings have no id of their own: their subject is the tenant.
-        return Tenant.of(tenant) if kind is NodeKind.TENANT and key == tenant.id else None
+        return await configured(info.context, kind, key)
 
     @computed("Fields that changed, secrets left out.", cost=0, page_size_default=1)
     def changes(self) -> list[FieldChange]:

@@ -6,16 +6,15 @@ from typing import Annotated
 import strawberry
 
 from alertgraph.core.errors import InputError
-from alertgraph.core.ids import AlertId, ApiKeyId, EventKey, NodeKind, SavedViewId, decode_id
+from alertgraph.core.ids import AlertId, DeliveryId, EventKey, NodeKind, decode_id
 from alertgraph.core.tenant import Role
 from resolvers.alert import CriticalAlert
-from resolvers.api_key import ApiKey
+from resolvers.configured import configured
 from resolvers.context import Context, Info
+from resolvers.delivery import Delivery
 from resolvers.event import LogEvent, cursor_of
 from resolvers.paging import Node, Which
 from resolvers.permissions import reads
-from resolvers.saved_view import SavedView
-from resolvers.tenant import Tenant
 
 NODE_COUNT_MAX = 100
 
@@ -53,11 +52,7 @@ async def _load(context: Context, id: strawberry.ID) -> Node | None:
     if kind is NodeKind.ALERT:
         alert = await loaders.alert.load(AlertId(key))
         return CriticalAlert.of(alert, context.reading.now) if alert is not None else None
-    if kind is NodeKind.API_KEY:
-        api_key = await loaders.api_key.load(ApiKeyId(key))
-        return ApiKey.of(api_key) if api_key is not None else None
-    if kind is NodeKind.SAVED_VIEW:
-        view = await loaders.saved_view.load(SavedViewId(key))
-        return SavedView.of(view) if view is not None else None
-    tenant = context.principal.tenant
-    return Tenant.of(tenant) if key == tenant.id else None
+    if kind is NodeKind.DELIVERY:
+        delivery = await loaders.delivery.load(DeliveryId(key))
+        return Delivery.of(delivery) if delivery is not None else None
+    return await configured(context, kind, key)

@@ -6,11 +6,15 @@ from strawberry.schema.config import StrawberryConfig
 import resolvers.alert
 import resolvers.alert_action
 import resolvers.api_key
+import resolvers.channel
+import resolvers.delivery
 import resolvers.event
 import resolvers.live
 import resolvers.metrics
 import resolvers.nodes
+import resolvers.responder
 import resolvers.saved_view
+import resolvers.schedule
 import resolvers.tenant
 import resolvers.words
 from resolvers.alert import CriticalAlert, CriticalAlertConnection
@@ -21,12 +25,22 @@ from resolvers.alert_action import (
     CreateAlertsPayload,
 )
 from resolvers.api_key import ApiKeyConnection, ApiKeyPayload
+from resolvers.channel import (
+    NotificationChannel,
+    NotificationChannelConnection,
+    NotificationChannelPayload,
+    NotificationPreview,
+    TestNotificationPayload,
+)
 from resolvers.deletion import DeletePayload
+from resolvers.delivery import DeliveryConnection
 from resolvers.event import LogEventConnection
 from resolvers.metrics import AlertMetrics
 from resolvers.paging import Node
+from resolvers.responder import Responder, ResponderConnection, ResponderPayload
 from resolvers.saved_view import SavedViewConnection, SavedViewPayload
 from resolvers.scalars import SCALARS
+from resolvers.schedule import OnCallSchedule, OnCallScheduleConnection, OnCallSchedulePayload
 from resolvers.tenant import RateLimit, TenantSettingsPayload, Viewer
 
 
@@ -51,6 +65,9 @@ class Query:
             "also configuration, ADMIN also keys and reads of personal data."
         ),
     )
+    deliveries: DeliveryConnection = strawberry.field(
+        resolver=resolvers.delivery.deliveries, description="Deliveries over all alerts, newest first."
+    )
     label_suggestions: list[str] = strawberry.field(
         resolver=resolvers.alert.label_suggestions,
         description=(
@@ -58,6 +75,28 @@ class Query:
             "forms."
         ),
         metadata={"cost": 1},
+    )
+    notification_channel: NotificationChannel | None = strawberry.field(
+        resolver=resolvers.channel.notification_channel, description="One channel by id."
+    )
+    notification_channels: NotificationChannelConnection = strawberry.field(
+        resolver=resolvers.channel.notification_channels, description="Channels, by name."
+    )
+    notification_preview: NotificationPreview = strawberry.field(
+        resolver=resolvers.channel.notification_preview,
+        description="How a message would look, of an open alert or a made-up one. Sends nothing. RESPONDER.",
+    )
+    on_call_schedule: OnCallSchedule | None = strawberry.field(
+        resolver=resolvers.schedule.on_call_schedule, description="One schedule by id."
+    )
+    on_call_schedules: OnCallScheduleConnection = strawberry.field(
+        resolver=resolvers.schedule.on_call_schedules, description="Schedules, by name."
+    )
+    responder: Responder | None = strawberry.field(
+        resolver=resolvers.responder.responder, description="One person by id."
+    )
+    responders: ResponderConnection = strawberry.field(
+        resolver=resolvers.responder.responders, description="People, by name."
     )
     saved_views: SavedViewConnection = strawberry.field(
         resolver=resolvers.saved_view.saved_views, description="The caller's views and the shared ones, by name."
@@ -131,6 +170,13 @@ class Mutation:
         resolver=resolvers.alert_action.resolve_alerts,
         description="Ends many. RESPONDER; INGEST where selected by dedupKeys.",
     )
+    override_shift: OnCallSchedulePayload = strawberry.field(
+        resolver=resolvers.schedule.override_shift,
+        description="Puts somebody else on call for a while. RESPONDER.",
+    )
+    delete_shift_override: DeletePayload = strawberry.field(
+        resolver=resolvers.schedule.delete_shift_override, description="Takes an override back. RESPONDER."
+    )
     create_saved_view: SavedViewPayload = strawberry.field(
         resolver=resolvers.saved_view.create_saved_view, description="Saves a view. VIEWER."
     )
@@ -139,6 +185,37 @@ class Mutation:
     )
     delete_saved_view: DeletePayload = strawberry.field(
         resolver=resolvers.saved_view.delete_saved_view, description="Deletes a view. VIEWER."
+    )
+    create_notification_channel: NotificationChannelPayload = strawberry.field(
+        resolver=resolvers.channel.create_notification_channel, description="Makes a channel. ADMIN."
+    )
+    update_notification_channel: NotificationChannelPayload = strawberry.field(
+        resolver=resolvers.channel.update_notification_channel, description="Changes one. ADMIN."
+    )
+    delete_notification_channel: DeletePayload = strawberry.field(
+        resolver=resolvers.channel.delete_notification_channel, description="Deletes one. ADMIN."
+    )
+    test_notification_channel: TestNotificationPayload = strawberry.field(
+        resolver=resolvers.channel.test_notification_channel,
+        description="Sends a test message now, past the queue, and waits at most 15 s. ADMIN.",
+    )
+    create_responder: ResponderPayload = strawberry.field(
+        resolver=resolvers.responder.create_responder, description="Adds a person. ADMIN."
+    )
+    update_responder: ResponderPayload = strawberry.field(
+        resolver=resolvers.responder.update_responder, description="Changes one. ADMIN, or the person."
+    )
+    delete_responder: DeletePayload = strawberry.field(
+        resolver=resolvers.responder.delete_responder, description="Removes one. ADMIN."
+    )
+    create_on_call_schedule: OnCallSchedulePayload = strawberry.field(
+        resolver=resolvers.schedule.create_on_call_schedule, description="Makes a schedule. ADMIN."
+    )
+    update_on_call_schedule: OnCallSchedulePayload = strawberry.field(
+        resolver=resolvers.schedule.update_on_call_schedule, description="Changes one. ADMIN."
+    )
+    delete_on_call_schedule: DeletePayload = strawberry.field(
+        resolver=resolvers.schedule.delete_on_call_schedule, description="Deletes one. ADMIN."
     )
     create_api_key: ApiKeyPayload = strawberry.field(
         resolver=resolvers.api_key.create_api_key,

@@ -8,14 +8,16 @@ from strawberry import Maybe
 
 from alertgraph.core import tenant as core
 from alertgraph.core.errors import RefusedError
-from alertgraph.core.ids import NodeKind, TenantId, encode_id
+from alertgraph.core.ids import NodeKind, RuleId, TenantId, decode_key, encode_id
 from alertgraph.core.slo import SlaTarget as CoreSlaTarget
+from resolvers.channel import NotificationChannel, channel_id_of
 from resolvers.context import Info
-from resolvers.errors import MutationError, errors_of
+from resolvers.errors import MutationError, errors_of, unknown
 from resolvers.fields import computed
 from resolvers.paging import Node
-from resolvers.patch import patched
+from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.responder import Responder
 from resolvers.scalars import Long
 from resolvers.words import Role, Severity, Tier
 
@@ -42,6 +44,7 @@ class SlaTarget:
 class TenantSettings:
     """A tenant's switches."""
 
+    kept: strawberry.Private[core.TenantSettings]
     resolve_timeout: timedelta = strawberry.field(
         description=(
             "An alert whose sender names no end is resolved this long after it was last seen; PT0S means never."
@@ -50,10 +53,20 @@ class TenantSettings:
     retention: timedelta = strawberry.field(description="How long resolved alerts and their events are kept.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
+    @computed("Beaten every minute while the engine's invariants hold, and not otherwise.")
+    @reads(Role.VIEWER)
+    async def dead_man_channel(self, info: Info) -> NotificationChannel | None:
+        """Return the channel of the dead-man beat."""
+        if self.kept.dead_man_channel_id is None:
+            return None
+        found = (await info.context.catalog()).channels.get(self.kept.dead_man_channel_id)
+        return NotificationChannel.of(found) if found is not None else None
+
     @classmethod
     def of(cls, settings: core.TenantSettings) -> Self:
         """Return the settings as the API shows them."""
         return cls(
+            kept=settings,
             resolve_timeout=settings.resolve_timeout,
             retention=settings.retention,
             version=Long(settings.version),
@@ -106,6 +119,16 @@ class Viewer:
     role: Role = strawberry.field(description="What the caller may do.")
     subject: str = strawberry.field(description="Name of the key or subject of the token.")
 
+    @computed("The caller as somebody who can be on call; null for keys and where nobody is linked.")
+    @reads(Role.VIEWER)
+    async def responder(self, info: Info) -> Responder | None:
+        """Return the person whose credentials these are."""
+        responder_id = info.context.principal.responder_id
+        if responder_id is None:
+            return None
+        found = (await info.context.catalog()).responders.get(responder_id)
+        return Responder.of(found) if found is not None else None
+
 
 @strawberry.type(description="What this request cost, and what is left of the key's budget.")
 class RateLimit:
@@ -123,7 +146,9 @@ class UpdateTenantSettingsInput:
 
     expected_version: Long | None = strawberry.field(description="See the rules at the top.")
     resolve_timeout: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
+    default_escalation_rule_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
     retention: Maybe[timedelta | None] = strawberry.field(description="P1D or more.")
+    dead_man_channel_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
 
 
 @strawberry.type(description="Answer.")
@@ -134,6 +159,13 @@ class TenantSettingsPayload:
     errors: list[MutationError] = strawberry.field(
         description="What the caller can mend; empty on success.", metadata={"cost": 0}
     )
+
+
+def _rule_id(text: str) -> RuleId:
+    key = decode_key(text, NodeKind.ESCALATION_RULE)
+    if key is None:
+        raise unknown("escalation rule", "defaultEscalationRuleId")
+    return RuleId(key)
 
 
 @reads(Role.INGEST)
@@ -163,10 +195,15 @@ async def update_tenant_settings(
     """Change the tenant's settings."""
     context = info.context
     try:
+        rule, channel = cleared(input.default_escalation_rule_id), cleared(input.dead_man_channel_id)
         settings = await context.services.configuration.update_settings(
             context.principal,
             resolve_timeout=patched(input.resolve_timeout, "resolveTimeout"),
             retention=patched(input.retention, "retention"),
+            default_rule_id=_rule_id(rule) if isinstance(rule, str) else rule,
+            dead_man_channel_id=channel_id_of(channel, "deadManChannelId")
+            if isinstance(channel, str)
+            else channel,
             expected_version=input.expected_version,
         )
     except RefusedError as error:

@@ -1,0 +1,45 @@
+"""Configured things by id: what `node` finds, and what an event of the log is about."""
+
+from uuid import UUID
+
+from alertgraph.core.ids import ApiKeyId, ChannelId, NodeKind, ResponderId, SavedViewId, ScheduleId
+from resolvers.api_key import ApiKey
+from resolvers.channel import NotificationChannel
+from resolvers.context import Context
+from resolvers.paging import Node
+from resolvers.responder import Responder
+from resolvers.saved_view import SavedView
+from resolvers.schedule import OnCallSchedule, ShiftOverride
+from resolvers.tenant import Tenant
+
+
+async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None:
+    """Return a configured thing as it is now; None where the caller sees none of that kind with that id."""
+    match kind:
+        case NodeKind.TENANT:
+            tenant = context.principal.tenant
+            return Tenant.of(tenant) if key == tenant.id else None
+        case NodeKind.API_KEY:
+            api_key = await context.loaders.api_key.load(ApiKeyId(key))
+            return ApiKey.of(api_key) if api_key is not None else None
+        case NodeKind.SAVED_VIEW:
+            view = await context.loaders.saved_view.load(SavedViewId(key))
+            return SavedView.of(view) if view is not None else None
+        case NodeKind.CHANNEL:
+            channel = (await context.catalog()).channels.get(ChannelId(key))
+            return NotificationChannel.of(channel) if channel is not None else None
+        case NodeKind.RESPONDER:
+            responder = (await context.catalog()).responders.get(ResponderId(key))
+            return Responder.of(responder) if responder is not None else None
+        case NodeKind.SCHEDULE:
+            schedule = (await context.catalog()).schedules.get(ScheduleId(key))
+            return OnCallSchedule.of(schedule) if schedule is not None else None
+        case NodeKind.OVERRIDE:
+            catalog = await context.catalog()
+            override = next((each for each in catalog.overrides if each.id == key), None)
+            who = catalog.responders.get(override.responder_id) if override is not None else None
+            return (
+                ShiftOverride.of(override, Responder.of(who)) if override is not None and who is not None else None
+            )
+        case _:
+            return None
