@@ -16,10 +16,11 @@ from alertgraph.core.channel import Channel, ChannelKind, WebhookConfig
 from alertgraph.core.decision import Situation
 from alertgraph.core.event import Event, EventKind, SealedEvent, StoredEvent, seal
 from alertgraph.core.flush import IdempotencyKey, Loaded, StoredAnswer, TenantConfig
-from alertgraph.core.ids import AlertId, ChannelId, FlushId, RuleId, TenantId, uuid7
+from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId, TenantId, uuid7
 from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.lifecycle import Action
-from alertgraph.core.rule import ChannelTarget, EscalationRule, Level
+from alertgraph.core.responder import ContactMethod, Responder
+from alertgraph.core.rule import ChannelTarget, EscalationRule, EscalationTarget, Level
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import TIER_TARGETS, sla_clocks
 from alertgraph.core.tenant import TenantSettings
@@ -123,16 +124,47 @@ def an_alert(**fields: Any) -> Alert:
     return replace(alert, **fields)
 
 
+def a_climbing_alert(**fields: Any) -> Alert:
+    """Return an open alert at the foot of a ladder, with one rung unless another is given."""
+    triggered_at = fields.get("triggered_at", T0)
+    return an_alert(**{"held": None, "ladder": RULE.ladder, "next_escalation_at": triggered_at, **fields})
+
+
 def a_catalog(**fields: Any) -> Catalog:
     """Return what is set up: one rule for every alert, which tells one channel."""
     return replace(Catalog(rules=(RULE,), channels={WEBHOOK.id: WEBHOOK}), **fields)
 
 
+def a_rule(*levels: Level, **fields: Any) -> EscalationRule:
+    """Return a rule for every alert with these levels; where none are given, one that tells one channel."""
+    return replace(RULE, **({"levels": levels} if levels else {}), **fields)
+
+
+def a_level(delay: timedelta, *targets: EscalationTarget) -> Level:
+    """Return a level that tells these; where none are given, one channel."""
+    return Level(delay, targets or (ChannelTarget(WEBHOOK.id),))
+
+
+def a_channel(number: int, **fields: Any) -> Channel:
+    """Return a channel that is used."""
+    return replace(WEBHOOK, **{"id": ChannelId(UUID(int=number)), "name": f"channel {number}", **fields})
+
+
+def a_responder(number: int, *methods: ContactMethod, **fields: Any) -> Responder:
+    """Return a person who is reached in these ways; where none are given, over one channel."""
+    methods = methods or (ContactMethod(WEBHOOK.id, f"address {number}"),)
+    return replace(Responder(ResponderId(UUID(int=number)), f"Person {number}", contact_methods=methods), **fields)
+
+
 def a_config(
-    *, resolve_timeout: timedelta = timedelta(0), version: int = 3, catalog: Catalog | None = None
+    *,
+    resolve_timeout: timedelta = timedelta(0),
+    version: int = 3,
+    catalog: Catalog | None = None,
+    default_rule_id: RuleId | None = None,
 ) -> TenantConfig:
     """Return a tenant's configuration with the targets of the STANDARD tier."""
-    settings = TenantSettings(resolve_timeout=resolve_timeout)
+    settings = TenantSettings(resolve_timeout=resolve_timeout, default_rule_id=default_rule_id)
     return TenantConfig(version, settings, TIER_TARGETS[Tier.STANDARD], catalog or a_catalog())
 
 

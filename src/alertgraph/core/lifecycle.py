@@ -578,8 +578,9 @@ def _unacknowledge(action: Unacknowledge, alert: Alert, situation: Situation) ->
 def _given_back(alert: Alert, situation: Situation, note: str | None = None) -> Decision:
     given = _give_back(alert, situation)
     event = alert_event(EventKind.UNACKNOWLEDGED, alert, given, situation, note=note)
+    events = (event,) if given.held is None else (event, held_event(given, given, situation))
     updates = follow_ups(given, situation, EventKind.UNACKNOWLEDGED)
-    return Decision(given, (event,), changed=True, deliveries=updates)
+    return Decision(given, events, changed=True, deliveries=updates)
 
 
 def _resolve(action: Resolve, alert: Alert, situation: Situation) -> Decision:
@@ -646,6 +647,8 @@ def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
         resolve_by_timeout=False,
         verdict=None,
         version=0,
+        escalation_round=0,
+        resumes=False,
         sla_marks=NO_MARKS,
         assignee=None,
         told=(),

@@ -24,6 +24,7 @@ from alertgraph.core.alert import (
 )
 from alertgraph.core.event import EventKind, FieldChange, canonical
 from alertgraph.core.severity import Severity
+from alertgraph.core.slo import NO_MARKS, next_mark
 from tests.factories import DAY, HOUR, MINUTE, SECOND, T0, a_draft, an_alert, an_event
 
 
@@ -200,10 +201,27 @@ def test_a_text_is_told_how_long_it_may_be() -> None:
 
 
 def test_what_is_due_first_decides() -> None:
-    assert an_alert().due_at is None
-    assert an_alert(resolve_at=T0 + HOUR).due_at == T0 + HOUR
+    # Three quarters of the hour in which somebody is to take it.
+    assert an_alert().due_at == T0 + 45 * MINUTE
+    assert an_alert(resolve_at=T0 + 40 * MINUTE).due_at == T0 + 40 * MINUTE
     assert an_alert(resolve_at=T0 + HOUR, acknowledged_until=T0 + MINUTE).due_at == T0 + MINUTE
+    assert an_alert(next_escalation_at=T0 + MINUTE, resolve_at=T0 + HOUR).due_at == T0 + MINUTE
+    assert an_alert(judge_at=T0 + MINUTE, next_escalation_at=T0 + HOUR).due_at == T0 + MINUTE
     assert an_alert(status=AlertStatus.RESOLVED, resolve_at=T0 + HOUR).due_at is None
+
+
+def test_every_point_of_the_sla_times_is_waited_for_in_turn() -> None:
+    marks, waited = NO_MARKS, []
+    while (due_at := an_alert(sla_marks=marks).due_at) is not None:
+        point = next_mark(an_alert().sla, T0, marks, None)
+        assert point is not None
+        assert due_at == point[1]
+        marks |= point[0]
+        waited.append(due_at - T0)
+
+    assert waited == [45 * MINUTE, HOUR, 18 * HOUR, DAY]
+    # Who took it once has no acknowledge time to keep any more.
+    assert an_alert(status=AlertStatus.ACKNOWLEDGED).due_at == T0 + 18 * HOUR
 
 
 def test_matchers_see_labels_and_built_ins() -> None:

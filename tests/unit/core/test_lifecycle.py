@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from alertgraph.core.actor import ENGINE, Actor, ActorKind
 from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, Alert, AlertStatus, AlertVerdict, Draft, HoldReason, Link
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.decision import Decision
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import Event, EventKind
+from alertgraph.core.ids import NodeKind, ResponderId, encode_id
 from alertgraph.core.lifecycle import (
     Acknowledge,
     Action,
@@ -18,11 +22,10 @@ from alertgraph.core.lifecycle import (
     ById,
     ByKey,
     Clear,
-    Decision,
     Escalate,
-    Judge,
     Fire,
     GiveFeedback,
+    Judge,
     Reopen,
     Resolve,
     Unacknowledge,
@@ -33,7 +36,7 @@ from alertgraph.core.lifecycle import (
     target_of,
 )
 from alertgraph.core.severity import Severity
-from alertgraph.core.slo import TIER_TARGETS, sla_clocks
+from alertgraph.core.slo import NO_MARKS, TIER_TARGETS, SlaMark, sla_clocks
 from alertgraph.core.tier import Tier
 from tests.factories import (
     ADA,
@@ -41,11 +44,17 @@ from tests.factories import (
     HOUR,
     LEVEL_MAX,
     MINUTE,
+    RULE,
+    SECOND,
     SENDER,
     T0,
+    WEBHOOK,
+    a_climbing_alert,
     a_config,
     a_draft,
+    a_level,
     a_matcher,
+    a_rule,
     a_situation,
     an_alert,
     an_id,
@@ -54,6 +63,7 @@ from tests.factories import (
 
 NOW = T0 + HOUR
 TARGETS = TIER_TARGETS[Tier.STANDARD]
+NO_RULES = a_config(catalog=Catalog())
 
 
 def act(action: Action, alert: Alert | None, **situation: Any) -> Decision:
@@ -101,7 +111,9 @@ def test_a_condition_that_is_new_opens_an_alert() -> None:
     alert = after(decision)
     assert (alert.id, alert.status, alert.occurrence_count) == (an_id(99), AlertStatus.TRIGGERED, 1)
     assert (alert.triggered_at, alert.last_seen_at) == (NOW, NOW)
-    assert (alert.held, alert.due_at) == (HoldReason.NO_MATCHING_RULE, None)
+    assert (alert.ladder, alert.escalation_level, alert.held) == (RULE.ladder, 0, None)
+    # The engine takes it from here, at once.
+    assert (alert.next_escalation_at, alert.due_at) == (NOW, NOW)
     assert alert.sla == sla_clocks(TARGETS[Severity.HIGH], NOW)
     assert (decision.created, decision.changed, decision.counted) == (True, True, False)
 
@@ -120,7 +132,23 @@ def test_the_event_of_a_new_alert_tells_all_that_it_says() -> None:
         "triggeredAt": "2026-11-23T13:00:00.000000Z",
         "acknowledgeBy": "2026-11-23T14:00:00.000000Z",
         "resolveBy": "2026-11-24T13:00:00.000000Z",
+        "escalationRuleId": encode_id(NodeKind.ESCALATION_RULE, RULE.id),
     }
+
+
+def test_a_new_alert_that_no_rule_is_for_is_held_and_says_so() -> None:
+    decision = fire(None, a_draft(), config=NO_RULES)
+
+    alert = after(decision)
+    opened, held = decision.events
+    assert (alert.ladder, alert.next_escalation_at, alert.held) == (None, None, HoldReason.NO_MATCHING_RULE)
+    assert (opened.kind, held.kind, held.hold_reason) == (
+        EventKind.TRIGGERED,
+        EventKind.HELD,
+        HoldReason.NO_MATCHING_RULE,
+    )
+    assert "escalationRuleId" not in opened.detail
+    assert (held.severity_before, held.severity_after, held.changes) == (Severity.HIGH, Severity.HIGH, ())
 
 
 def test_an_alert_begins_when_its_sender_says() -> None:
@@ -143,12 +171,14 @@ def test_an_alert_begins_when_its_sender_says() -> None:
 def test_an_end_is_the_senders_word_or_else_the_tenants_time_out(
     timeout: timedelta, ends_at: datetime | None, by_timeout: bool, expected: tuple[datetime | None, bool]
 ) -> None:
-    alert = after(
-        fire(None, a_draft(ends_at=ends_at, ends_by_timeout=by_timeout), config=a_config(resolve_timeout=timeout))
-    )
+    draft = a_draft(ends_at=ends_at, ends_by_timeout=by_timeout)
+
+    alert = after(fire(None, draft, config=a_config(resolve_timeout=timeout)))
+    held = after(fire(None, draft, config=a_config(resolve_timeout=timeout, catalog=Catalog())))
 
     assert (alert.resolve_at, alert.resolve_by_timeout) == expected
-    assert alert.due_at == expected[0]
+    assert (held.resolve_at, held.resolve_by_timeout) == expected
+    assert held.due_at == min(NOW + 45 * MINUTE, expected[0] or NOW + DAY)
 
 
 def test_a_scoped_key_does_not_rewrite_an_alert_that_it_may_not_see() -> None:
@@ -398,9 +428,29 @@ def test_the_first_acknowledgement_is_kept_when_an_alert_is_given_back_and_taken
     again = act(Acknowledge(ById(an_id())), given)
 
     assert (given.acknowledged_at, given.acknowledged_by, given.acknowledged_until) == (None, None, None)
-    assert (given.held, given.first_acknowledged_at) == (HoldReason.NO_MATCHING_RULE, T0)
+    assert (given.held, given.next_escalation_at, given.resumes) == (None, NOW, True)
+    assert given.first_acknowledged_at == T0
     assert after(again).first_acknowledged_at == T0
     assert event_of(again).elapsed_ms is None
+
+
+def test_what_is_given_back_climbs_again_from_the_level_it_had() -> None:
+    taken = an_alert(status=AlertStatus.ACKNOWLEDGED, ladder=TWO_LEVELS, escalation_level=2, escalation_round=1)
+
+    decision = act(Unacknowledge(ById(an_id())), taken)
+
+    given = after(decision)
+    assert (given.ladder, given.escalation_level, given.escalation_round) == (TWO_LEVELS, 2, 1)
+    assert (given.held, given.next_escalation_at, given.resumes) == (None, NOW, True)
+    assert changed(decision) == {"status": ("ACKNOWLEDGED", "TRIGGERED")}
+
+
+def test_what_is_given_back_and_no_rule_is_for_is_held_and_says_so() -> None:
+    decision = act(Unacknowledge(ById(an_id())), TAKEN, config=NO_RULES)
+
+    assert kinds(decision) == [EventKind.UNACKNOWLEDGED, EventKind.HELD]
+    assert decision.events[1].hold_reason is HoldReason.NO_MATCHING_RULE
+    assert (after(decision).held, after(decision).next_escalation_at) == (HoldReason.NO_MATCHING_RULE, None)
 
 
 def test_another_until_is_a_change_of_an_acknowledgement() -> None:
@@ -413,7 +463,9 @@ def test_another_until_is_a_change_of_an_acknowledgement() -> None:
 
 
 def test_until_may_be_a_year_ahead() -> None:
-    assert after(act(Acknowledge(ById(an_id()), until=NOW + 366 * DAY), an_alert())).due_at == NOW + 366 * DAY
+    taken = after(act(Acknowledge(ById(an_id()), until=NOW + 366 * DAY), an_alert()))
+
+    assert taken.acknowledged_until == NOW + 366 * DAY
 
 
 @pytest.mark.parametrize("until", [NOW, NOW - MINUTE, T0 - 9000 * DAY, NOW + 367 * DAY])
@@ -426,6 +478,7 @@ def test_until_lies_ahead_and_within_a_year(until: datetime) -> None:
 
 TAKEN = an_alert(status=AlertStatus.ACKNOWLEDGED)
 CLOSED = an_alert(status=AlertStatus.RESOLVED)
+TWO_LEVELS = a_rule(a_level(MINUTE), a_level(MINUTE)).ladder
 
 
 @pytest.mark.parametrize(
@@ -435,12 +488,12 @@ CLOSED = an_alert(status=AlertStatus.RESOLVED)
         (Unacknowledge(ById(an_id())), an_alert()),
         (Resolve(ById(an_id())), CLOSED),
         (Reopen(ById(an_id())), an_alert()),
-        (Escalate(ById(an_id()), 2), an_alert(escalation_level=2)),
+        (Escalate(ById(an_id()), 2), an_alert(escalation_level=2, ladder=TWO_LEVELS)),
         (GiveFeedback(ById(an_id()), None), CLOSED),
         (GiveFeedback(ById(an_id()), AlertVerdict.NOISE), an_alert(verdict=AlertVerdict.NOISE)),
         (Update(ById(an_id())), an_alert()),
         (Update(ById(an_id()), title="High latency", severity=Severity.HIGH, links=()), an_alert()),
-        (Judge(ById(an_id())), an_alert()),
+        (Judge(ById(an_id())), a_climbing_alert(triggered_at=NOW, next_escalation_at=NOW + SECOND)),
         (Judge(ById(an_id())), CLOSED),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, Alert) else value.status.name,
@@ -456,7 +509,7 @@ def test_what_is_so_already_is_no_error_and_no_event(action: Action, alert: Aler
         (Unacknowledge(ById(an_id()), note="sealed"), an_alert()),
         (Resolve(ById(an_id()), note="sealed"), CLOSED),
         (Reopen(ById(an_id()), note="sealed"), TAKEN),
-        (Escalate(ById(an_id()), 2, note="sealed"), an_alert(escalation_level=2)),
+        (Escalate(ById(an_id()), 2, note="sealed"), an_alert(escalation_level=2, ladder=TWO_LEVELS)),
         (GiveFeedback(ById(an_id()), None, note="sealed"), CLOSED),
         (Update(ById(an_id()), note="sealed"), an_alert()),
     ],
@@ -508,8 +561,9 @@ def test_climbing_goes_to_the_next_level_also_when_acknowledged() -> None:
     decision = act(Escalate(ById(an_id())), TAKEN)
 
     assert (after(decision).escalation_level, after(decision).status) == (1, AlertStatus.ACKNOWLEDGED)
-    assert event_of(decision).detail == {"level": 1}
+    assert event_of(decision).detail["level"] == 1
     assert changed(decision) == {"escalationLevel": (0, 1)}
+    assert (after(decision).held, after(decision).next_escalation_at) == (HoldReason.ACKNOWLEDGED, None)
 
 
 @pytest.mark.parametrize("level", [0, -1, LEVEL_MAX + 1, 1 << 40])
@@ -517,8 +571,18 @@ def test_a_level_that_is_none_is_refused(level: int) -> None:
     assert refusal(act(Escalate(ById(an_id()), level), an_alert())) == (ErrorCode.INVALID_INPUT, ("level",))
 
 
+def test_where_no_rule_is_for_an_alert_its_level_is_kept_and_nobody_told() -> None:
+    decision = act(Escalate(ById(an_id()), LEVEL_MAX), an_alert(), config=NO_RULES)
+    beyond = act(Escalate(ById(an_id()), LEVEL_MAX + 1), an_alert(), config=NO_RULES)
+
+    assert (after(decision).escalation_level, decision.deliveries) == (LEVEL_MAX, ())
+    assert after(decision).held is HoldReason.NO_MATCHING_RULE
+    assert event_of(decision).detail == {"level": LEVEL_MAX}
+    assert refusal(beyond) == (ErrorCode.INVALID_INPUT, ("level",))
+
+
 def test_above_the_highest_level_there_is_none() -> None:
-    top = an_alert(escalation_level=LEVEL_MAX)
+    top = an_alert(escalation_level=2, ladder=TWO_LEVELS)
 
     assert refusal(act(Escalate(ById(an_id())), top)) == (ErrorCode.CONFLICT, ("alertId",))
     assert after(act(Escalate(ById(an_id()), 1), top)).escalation_level == 1
@@ -533,6 +597,11 @@ def test_a_reopened_alert_is_a_new_one_with_the_same_contents() -> None:
         escalation_level=2,
         verdict=AlertVerdict.NOISE,
         first_acknowledged_at=T0,
+        escalation_round=3,
+        resumes=True,
+        sla_marks=SlaMark.ACKNOWLEDGE_AT_RISK,
+        assignee=ResponderId(UUID(int=1)),
+        told=(WEBHOOK.id,),
     )
 
     decision = act(Reopen(ById(closed.id), "sealed"), closed)
@@ -542,10 +611,25 @@ def test_a_reopened_alert_is_a_new_one_with_the_same_contents() -> None:
     assert (again.status, again.occurrence_count, again.escalation_level) == (AlertStatus.TRIGGERED, 1, 0)
     assert (again.triggered_at, again.sla) == (NOW, sla_clocks(TARGETS[Severity.HIGH], NOW))
     assert (again.first_acknowledged_at, again.resolved_at, again.resolved_by) == (None, None, None)
-    assert (again.verdict, again.held) == (None, HoldReason.NO_MATCHING_RULE)
+    assert (again.verdict, again.held, again.ladder) == (None, None, RULE.ladder)
+    assert (again.next_escalation_at, again.escalation_round, again.resumes) == (NOW, 0, False)
+    assert (again.sla_marks, again.assignee, again.told) == (NO_MARKS, None, ())
     assert (decision.created, kinds(decision)) == (True, [EventKind.REOPENED])
     assert event_of(decision).detail["reopens"] == str(closed.id)
     assert event_of(decision).severity_before is None
+
+
+def test_a_reopened_alert_that_no_rule_is_for_any_more_is_held_and_says_so() -> None:
+    closed = an_alert(
+        status=AlertStatus.RESOLVED, ladder=TWO_LEVELS, escalation_level=2, escalation_round=3, resumes=True
+    )
+
+    decision = act(Reopen(ById(closed.id)), closed, config=NO_RULES)
+
+    again = after(decision)
+    assert kinds(decision) == [EventKind.REOPENED, EventKind.HELD]
+    assert (again.held, again.ladder, again.next_escalation_at) == (HoldReason.NO_MATCHING_RULE, None, None)
+    assert (again.escalation_level, again.escalation_round, again.resumes) == (0, 0, False)
 
 
 def test_a_judgement_can_be_given_and_taken_back_on_a_closed_alert() -> None:
@@ -626,7 +710,7 @@ def test_an_acknowledgement_that_ran_out_gives_the_alert_back() -> None:
 
     decision = act(Judge(ById(an_id())), alert, actor=ENGINE)
 
-    assert (after(decision).status, after(decision).due_at) == (AlertStatus.TRIGGERED, NOW + MINUTE)
+    assert (after(decision).status, after(decision).due_at) == (AlertStatus.TRIGGERED, NOW)
     assert (event_of(decision).kind, event_of(decision).actor) == (EventKind.UNACKNOWLEDGED, ENGINE)
 
 

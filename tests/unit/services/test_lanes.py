@@ -12,6 +12,7 @@ import pytest
 
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.batch import Outcome, Request
+from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import DependencyError, ErrorCode, NotFoundError, StaleDecisionError
 from alertgraph.core.event import EventKind
 from alertgraph.core.flush import Appended, Flush
@@ -25,6 +26,7 @@ from alertgraph.core.lifecycle import (
     Clear,
     Escalate,
     Fire,
+    Judge,
     Reopen,
     Resolve,
 )
@@ -40,9 +42,12 @@ from tests.factories import (
     SECOND,
     T0,
     TENANT,
+    a_catalog,
     a_config,
     a_draft,
+    a_level,
     a_request,
+    a_rule,
     an_id,
     an_idempotency_key,
 )
@@ -82,6 +87,7 @@ class Process:
         self.watcher = Watcher()
         self.committed: list[CommittedEvents] = []
         self.scheduled: list[datetime] = []
+        self.posted: list[datetime] = []
         self.memory = OpenAlerts()
         self.lanes = Lanes(
             log,
@@ -91,6 +97,7 @@ class Process:
             self.watcher,
             self.committed.append,
             self.scheduled.append,
+            posted=self.posted.append,
             width=width,
         )
         self._ids = 1_000_000 * (seed + 1)
@@ -244,9 +251,29 @@ async def test_committed_events_are_passed_on_in_order_and_touches_are_not(here:
 
 
 async def test_the_engine_hears_of_the_earliest_due_time(here: Process) -> None:
+    here.log.change_config(TENANT, a_config(catalog=Catalog()))
     await here.do(fire("a", ends_at=T0 + HOUR), fire("b", ends_at=T0 + MINUTE), fire("c"))
 
     assert here.scheduled == [T0 + MINUTE]
+
+
+async def test_the_engine_hears_at_once_of_an_alert_that_is_to_climb(here: Process) -> None:
+    await here.do(fire("a", ends_at=T0 + HOUR), fire("b"))
+
+    assert here.scheduled == [T0]
+
+
+async def test_the_sender_hears_of_what_is_to_be_sent_and_of_what_is_not_any_more(here: Process) -> None:
+    alert = alert_of(await here.do(fire("a")))
+    assert here.posted == []
+
+    here.clock.advance(MINUTE)
+    await here.do(Judge(ById(alert.id)))
+    here.clock.advance(MINUTE)
+    await here.do(Acknowledge(ById(alert.id)))
+    await here.do(AddNote(ById(alert.id), "sealed"))
+
+    assert here.posted == [T0 + MINUTE, T0 + 2 * MINUTE]
 
 
 async def test_a_wait_is_measured_by_the_clock(here: Process) -> None:
@@ -299,6 +326,7 @@ async def test_the_end_of_an_alert_that_another_process_opened_is_not_taken_for_
 
 
 async def test_what_would_change_nothing_is_told_of_the_present_state(here: Process, there: Process) -> None:
+    here.log.change_config(TENANT, a_config(catalog=a_catalog(rules=(a_rule(a_level(MINUTE), a_level(MINUTE)),))))
     alert = alert_of(await here.do(fire("k")))
     await here.do(Escalate(ById(alert.id), 1))
     await there.do(Escalate(ById(alert.id), 2))
