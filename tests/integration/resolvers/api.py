@@ -12,6 +12,7 @@ from uuid import UUID
 
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.budget import Budget
+from alertgraph.core.channel import ChannelKind
 from alertgraph.core.ids import TenantId, uuid7
 from alertgraph.core.labels import Matcher
 from alertgraph.core.tenant import Principal, Role, Tenant
@@ -20,17 +21,37 @@ from alertgraph.edge.clock import SystemClock, SystemDice
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
 from alertgraph.execution.request import GraphQLRequest
+from alertgraph.notify.adapter import Adapter
+from alertgraph.notify.email import EmailAdapter
+from alertgraph.notify.guard import Guard
+from alertgraph.notify.http import HttpPoster
+from alertgraph.notify.notifier import ChannelNotifier
+from alertgraph.notify.pagerduty import PagerDutyAdapter
+from alertgraph.notify.slack import SlackAdapter
+from alertgraph.notify.teams import TeamsAdapter
+from alertgraph.notify.webhook import WebhookAdapter
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.calendars import CalendarFeeds
+from alertgraph.services.catalog_changes import CatalogChanges
+from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.indexing import IndexingService
+from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.metrics_feed import MetricsFeed
+from alertgraph.services.monitors import MonitorService
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.reading import Reading
+from alertgraph.services.responders import ResponderService
+from alertgraph.services.rules import EscalationRuleService
+from alertgraph.services.schedules import ScheduleService
+from alertgraph.services.silences import SilenceService
 from alertgraph.services.streams import StreamService
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
+from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.log import PostgresLog
+from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.search import PostgresSearchIndex
 from alertgraph.storage.secrets import MasterKey, PostgresVault
@@ -58,17 +79,33 @@ class Api:
             log, memory, self.clock, dice, telemetry, self.streams.offer, lambda _: None, level_max=5
         )
         self.indexing = IndexingService(PostgresSearchIndex(database), self.clock, telemetry)
+        store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
+        changes = CatalogChanges(store, self.vault, self.clock, dice, self.streams.changed)
+        self.deliveries = PostgresDeliveries(database)
+        guard = Guard(allow_private=True)
+        self.poster = HttpPoster(guard, self.clock)
+        adapters: dict[ChannelKind, Adapter] = {
+            ChannelKind.SLACK: SlackAdapter(self.poster),
+            ChannelKind.TEAMS: TeamsAdapter(self.poster),
+            ChannelKind.PAGERDUTY: PagerDutyAdapter(self.poster),
+            ChannelKind.WEBHOOK: WebhookAdapter(self.poster),
+            ChannelKind.EMAIL: EmailAdapter(None, "alertgraph <alerts@example.com>"),
+        }
+        notifier = ChannelNotifier(adapters, guard, telemetry)
+        monitors = PostgresMonitors(database)
         self.services = Services(
             AlertService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
-            ConfigurationService(
-                PostgresConfiguration(database, lambda: UUID(int=dice.bits(128))),
-                self.clock,
-                dice,
-                MASTER_KEY.digest,
-                self.streams.changed,
-            ),
+            ConfigurationService(store, self.clock, dice, MASTER_KEY.digest, self.streams.changed),
             self.streams,
             MetricsFeed(self.streams, self.snapshots, self.clock),
+            EscalationRuleService(changes, level_count_max=5),
+            InhibitionService(changes),
+            SilenceService(changes),
+            MonitorService(changes, monitors, self.snapshots, self.lanes, self.clock, dice),
+            ResponderService(changes, self.vault),
+            ScheduleService(changes, self.vault),
+            ChannelService(changes, self.vault, dice, notifier, self.deliveries),
+            CalendarFeeds(log, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
         )
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))
@@ -125,6 +162,7 @@ async def an_api(url: str) -> AsyncIterator[Api]:
         database = await Database.connect(url)
         resources.push_async_callback(database.close)
         api = Api(url, database)
+        resources.push_async_callback(api.poster.aclose)
         resources.push_async_callback(api.lanes.drain)
         yield api
 
