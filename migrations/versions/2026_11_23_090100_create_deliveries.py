@@ -159,6 +159,146 @@ BEGIN
 END $$
 """
 
+# The queue goes from empty to full and back within minutes, and a plan that was made for an empty table is kept. So
+# a row is looked up by a range of one key and in its order, and changed by its place, each for itself: a join with
+# places would begin with all rows of a tenant that seems to have one.
+_PLAN = """
+    SET search_path = alertgraph, pg_temp
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+    SET plan_cache_mode = force_generic_plan
+"""
+
+DUE_DELIVERIES_V1 = f"""
+CREATE FUNCTION due_deliveries_v1(p_tenant uuid, p_now timestamptz, p_limit integer) RETURNS SETOF delivery_open
+LANGUAGE plpgsql {_PLAN} AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    RETURN QUERY
+    SELECT * FROM delivery_open d
+    WHERE d.tenant_id = p_tenant AND d.is_first AND d.due_at <= p_now ORDER BY d.due_at, d.id LIMIT p_limit;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count < p_limit THEN
+        RETURN QUERY
+        SELECT * FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND NOT d.is_first AND d.due_at <= p_now
+        ORDER BY d.due_at, d.id LIMIT p_limit - v_count;
+    END IF;
+END $$
+"""
+
+# Returns what was claimed. A row that somebody else holds at this moment is being claimed, put off or ended: it is
+# not as it was read any more. Ids come sorted, which is the order in which everybody locks rows.
+CLAIM_DELIVERIES_V1 = f"""
+CREATE FUNCTION claim_deliveries_v1(
+    p_tenant uuid,
+    p_ids uuid[],
+    p_fences integer[],
+    p_bundles uuid[],
+    p_channels uuid[],
+    p_now timestamptz,
+    p_lease_until timestamptz,
+    -- Until when channels are put off over which something is sent.
+    p_turn_channels uuid[],
+    p_turns timestamptz[]
+) RETURNS uuid[]
+LANGUAGE plpgsql {_PLAN} AS $$
+DECLARE
+    v_ids uuid[];
+    v_places tid[];
+    v_fences integer[];
+    v_bundles uuid[];
+    v_channels uuid[];
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    SELECT array_agg(o.id), array_agg(o.ctid), array_agg(c.fence), array_agg(c.bundle_id), array_agg(c.channel_id)
+    INTO v_ids, v_places, v_fences, v_bundles, v_channels
+    FROM unnest(p_ids, p_fences, p_bundles, p_channels) AS c (id, fence, bundle_id, channel_id)
+    CROSS JOIN LATERAL (
+        SELECT d.id, d.ctid FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND d.id >= c.id AND d.id <= c.id
+            AND d.attempt_count = c.fence AND d.wanted AND d.status IN (1, 2, 4) AND d.due_at <= p_now
+        ORDER BY d.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) o;
+    IF v_ids IS NULL THEN
+        RETURN '{{}}';
+    END IF;
+    FOR v_index IN 1 .. cardinality(v_ids) LOOP
+        UPDATE delivery_open d
+        SET status = 2, attempt_count = d.attempt_count + 1, due_at = p_lease_until, bundle_id = v_bundles[v_index]
+        WHERE d.ctid = v_places[v_index];
+    END LOOP;
+    INSERT INTO delivery_attempt (tenant_id, delivery_id, number, started_at)
+    SELECT p_tenant, c.id, c.fence + 1, p_now FROM unnest(v_ids, v_fences) AS c (id, fence);
+    INSERT INTO channel_health AS h (tenant_id, channel_id, next_send_at)
+    SELECT p_tenant, t.channel_id, t.at FROM unnest(p_turn_channels, p_turns) AS t (channel_id, at)
+    WHERE t.channel_id = ANY (v_channels)
+    ON CONFLICT (tenant_id, channel_id)
+    DO UPDATE SET next_send_at = greatest(h.next_send_at, excluded.next_send_at);
+    RETURN v_ids;
+END $$
+"""
+
+# What is not wanted any more waits for nothing but to be filed.
+RETRY_DELIVERIES_V1 = f"""
+CREATE FUNCTION retry_deliveries_v1(
+    p_tenant uuid,
+    p_ids uuid[],
+    p_fences integer[],
+    p_due_at timestamptz[],
+    p_started_at timestamptz[],
+    p_durations interval[],
+    p_status_codes integer[],
+    p_errors text[]
+) RETURNS void
+LANGUAGE plpgsql {_PLAN} AS $$
+DECLARE
+    v_place tid;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    FOR v_number IN 1 .. cardinality(p_ids) LOOP
+        SELECT d.ctid INTO v_place FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND d.id >= p_ids[v_number] AND d.id <= p_ids[v_number]
+            AND d.attempt_count = p_fences[v_number] AND d.status = 2
+        ORDER BY d.id LIMIT 1 FOR NO KEY UPDATE;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE delivery_open d
+        SET status = CASE WHEN d.wanted THEN 4 ELSE 6 END,
+            due_at = CASE WHEN d.wanted THEN p_due_at[v_number] ELSE p_started_at[v_number] END,
+            last_error = p_errors[v_number],
+            bundle_id = NULL
+        WHERE d.ctid = v_place;
+        UPDATE delivery_attempt t
+        SET duration = p_durations[v_number], status_code = p_status_codes[v_number], error = p_errors[v_number]
+        WHERE t.tenant_id = p_tenant AND t.delivery_id = p_ids[v_number] AND t.number = p_fences[v_number];
+    END LOOP;
+END $$
+"""
+
+PUT_OFF_DELIVERIES_V1 = f"""
+CREATE FUNCTION put_off_deliveries_v1(p_tenant uuid, p_ids uuid[], p_due_at timestamptz[]) RETURNS void
+LANGUAGE plpgsql {_PLAN} AS $$
+DECLARE
+    v_place tid;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant::text, true);
+    FOR v_number IN 1 .. cardinality(p_ids) LOOP
+        SELECT d.ctid INTO v_place FROM delivery_open d
+        WHERE d.tenant_id = p_tenant AND d.id >= p_ids[v_number] AND d.id <= p_ids[v_number]
+            AND d.status IN (1, 4) AND d.due_at < p_due_at[v_number]
+        ORDER BY d.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE delivery_open d SET due_at = p_due_at[v_number] WHERE d.ctid = v_place;
+    END LOOP;
+END $$
+"""
+
+_SENDERS_FUNCTIONS = "due_deliveries_v1, claim_deliveries_v1, retry_deliveries_v1, put_off_deliveries_v1"
+
 DUE_DELIVERY_TENANTS = """
 CREATE FUNCTION due_delivery_tenants(p_now timestamptz, p_limit integer)
 RETURNS TABLE (tenant_id uuid, due_at timestamptz)
@@ -229,6 +369,12 @@ def upgrade() -> None:
         "CREATE POLICY of_engine ON heartbeat FOR SELECT TO ag_engine USING (true)",
         ADDRESS_HASH,
         ENSURE_DELIVERY_MONTHS,
+        DUE_DELIVERIES_V1,
+        CLAIM_DELIVERIES_V1,
+        RETRY_DELIVERIES_V1,
+        PUT_OFF_DELIVERIES_V1,
+        f"REVOKE ALL ON FUNCTION {_SENDERS_FUNCTIONS} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {_SENDERS_FUNCTIONS} TO ag_api",
         DUE_DELIVERY_TENANTS,
         NEXT_DELIVERY_AT,
         DUE_HEARTBEATS,
@@ -249,6 +395,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Every delivery is gone, and nobody can tell when a monitor beat last."""
     op.execute("DROP FUNCTION due_heartbeats, next_delivery_at, due_delivery_tenants")
+    op.execute(f"DROP FUNCTION {_SENDERS_FUNCTIONS}")
     op.execute("DROP FUNCTION ensure_delivery_months, address_hash")
     op.execute("DROP INDEX alert_open_forgotten")
     op.execute("DROP TABLE heartbeat, channel_health, delivery_receipt, delivery_attempt, delivery, delivery_open")

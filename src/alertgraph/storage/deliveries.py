@@ -5,7 +5,8 @@ New deliveries and their ends are written by the log, with the events that tell 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -27,77 +28,13 @@ T = TypeVar("T")
 _STATUSES = {int(status): status for status in DeliveryStatus}
 _PURPOSES = {int(purpose): purpose for purpose in Purpose}
 
-# One ordered read of one index each: delivery_open_due.
-_DUE_FIRST, _DUE_OTHERS = (
-    f"""
-SELECT {DELIVERY_SELECT} FROM delivery_open
-WHERE tenant_id = $1 AND {is_first} AND due_at <= $2 ORDER BY due_at, id LIMIT $3
-"""  # noqa: S608  (columns are constants)
-    for is_first in ("is_first", "NOT is_first")
-)
+# The queue is worked on by calls of one round trip each: see the migration that created deliveries.
+_DUE = f"SELECT {DELIVERY_SELECT} FROM due_deliveries_v1($1, $2, $3)"  # noqa: S608  (columns are constants)
+_CLAIM = "SELECT claim_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_RETRY = "SELECT retry_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8)"
+_PUT_OFF = "SELECT put_off_deliveries_v1($1, $2, $3)"
+
 _HEALTH = f"SELECT {HEALTH_SELECT} FROM channel_health WHERE tenant_id = $1"  # noqa: S608  (columns are constants)
-
-# Rows are looked up by a range of one key, in its order, and changed by their place: a plan made while the table
-# was empty is right for it when it is full. What somebody else holds at this moment is being claimed, put off,
-# or ended: it is no longer as it was read.
-_LOCK_CLAIMED = """
-SELECT o.id, o.ctid AS place FROM unnest($2::uuid[], $3::integer[]) AS c (id, fence) CROSS JOIN LATERAL (
-    SELECT o.id, o.ctid FROM delivery_open o
-    WHERE o.tenant_id = $1 AND o.id >= c.id AND o.id <= c.id
-        AND o.attempt_count = c.fence AND o.wanted AND o.status IN (1, 2, 4) AND o.due_at <= $4
-    ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) o
-"""
-_CLAIM = """
-WITH claimed AS (
-    UPDATE delivery_open o
-    SET status = 2, attempt_count = o.attempt_count + 1, due_at = $5, bundle_id = c.bundle_id
-    FROM unnest($2::tid[], $3::uuid[]) AS c (place, bundle_id)
-    WHERE o.tenant_id = $1 AND o.ctid = c.place
-    RETURNING o.id, o.attempt_count
-)
-INSERT INTO delivery_attempt (tenant_id, delivery_id, number, started_at)
-SELECT $1, c.id, c.attempt_count, $4 FROM claimed c
-"""
-_NEXT_SENDS = """
-INSERT INTO channel_health AS h (tenant_id, channel_id, next_send_at)
-SELECT $1, n.channel_id, n.at FROM unnest($2::uuid[], $3::timestamptz[]) AS n (channel_id, at)
-ON CONFLICT (tenant_id, channel_id) DO UPDATE SET next_send_at = greatest(h.next_send_at, excluded.next_send_at)
-"""
-
-_LOCK_TRIED = """
-SELECT o.id, o.ctid AS place FROM unnest($2::uuid[], $3::integer[]) AS r (id, fence) CROSS JOIN LATERAL (
-    SELECT o.id, o.ctid FROM delivery_open o
-    WHERE o.tenant_id = $1 AND o.id >= r.id AND o.id <= r.id AND o.attempt_count = r.fence AND o.status = 2
-    ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE) o
-"""
-# One that is not wanted any more waits for nothing but to be filed.
-_RETRY = """
-UPDATE delivery_open o
-SET status = CASE WHEN o.wanted THEN 4 ELSE 6 END,
-    due_at = CASE WHEN o.wanted THEN r.due_at ELSE r.started_at END,
-    last_error = r.error,
-    bundle_id = NULL
-FROM unnest($2::tid[], $3::timestamptz[], $4::timestamptz[], $5::text[]) AS r (place, due_at, started_at, error)
-WHERE o.tenant_id = $1 AND o.ctid = r.place
-"""
-_END_ATTEMPTS = """
-UPDATE delivery_attempt t SET duration = a.duration, status_code = a.status_code, error = a.error
-FROM unnest($2::uuid[], $3::integer[], $4::interval[], $5::integer[], $6::text[])
-    AS a (delivery_id, number, duration, status_code, error)
-WHERE t.tenant_id = $1 AND t.delivery_id = a.delivery_id AND t.number = a.number
-"""
-
-_LOCK_WAITING = """
-SELECT o.ctid AS place, p.due_at FROM unnest($2::uuid[], $3::timestamptz[]) AS p (id, due_at) CROSS JOIN LATERAL (
-    SELECT o.ctid FROM delivery_open o
-    WHERE o.tenant_id = $1 AND o.id >= p.id AND o.id <= p.id
-        AND o.status IN (1, 4) AND o.wanted AND o.due_at < p.due_at
-    ORDER BY o.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) o
-"""
-_PUT_OFF = """
-UPDATE delivery_open o SET due_at = p.due_at FROM unnest($2::tid[], $3::timestamptz[]) AS p (place, due_at)
-WHERE o.tenant_id = $1 AND o.ctid = p.place
-"""
 
 _MAKE_HEALTH = "INSERT INTO channel_health (tenant_id, channel_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _LOCK_HEALTH = f"""
@@ -246,10 +183,8 @@ class PostgresDeliveries:
 
         Among them are those whose attempt's lease ran out, and those that are not wanted any more.
         """
-        async with self._database.transaction(tenant_id, read_only=True) as connection:
-            rows = list(await connection.fetch(_DUE_FIRST, tenant_id, now, limit))
-            if len(rows) < limit:
-                rows += await connection.fetch(_DUE_OTHERS, tenant_id, now, limit - len(rows))
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_DUE, tenant_id, now, limit)
         return [delivery_of(row) for row in rows]
 
     async def health(self, tenant_id: TenantId) -> Mapping[ChannelId, ChannelHealth]:
@@ -271,73 +206,55 @@ class PostgresDeliveries:
         is sent have their next turn put off, and never to an earlier one. Where the answer to the commit is lost,
         nothing may be sent: what was claimed is due again when the lease ends.
         """
-        by_id = {claim.delivery_id: claim for claim in sorted(claims, key=_id_of_claim)}
-        if not by_id:
-            return frozenset()
+        in_order = sorted(claims, key=_id_of_claim)
+        channel_ids = sorted({claim.channel_id for claim in in_order} & next_send_at.keys())
 
-        async def begin_attempts(connection: Connection) -> frozenset[DeliveryId]:
-            fences = [claim.fence for claim in by_id.values()]
-            rows = await connection.fetch(_LOCK_CLAIMED, tenant_id, list(by_id), fences, now)
-            if not rows:
-                return frozenset()
-            claimed = [by_id[row["id"]] for row in rows]
-            places = [row["place"] for row in rows]
-            bundle_ids = [claim.bundle_id for claim in claimed]
-            await connection.execute(_CLAIM, tenant_id, places, bundle_ids, now, lease_until)
-            used = sorted({claim.channel_id for claim in claimed} & next_send_at.keys())
-            if used:
-                await connection.execute(
-                    _NEXT_SENDS, tenant_id, used, [next_send_at[channel_id] for channel_id in used]
-                )
-            return frozenset(claim.delivery_id for claim in claimed)
+        async def call(connection: Connection) -> frozenset[DeliveryId]:
+            claimed = await connection.fetchval(
+                _CLAIM,
+                tenant_id,
+                [claim.delivery_id for claim in in_order],
+                [claim.fence for claim in in_order],
+                [claim.bundle_id for claim in in_order],
+                [claim.channel_id for claim in in_order],
+                now,
+                lease_until,
+                channel_ids,
+                [next_send_at[channel_id] for channel_id in channel_ids],
+            )
+            return frozenset(map(DeliveryId, claimed))
 
-        return await self._write(tenant_id, begin_attempts)
+        return await self._call(call) if in_order else frozenset()
 
     async def retry(self, tenant_id: TenantId, retries: Sequence[Retry]) -> None:
         """Put deliveries back whose attempt failed, under their fence; one not wanted any more is due at once."""
-        by_id = {retry.delivery_id: retry for retry in sorted(retries, key=_id_of_retry)}
-        if not by_id:
-            return
+        in_order = sorted(retries, key=_id_of_retry)
 
-        async def put_back(connection: Connection) -> None:
-            fences = [retry.fence for retry in by_id.values()]
-            rows = await connection.fetch(_LOCK_TRIED, tenant_id, list(by_id), fences)
-            if not rows:
-                return
-            found = [by_id[row["id"]] for row in rows]
+        async def call(connection: Connection) -> None:
             await connection.execute(
                 _RETRY,
                 tenant_id,
-                [row["place"] for row in rows],
-                [retry.due_at for retry in found],
-                [retry.attempt.started_at for retry in found],
-                [storable(retry.attempt.error) for retry in found],
-            )
-            await connection.execute(
-                _END_ATTEMPTS,
-                tenant_id,
-                [retry.delivery_id for retry in found],
-                [retry.fence for retry in found],
-                [retry.attempt.duration for retry in found],
-                [retry.attempt.status_code for retry in found],
-                [storable(retry.attempt.error) for retry in found],
+                [retry.delivery_id for retry in in_order],
+                [retry.fence for retry in in_order],
+                [retry.due_at for retry in in_order],
+                [retry.attempt.started_at for retry in in_order],
+                [retry.attempt.duration for retry in in_order],
+                [retry.attempt.status_code for retry in in_order],
+                [storable(retry.attempt.error) for retry in in_order],
             )
 
-        await self._write(tenant_id, put_back)
+        if in_order:
+            await self._call(call)
 
     async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime]) -> None:
         """Look at deliveries that wait for their channel's turn no earlier than then; those in work are left."""
-        if not due_at:
-            return
         ids = sorted(due_at)
 
-        async def move(connection: Connection) -> None:
-            rows = await connection.fetch(_LOCK_WAITING, tenant_id, ids, [due_at[id_] for id_ in ids])
-            if rows:
-                places, times = [row["place"] for row in rows], [row["due_at"] for row in rows]
-                await connection.execute(_PUT_OFF, tenant_id, places, times)
+        async def call(connection: Connection) -> None:
+            await connection.execute(_PUT_OFF, tenant_id, ids, [due_at[id_] for id_ in ids])
 
-        await self._write(tenant_id, move)
+        if ids:
+            await self._call(call)
 
     async def note_health(
         self, tenant_id: TenantId, channel_id: ChannelId, decide: Callable[[ChannelHealth], ChannelHealth]
@@ -396,12 +313,22 @@ class PostgresDeliveries:
 
         await self._write(tenant_id, keep)
 
+    async def _call(self, call: Callable[[Connection], Awaitable[T]]) -> T:
+        with _told():
+            return await self._database.commit(call)
+
     async def _write(self, tenant_id: TenantId, work: Callable[[Connection], Awaitable[T]]) -> T:
-        try:
+        with _told():
             return await self._database.write(tenant_id, work)
-        except (LostCommitError, StaleDecisionError) as error:
-            # Each of these may be done twice, or not at all: fences and leases see to that.
-            raise DependencyError(DEPENDENCY, retryable=True) from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Take a lost commit and a lost race for a store that is away: fences and leases bear asking again."""
+    try:
+        yield
+    except (LostCommitError, StaleDecisionError) as error:
+        raise DependencyError(DEPENDENCY, retryable=True) from error
 
 
 def _id_of_claim(claim: Claim) -> DeliveryId:

@@ -22,8 +22,9 @@ from alertgraph.storage.statement import Parameters, Statement
 # What is due for longer than this is late: the engine and the senders look every few seconds.
 ALERT_LATE_AFTER = timedelta(seconds=60)
 DELIVERY_LATE_AFTER = timedelta(seconds=60)
-# Nobody needs to know more exactly how much is wrong, and counting on takes longer than it is worth.
-FIGURE_MAX = 100_000
+# Nobody needs to know more exactly how much is wrong or waits, and counting on takes longer than it is worth.
+BROKEN_MAX = 10_000
+PENDING_MAX = 100_000
 
 # A LIMIT that is a parameter would be planned as a tenth of the table: so it is one of these.
 _LIMITS = (11, 26, 51, PAGE_SIZE_MAX + 1)
@@ -237,20 +238,20 @@ _FIGURES = f"""
         (SELECT due_at FROM alert_open WHERE tenant_id = $1 AND due_at <= $2 ORDER BY due_at LIMIT 1)
             AS oldest_due_at,
         {_OLDEST_DELIVERY.format(column="due_at", until="<= $2")} AS oldest_delivery_at,
-        (SELECT count(*) FROM (SELECT FROM delivery_open WHERE tenant_id = $1 LIMIT {FIGURE_MAX}) c)
+        (SELECT count(*) FROM (SELECT FROM delivery_open WHERE tenant_id = $1 LIMIT {PENDING_MAX}) c)
             AS pending_count,
         (SELECT count(*) FROM (
-            SELECT FROM alert_open WHERE tenant_id = $1 AND due_at < $3 LIMIT {FIGURE_MAX}) c) AS late_count,
+            SELECT FROM alert_open WHERE tenant_id = $1 AND due_at < $3 LIMIT {BROKEN_MAX}) c) AS late_count,
         (SELECT id FROM alert_open WHERE tenant_id = $1 AND due_at < $3 ORDER BY due_at LIMIT 1) AS late_id,
         (SELECT count(*) FROM (
-            (SELECT FROM delivery_open WHERE tenant_id = $1 AND is_first AND due_at < $4 LIMIT {FIGURE_MAX})
+            (SELECT FROM delivery_open WHERE tenant_id = $1 AND is_first AND due_at < $4 LIMIT {BROKEN_MAX})
             UNION ALL
-            (SELECT FROM delivery_open WHERE tenant_id = $1 AND NOT is_first AND due_at < $4 LIMIT {FIGURE_MAX})
+            (SELECT FROM delivery_open WHERE tenant_id = $1 AND NOT is_first AND due_at < $4 LIMIT {BROKEN_MAX})
         ) c) AS late_delivery_count,
         {_OLDEST_DELIVERY.format(column="alert_id", until="< $4")} AS late_delivery_alert_id,
         (SELECT count(*) FROM (
             SELECT FROM alert_open
-            WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL LIMIT {FIGURE_MAX}) c)
+            WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL LIMIT {BROKEN_MAX}) c)
             AS forgotten_count,
         (SELECT id FROM alert_open WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL
          ORDER BY id LIMIT 1) AS forgotten_id
@@ -259,7 +260,7 @@ _HELD = f"""
     SELECT one.reason, (
         SELECT count(*) FROM (
             SELECT FROM alert_open WHERE tenant_id = $1 AND hold_reason = one.reason
-                AND hold_reason = ANY ('{{2,3,4,5}}'::smallint[]) LIMIT {FIGURE_MAX}) c), (
+                AND hold_reason = ANY ('{{2,3,4,5}}'::smallint[]) LIMIT {BROKEN_MAX}) c), (
         SELECT id FROM alert_open WHERE tenant_id = $1 AND hold_reason = one.reason
             AND hold_reason = ANY ('{{2,3,4,5}}'::smallint[]) ORDER BY id LIMIT 1)
     FROM unnest($2::smallint[]) AS one (reason)
@@ -267,7 +268,7 @@ _HELD = f"""
 
 
 async def load_engine_figures(reader: Reader, now: datetime) -> EngineFigures:
-    """Return what is wrong or late in the tenant; each count stops at FIGURE_MAX."""
+    """Return what is wrong or late in the tenant; counts stop at the bounds above."""
     [figures] = await reader.fetch(
         _FIGURES, reader.tenant_id, now, now - ALERT_LATE_AFTER, now - DELIVERY_LATE_AFTER
     )
@@ -279,7 +280,7 @@ async def load_engine_figures(reader: Reader, now: datetime) -> EngineFigures:
         pending_count=figures["pending_count"],
         late=(figures["late_count"], _alert_id(figures["late_id"])),
         late_deliveries=(
-            min(figures["late_delivery_count"], FIGURE_MAX),
+            min(figures["late_delivery_count"], BROKEN_MAX),
             _alert_id(figures["late_delivery_alert_id"]),
         ),
         held={HoldReason(reason): (count, _alert_id(id_)) for reason, count, id_ in held},
