@@ -81,6 +81,10 @@ class MailBox:
             self.was_tls.append(session.ssl is not None)
         return answer
 
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        await self._maybe_hang("QUIT")
+        return "221 Bye"
+
     def authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
@@ -411,6 +415,17 @@ async def test_a_server_that_hangs_is_left_in_time(url: str, box: MailBox, comma
 
     assert (result.delivered, result.retryable) == (False, True)
     assert result.error == "the mail server does not answer in time"
+
+
+async def test_a_mail_that_was_taken_is_sent_whatever_the_server_does_afterwards(url: str, box: MailBox) -> None:
+    box.hang = "QUIT"
+    adapter = EmailAdapter(url, SENDER, timeout=timedelta(seconds=3))
+
+    async with asyncio.timeout(3):
+        result = await adapter.send(CHANNEL, {}, None, a_page())
+
+    assert result.delivered
+    assert len(box.taken) == 1
 
 
 async def test_a_server_that_is_away_is_tried_again() -> None:
