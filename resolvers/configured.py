@@ -2,14 +2,28 @@
 
 from uuid import UUID
 
-from alertgraph.core.ids import ApiKeyId, ChannelId, NodeKind, ResponderId, SavedViewId, ScheduleId
+from alertgraph.core.ids import (
+    ApiKeyId,
+    ChannelId,
+    MonitorId,
+    NodeKind,
+    ResponderId,
+    RuleId,
+    SavedViewId,
+    ScheduleId,
+    SilenceId,
+)
 from resolvers.api_key import ApiKey
 from resolvers.channel import NotificationChannel
 from resolvers.context import Context
+from resolvers.heartbeat import HeartbeatMonitor
+from resolvers.inhibition import InhibitionRule
 from resolvers.paging import Node
 from resolvers.responder import Responder
+from resolvers.rule import EscalationRule
 from resolvers.saved_view import SavedView
 from resolvers.schedule import OnCallSchedule, ShiftOverride
+from resolvers.silence import Silence
 from resolvers.tenant import Tenant
 
 
@@ -41,5 +55,18 @@ async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None
             return (
                 ShiftOverride.of(override, Responder.of(who)) if override is not None and who is not None else None
             )
+        case NodeKind.ESCALATION_RULE:
+            rule = (await context.catalog()).rule(RuleId(key))
+            return EscalationRule.of(rule) if rule is not None else None
+        case NodeKind.INHIBITION_RULE:
+            inhibitions = (await context.catalog()).inhibitions
+            inhibition = next((each for each in inhibitions if each.id == key), None)
+            return InhibitionRule.of(inhibition) if inhibition is not None else None
+        case NodeKind.SILENCE:
+            silence = await context.loaders.silence.load(SilenceId(key))
+            return Silence.of(silence, context.reading.now) if silence is not None else None
+        case NodeKind.MONITOR:
+            monitor = (await context.catalog()).monitors.get(MonitorId(key))
+            return HeartbeatMonitor.of(monitor) if monitor is not None else None
         case _:
             return None

@@ -1,6 +1,7 @@
 """Batch loaders: what siblings ask one by one is read at once, and only once per operation."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
@@ -9,9 +10,21 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery
 from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId, TenantId
+from alertgraph.core.ids import (
+    AlertId,
+    ApiKeyId,
+    ChannelId,
+    DeliveryId,
+    EventKey,
+    MonitorId,
+    SavedViewId,
+    SilenceId,
+    TenantId,
+)
+from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import Page, PageRequest
+from alertgraph.core.silence import Silence
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, TenantSettings
 from alertgraph.services.reading import Reading
@@ -59,6 +72,12 @@ class Loaders:
         self.attempts: DataLoader[DeliveryId, Sequence[Attempt] | None] = _by_key(reading.attempts_of)
         self.channel_health: DataLoader[ChannelId, ChannelHealth | None] = _by_key(
             lambda _: reading.channel_health()
+        )
+        self.silence: DataLoader[SilenceId, Silence | None] = _by_key(reading.silences)
+        self.last_beat: DataLoader[MonitorId, datetime | None] = _by_key(reading.last_beats)
+        self.open_alert: DataLoader[str, Alert | None] = _by_key(reading.open_alerts_by_key)
+        self.matching: DataLoader[tuple[tuple[Matcher, ...], datetime | None], Sequence[Alert]] = _one_by_one(
+            lambda wanted: reading.matching(*wanted)
         )
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[

@@ -9,12 +9,16 @@ import resolvers.api_key
 import resolvers.channel
 import resolvers.delivery
 import resolvers.event
+import resolvers.heartbeat
+import resolvers.inhibition
 import resolvers.live
 import resolvers.metrics
 import resolvers.nodes
 import resolvers.responder
+import resolvers.rule
 import resolvers.saved_view
 import resolvers.schedule
+import resolvers.silence
 import resolvers.tenant
 import resolvers.words
 from resolvers.alert import CriticalAlert, CriticalAlertConnection
@@ -35,12 +39,16 @@ from resolvers.channel import (
 from resolvers.deletion import DeletePayload
 from resolvers.delivery import DeliveryConnection
 from resolvers.event import LogEventConnection
+from resolvers.heartbeat import HeartbeatMonitorConnection, HeartbeatMonitorPayload
+from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
 from resolvers.metrics import AlertMetrics
 from resolvers.paging import Node
 from resolvers.responder import Responder, ResponderConnection, ResponderPayload
+from resolvers.rule import EscalationRule, EscalationRuleConnection, EscalationRulePayload
 from resolvers.saved_view import SavedViewConnection, SavedViewPayload
 from resolvers.scalars import SCALARS
 from resolvers.schedule import OnCallSchedule, OnCallScheduleConnection, OnCallSchedulePayload
+from resolvers.silence import Silence, SilenceConnection, SilencePayload, SilencePreview
 from resolvers.tenant import RateLimit, TenantSettingsPayload, Viewer
 
 
@@ -76,6 +84,15 @@ class Query:
         ),
         metadata={"cost": 1},
     )
+    escalation_rule: EscalationRule | None = strawberry.field(
+        resolver=resolvers.rule.escalation_rule, description="One escalation rule by id."
+    )
+    escalation_rules: EscalationRuleConnection = strawberry.field(
+        resolver=resolvers.rule.escalation_rules, description="Escalation rules, by position."
+    )
+    inhibition_rules: InhibitionRuleConnection = strawberry.field(
+        resolver=resolvers.inhibition.inhibition_rules, description="Inhibition rules, by name."
+    )
     notification_channel: NotificationChannel | None = strawberry.field(
         resolver=resolvers.channel.notification_channel, description="One channel by id."
     )
@@ -97,6 +114,19 @@ class Query:
     )
     responders: ResponderConnection = strawberry.field(
         resolver=resolvers.responder.responders, description="People, by name."
+    )
+    silence: Silence | None = strawberry.field(
+        resolver=resolvers.silence.silence, description="One silence by id."
+    )
+    silences: SilenceConnection = strawberry.field(
+        resolver=resolvers.silence.silences, description="Silences, latest end first."
+    )
+    silence_preview: SilencePreview = strawberry.field(
+        resolver=resolvers.silence.silence_preview,
+        description="What a silence with these matchers would cover.",
+    )
+    heartbeat_monitors: HeartbeatMonitorConnection = strawberry.field(
+        resolver=resolvers.heartbeat.heartbeat_monitors, description="Heartbeat monitors, by name."
     )
     saved_views: SavedViewConnection = strawberry.field(
         resolver=resolvers.saved_view.saved_views, description="The caller's views and the shared ones, by name."
@@ -176,6 +206,47 @@ class Mutation:
     )
     delete_shift_override: DeletePayload = strawberry.field(
         resolver=resolvers.schedule.delete_shift_override, description="Takes an override back. RESPONDER."
+    )
+    create_silence: SilencePayload = strawberry.field(
+        resolver=resolvers.silence.create_silence, description="Makes a silence. RESPONDER."
+    )
+    update_silence: SilencePayload = strawberry.field(
+        resolver=resolvers.silence.update_silence, description="Changes a silence. RESPONDER."
+    )
+    expire_silence: SilencePayload = strawberry.field(
+        resolver=resolvers.silence.expire_silence,
+        description="Ends a silence now; its open alerts climb. RESPONDER.",
+    )
+    beat: HeartbeatMonitorPayload = strawberry.field(
+        resolver=resolvers.heartbeat.beat, description="Shows that a sender is alive. INGEST."
+    )
+    create_escalation_rule: EscalationRulePayload = strawberry.field(
+        resolver=resolvers.rule.create_escalation_rule, description="Makes an escalation rule. ADMIN."
+    )
+    update_escalation_rule: EscalationRulePayload = strawberry.field(
+        resolver=resolvers.rule.update_escalation_rule, description="Changes one. ADMIN."
+    )
+    delete_escalation_rule: DeletePayload = strawberry.field(
+        resolver=resolvers.rule.delete_escalation_rule, description="Deletes one. ADMIN."
+    )
+    create_inhibition_rule: InhibitionRulePayload = strawberry.field(
+        resolver=resolvers.inhibition.create_inhibition_rule, description="Makes an inhibition rule. ADMIN."
+    )
+    update_inhibition_rule: InhibitionRulePayload = strawberry.field(
+        resolver=resolvers.inhibition.update_inhibition_rule, description="Changes one. ADMIN."
+    )
+    delete_inhibition_rule: DeletePayload = strawberry.field(
+        resolver=resolvers.inhibition.delete_inhibition_rule, description="Deletes one. ADMIN."
+    )
+    create_heartbeat_monitor: HeartbeatMonitorPayload = strawberry.field(
+        resolver=resolvers.heartbeat.create_heartbeat_monitor, description="Makes a heartbeat monitor. ADMIN."
+    )
+    update_heartbeat_monitor: HeartbeatMonitorPayload = strawberry.field(
+        resolver=resolvers.heartbeat.update_heartbeat_monitor, description="Changes one. ADMIN."
+    )
+    delete_heartbeat_monitor: DeletePayload = strawberry.field(
+        resolver=resolvers.heartbeat.delete_heartbeat_monitor,
+        description="Deletes one; its alert is resolved. ADMIN.",
     )
     create_saved_view: SavedViewPayload = strawberry.field(
         resolver=resolvers.saved_view.create_saved_view, description="Saves a view. VIEWER."

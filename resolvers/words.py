@@ -19,6 +19,7 @@ from alertgraph.core.event import EventKind
 from alertgraph.core.labels import MatchOperator
 from alertgraph.core.query import AlertOrderField
 from alertgraph.core.severity import Severity
+from alertgraph.core.silence import SilenceState
 from alertgraph.core.tenant import Role
 from alertgraph.core.tier import Tier
 
@@ -37,6 +38,7 @@ __all__ = [
     "OrderDirection",
     "Role",
     "Severity",
+    "SilenceState",
     "Tier",
     "WebhookPreset",
     "Weekday",
@@ -337,5 +339,16 @@ _publish(
         "FRIDAY": "Friday.",
         "SATURDAY": "Saturday.",
         "SUNDAY": "Sunday.",
+    },
+)
+
+
+_publish(
+    SilenceState,
+    "Where a silence stands.",
+    {
+        "PENDING": "Not begun, or between two recurrences.",
+        "ACTIVE": "Silencing now.",
+        "EXPIRED": "Over for good.",
     },
 )

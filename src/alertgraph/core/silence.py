@@ -353,7 +353,7 @@ def check_silence(silence: Silence, now: datetime) -> Silence:
     Raises:
         RefusedError: It can't; paths are the names of the API's fields.
     """
-    _check_matchers(silence.matchers)
+    check_silence_matchers(silence.matchers)
     if not STARTS_AT_MIN <= silence.starts_at < STARTS_AT_MAX:
         raise InputError(f"startsAt is within {STARTS_AT_MIN.year} to {STARTS_AT_MAX.year - 1}.", "startsAt")
     if silence.ends_at <= silence.starts_at:
@@ -372,7 +372,12 @@ def check_silence(silence: Silence, now: datetime) -> Silence:
     return silence
 
 
-def _check_matchers(matchers: tuple[Matcher, ...]) -> None:
+def check_silence_matchers(matchers: tuple[Matcher, ...]) -> None:
+    """Let matchers pass that a silence can have: at least one, and not all for what is absent.
+
+    Raises:
+        InputError: It can't have them; the path begins with `matchers`.
+    """
     if not 1 <= len(matchers) <= MATCHER_COUNT_MAX:
         raise InputError(f"There are 1 to {MATCHER_COUNT_MAX} matchers; these are {len(matchers):,}.", "matchers")
     for index, matcher in enumerate(matchers):

@@ -11,10 +11,20 @@ from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQ
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId, ApiKeyId, ChannelId, DeliveryId, EventKey, SavedViewId
+from alertgraph.core.ids import (
+    AlertId,
+    ApiKeyId,
+    ChannelId,
+    DeliveryId,
+    EventKey,
+    MonitorId,
+    SavedViewId,
+    SilenceId,
+)
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.query import (
+    TOTAL_COUNT_MAX,
     AlertFilter,
     AlertOrder,
     AlertQuery,
@@ -25,6 +35,7 @@ from alertgraph.core.query import (
     PageRequest,
     TimelineQuery,
 )
+from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, Tenant, TenantSettings
 from alertgraph.services.alerts import NOTE_PURPOSE
@@ -76,6 +87,38 @@ class Reading:
         """Return settings and promises with everything that is set up for paging."""
         self._principal.require(Role.VIEWER)
         return await self._snapshot.config()
+
+    async def silence_page(self, page: PageRequest, states: frozenset[SilenceState] | None) -> Page[Silence]:
+        """Return silences in these states, all where None is given, latest end first."""
+        self._principal.require(Role.VIEWER)
+        if states is not None and not states:
+            return Page((), has_next=False, has_previous=False, as_of=await self.as_of(), total_count=0)
+        return await self._snapshot.silence_page(page, states or (), self.now)
+
+    async def silences(self, ids: Collection[SilenceId]) -> Mapping[SilenceId, Silence]:
+        """Return the silences that exist among the ids, those that are over included."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.silences(ids)
+
+    async def matching(self, matchers: Sequence[Matcher], since: datetime | None) -> Sequence[Alert]:
+        """Return up to 10,000 alerts that match and that the caller may see, worst first, then newest.
+
+        Args:
+            matchers: All must hold.
+            since: None for open alerts; else for all that were triggered since then.
+        """
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.matching((*matchers, *self._principal.scope), since, TOTAL_COUNT_MAX)
+
+    async def last_beats(self, ids: Collection[MonitorId]) -> Mapping[MonitorId, datetime]:
+        """Return when monitors beat last; one that never did is absent. INGEST, of one that the caller beat."""
+        return await self._snapshot.last_beats(ids)
+
+    async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
+        """Return the open alerts with these dedup keys that the caller may see."""
+        self._principal.require(Role.VIEWER)
+        found = await self._snapshot.open_alerts_by_key(keys)
+        return {key: alert for key, alert in found.items() if self.sees(alert)}
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
         """Return the promise per severity, worst first."""
