@@ -159,9 +159,9 @@ BEGIN
 END $$
 """
 
-# The queue goes from empty to full and back within minutes, and a plan that was made for an empty table is kept. So
-# a row is looked up by a range of one key and in its order, and changed by its place, each for itself: a join with
-# places would begin with all rows of a tenant that seems to have one.
+# The queue goes from empty to full and back within minutes, and a plan made for an empty table is kept. So a row
+# is looked up by a range of one key and in its order, and changed by its place, each for itself: a join of places
+# would begin with all rows of a tenant that seems to have one.
 _PLAN = """
     SET search_path = alertgraph, pg_temp
     SET enable_seqscan = off
