@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import orjson
@@ -58,9 +59,9 @@ class WebhookAdapter:
         text = send_text(channel.template, message, plain_text(message))
         body = orjson.dumps(payload(message, text, address))
         message_id = encode_id(NodeKind.DELIVERY, message.id)
-        at = self._poster.now()
+        # The library takes the wall clock of an instant for UTC's, whatever its zone.
+        at = self._poster.now().astimezone(UTC)
         try:
-            # The library takes the wall clock of an instant for UTC's, whatever its zone: it gets UTC.
             signature = Webhook(secrets.get("secret", "")).sign(message_id, at, body.decode())
         except (ValueError, EmptyWebhookSecretError):
             return failed("The channel's signing secret can't be used: set another one.")
