@@ -23,6 +23,7 @@ from alertgraph.core.tenant import Principal
 from alertgraph.edge.graphql import OperationInfo, Validity
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
+from alertgraph.services.monitors import MonitorService
 from alertgraph.services.ports import Clock, SnapshotSource, Vault
 from alertgraph.services.reading import Reading
 from resolvers.context import Context, Services
@@ -40,6 +41,7 @@ class Door:
         self,
         authenticator: Authenticator,
         alerts: AlertService,
+        monitors: MonitorService,
         snapshots: SnapshotSource,
         vault: Vault,
         budgets: Budgets,
@@ -56,6 +58,7 @@ class Door:
         self._cost_budget = cost_budget
         self._ready = ready
         self.alerts = alerts
+        self.monitors = monitors
         self.clock = clock
         self.started_at = started_at
         self.version = __version__

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from alertgraph.core.tenant import Principal
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.monitors import MonitorService
 from alertgraph.services.ports import Clock
 from alertgraph.services.reading import Reading
 
@@ -18,6 +19,11 @@ class Gate(Protocol):
     @property
     def alerts(self) -> AlertService:
         """What callers do with alerts."""
+        ...
+
+    @property
+    def monitors(self) -> MonitorService:
+        """Where senders show that they are alive."""
         ...
 
     @property

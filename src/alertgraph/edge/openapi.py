@@ -46,12 +46,16 @@ def openapi_document(version: str) -> Schema:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"basic": []}],
-        "tags": [{"name": "alerts", "description": "Open and closed conditions."}],
+        "tags": [
+            {"name": "alerts", "description": "Open and closed conditions."},
+            {"name": "heartbeats", "description": "Signs of life that are missed when they stay out."},
+        ],
         "paths": {
             "/api/v1/critical-alerts": {"post": _create()},
             "/api/v1/critical-alerts/bulk": {"post": _create_many()},
             "/api/v1/critical-alerts/{id}": {"get": _read()},
             "/api/v1/critical-alerts/{id}/escalate": {"put": _escalate()},
+            "/api/v1/heartbeats/{name}": {"post": _beat()},
             "/api/v1/openapi.json": {"get": _openapi()},
         },
         "components": {
@@ -70,6 +74,13 @@ def openapi_document(version: str) -> Schema:
                     "required": True,
                     "description": "Opaque, as the alert's `id` says it.",
                     "schema": {"type": "string"},
+                },
+                "MonitorName": {
+                    "name": "name",
+                    "in": "path",
+                    "required": True,
+                    "description": "The monitor's, percent-encoded; one with a slash is beaten by GraphQL.",
+                    "schema": {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX},
                 },
                 "IdempotencyKey": {
                     "name": "Idempotency-Key",
@@ -163,6 +174,23 @@ def _escalate() -> Schema:
     }
 
 
+def _beat() -> Schema:
+    return {
+        "operationId": "beat",
+        "tags": ["heartbeats"],
+        "summary": "Show that a sender is alive.",
+        "description": (
+            "Needs the role INGEST. Where the next beat stays out for longer than the monitor's interval, its "
+            "alert is raised; the first beat after that resolves it. A body is not read."
+        ),
+        "parameters": [_ref("parameters", "MonitorName")],
+        "responses": {
+            "200": _answer("The beat is kept.", "HeartbeatMonitor"),
+            **_refused("401", "403", "404", "429", "503"),
+        },
+    }
+
+
 def _openapi() -> Schema:
     return {
         "operationId": "openapi",
@@ -215,7 +243,7 @@ def _refusals() -> Schema:
         "Invalid": "A value is refused, or the body is no JSON; `errors` names the fields.",
         "Unauthenticated": "No valid credentials.",
         "Forbidden": "The role or the key's scope does not allow it.",
-        "NotFound": "No such alert for this caller.",
+        "NotFound": "No such alert or monitor for this caller.",
         "Conflict": "The alert's state does not allow that, or the idempotency key was used with other contents.",
         "TooLong": "The body is longer than 5 MiB.",
         "WrongMediaType": "The body is not said to be application/json.",
@@ -321,6 +349,18 @@ def _schemas() -> Schema:
                 },
             },
             required=["outcomes", "createdCount", "foldedCount", "errors"],
+        ),
+        "HeartbeatMonitor": _object(
+            "Raises an alert when an expected beat stays out, and resolves it when beats return.",
+            {
+                "id": {"type": "string", "description": "Opaque."},
+                "name": {"type": "string", "description": "The sender beats by it."},
+                "interval": {"type": "string", "format": "duration", "description": "Between two beats, at most."},
+                "severity": _ref("schemas", "Severity"),
+                "labels": _ref("schemas", "Labels"),
+                "version": {"type": "integer", "description": "Number of the last event that changed it."},
+            },
+            required=["id", "name", "interval", "severity", "labels", "version"],
         ),
         "EscalateAlertInput": _object(
             "To climb.",

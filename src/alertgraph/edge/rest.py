@@ -1,4 +1,4 @@
-"""REST under /api/v1/critical-alerts: the same services and errors as GraphQL, for scripts and webhooks."""
+"""REST under /api/v1: the same services and errors as GraphQL, for scripts and webhooks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from starlette.routing import BaseRoute, Route
 from alertgraph.core.actor import Actor
 from alertgraph.core.alert import Alert, Draft, Link
 from alertgraph.core.batch import Outcome
+from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import AlertGraphError, ErrorCode, NotFoundError, Problem, RefusedError
 from alertgraph.core.ids import NodeKind, decode_alert_id, encode_id
 from alertgraph.core.lifecycle import ById, Escalate, Fire
+from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
 from alertgraph.core.tenant import Principal, Role
@@ -38,6 +40,7 @@ from alertgraph.services.alerts import BULK_COUNT_MAX, Wanted, check_idempotency
 from resolvers.scalars import instant_text, parse_instant
 
 ROOT = "/api/v1/critical-alerts"
+HEARTBEATS = "/api/v1/heartbeats"
 OPENAPI_PATH = "/api/v1/openapi.json"
 # What one point of a key's budget buys in a bulk.
 ALERTS_PER_POINT = 10
@@ -63,6 +66,7 @@ def routes(gate: Gate) -> list[BaseRoute]:
         Route(f"{ROOT}/bulk", rest.endpoint({"POST": rest.create_many}), methods=METHODS),
         Route(f"{ROOT}/{{id}}", rest.endpoint({"GET": rest.read, "HEAD": rest.read}), methods=METHODS),
         Route(f"{ROOT}/{{id}}/escalate", rest.endpoint({"PUT": rest.escalate}), methods=METHODS),
+        Route(f"{HEARTBEATS}/{{name}}", rest.endpoint({"POST": rest.beat}), methods=METHODS),
     ]
 
 
@@ -183,6 +187,11 @@ class _Rest:
             principal, Escalate(ById(alert_id), level, note), "escalateAlert", key
         )
         return json_response(alert_json(_alert_of(outcome), self._gate.clock.now()))
+
+    async def beat(self, request: Request, principal: Principal) -> Response:
+        """Keep a sign of life; whatever comes with it is left unread."""
+        monitor = await self._gate.monitors.beat(principal, request.path_params["name"])
+        return json_response(monitor_json(monitor))
 
 
 # ----------------------------------------------------------------------------------------- reading
@@ -467,6 +476,18 @@ def alert_json(alert: Alert, now: datetime) -> dict[str, object]:
             "resolveBreached": resolve_breached(alert.sla, alert.resolved_at, now),
         },
         "verdict": alert.verdict.name if alert.verdict is not None else None,
+    }
+
+
+def monitor_json(monitor: HeartbeatMonitor) -> dict[str, object]:
+    """Return a monitor with the plain fields of GraphQL's HeartbeatMonitor, by the same names and formats."""
+    return {
+        "id": encode_id(NodeKind.MONITOR, monitor.id),
+        "name": monitor.name,
+        "interval": duration_text(monitor.interval),
+        "severity": monitor.severity.name,
+        "labels": dict(monitor.labels),
+        "version": monitor.version,
     }
 
 

@@ -137,6 +137,7 @@ class Service:
         self._door = Door(
             self._authenticator,
             services.alerts,
+            services.monitors,
             stores.snapshots,
             stores.vault,
             stores.budgets,

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, cast
+from uuid import UUID
 
 from starlette.routing import Route
 
 from alertgraph.core.errors import RefusedError
+from alertgraph.core.ids import MonitorId
+from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.edge.gate import Gate
 from alertgraph.edge.openapi import openapi_document
-from alertgraph.edge.rest import alert_json, draft_of, routes
-from tests.factories import T0, an_alert
+from alertgraph.edge.rest import alert_json, draft_of, monitor_json, routes
+from tests.factories import SECOND, T0, an_alert
 from tests.json_schema import faults, resolved, schema_faults
 
 DOCUMENT = openapi_document("1.2.3")
@@ -51,10 +55,9 @@ def test_every_operation_is_whole() -> None:
         if operation.get("security") != []:
             assert {401, 403, 429, 503} <= answers.keys(), (path, method)
         parameters = [resolved(parameter, DOCUMENT) for parameter in operation.get("parameters", ())]
-        assert ("{id}" in path) == any(
-            p["in"] == "path" and p["name"] == "id" and p["required"] for p in parameters
-        )
-    assert len(set(ids)) == len(ids) == 5
+        in_path = {p["name"] for p in parameters if p["in"] == "path" and p["required"]}
+        assert in_path == set(re.findall(r"\{(\w+)\}", path))
+    assert len(set(ids)) == len(ids) == 6
 
 
 def test_every_schema_is_one_and_refers_to_one() -> None:
@@ -79,6 +82,14 @@ def test_an_alert_as_told_is_an_alert_as_described() -> None:
         assert list(faults(told, schema("CriticalAlert"), DOCUMENT)) == []
         # And the other way round: nothing is told that is not described.
         assert told.keys() == schema("CriticalAlert")["properties"].keys()
+
+
+def test_a_monitor_as_told_is_a_monitor_as_described() -> None:
+    told = monitor_json(HeartbeatMonitor(MonitorId(UUID(int=1)), "backup", 90 * SECOND, labels={"team": "db"}))
+
+    assert told["interval"] == "PT1M30S"
+    assert list(faults(told, schema("HeartbeatMonitor"), DOCUMENT)) == []
+    assert told.keys() == schema("HeartbeatMonitor")["properties"].keys()
 
 
 def test_what_is_described_as_input_is_what_is_read() -> None:
