@@ -185,7 +185,7 @@ class Application:
             if isinstance(error, TimeoutError) and patience.limit.expired() and not answered:
                 await self._give_up(sent, scope, current, is_waiting=patience.is_waiting)
             else:
-                self._log.error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
+                self._log.error("request failed", path=_path_of(scope), error=type(error).__name__, exc_info=error)
             if not answered:
                 text = f"Internal error; quote the request id {current}."
                 await _refuse(sent, scope, 500, "INTERNAL", text, current)
@@ -205,7 +205,7 @@ class Application:
             text = f"The body did not arrive within {BODY_WITHIN_SECONDS:g} s."
             await _refuse(send, scope, 408, "BAD_REQUEST", text, quoted)
             return
-        self._log.warning("request given up", path=scope["path"], seconds=ANSWER_WITHIN_SECONDS)
+        self._log.warning("request given up", path=_path_of(scope), seconds=ANSWER_WITHIN_SECONDS)
         text = (
             f"There was no answer within {ANSWER_WITHIN_SECONDS:g} s. What was asked for may have been done all "
             "the same: send it again with the same idempotency key."
@@ -249,3 +249,9 @@ def _route_of(scope: MutableMapping[str, Any]) -> str:
     """Return the route's pattern, never the path as sent: a metric's labels must stay few, and tell no secret."""
     route = scope.get("route")
     return route.path if isinstance(route, Route) else "unmatched"
+
+
+def _path_of(scope: MutableMapping[str, Any]) -> str:
+    """Return a path as it can stand in a log: a token in it is a credential."""
+    route = _route_of(scope)
+    return route if "{token}" in route else str(scope["path"])

@@ -8,6 +8,10 @@ from typing import Any
 
 import orjson
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertgraph.edge import app as module
@@ -144,3 +148,18 @@ async def test_a_fault_inside_is_no_matter_of_time() -> None:
     status, _, body = await Asked(fail_by_a_timeout_of_its_own, "GET", "/x", ()).answered()
 
     assert (status, orjson.loads(body)["code"]) == (500, "INTERNAL")
+
+
+@pytest.mark.parametrize("handler", [hang, fail_by_a_timeout_of_its_own])
+async def test_no_log_tells_a_token(handler: ASGIApp, caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(request: Request) -> Response:
+        await handler(request.scope, request.receive, request._send)
+        return Response()
+
+    router = Starlette(routes=[Route("/act/{token}", answer)])
+    status, _, _ = await Asked(router, "GET", "/act/s3cr3t-token", chunks(0.0)).answered()
+
+    assert status >= 500
+    said = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert "/act/{token}" in said
+    assert "s3cr3t-token" not in said
