@@ -57,11 +57,11 @@ CREATE TABLE engine_position (
 ) WITH (fillfactor = 50)
 """
 
-# First pages before all others, and the holds that a change of what is set up may end.
+# What is due, whom nobody was paged for before all others; and the holds that a change of what is set up may end.
 ALERT_OPEN_INDEXES = (
     """
-    CREATE INDEX alert_open_due_first ON alert_open (tenant_id, due_at)
-    WHERE due_at IS NOT NULL AND escalation_level = 0
+    CREATE INDEX alert_open_turn ON alert_open (tenant_id, least(escalation_level, 1), due_at, id)
+    WHERE due_at IS NOT NULL
     """,
     """
     CREATE INDEX alert_open_held ON alert_open (tenant_id, hold_reason, id)
@@ -111,7 +111,7 @@ def downgrade() -> None:
     for statement in (
         "DROP FUNCTION unjudged_tenants(integer)",
         "REVOKE SELECT (config_version) ON tenant_head FROM ag_engine",
-        "DROP INDEX alert_open_due_first, alert_open_held",
+        "DROP INDEX alert_open_turn, alert_open_held",
         "DROP TABLE engine_position, inhibitor",
         "ALTER TABLE tenant_settings DROP COLUMN default_rule_id, DROP COLUMN dead_man_channel_id",
         "DROP TABLE config_item",

@@ -22,21 +22,22 @@ _CLAIM_SECONDS = 60
 JUDGE_COUNT = 1000
 
 _CLAIM = "SELECT tenant_id FROM engine_claim WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED"
-# First pages before all others: whoever was told of an alert is less in the dark than who was not.
-_FIRST_DUE_ALERTS = f"""
+# Whom nobody was paged for, or all the others: each is one scan in the order of an index.
+_DUE_ALERTS = f"""
 SELECT {ALERT_SELECT} FROM alert_open
-WHERE tenant_id = $1 AND due_at <= $2 AND escalation_level = 0 ORDER BY due_at, id LIMIT $3
+WHERE tenant_id = $1 AND least(escalation_level, 1) = $3 AND due_at <= $2 ORDER BY due_at, id
 """
-_OTHER_DUE_ALERTS = f"""
-SELECT {ALERT_SELECT} FROM alert_open
-WHERE tenant_id = $1 AND due_at <= $2 AND escalation_level > 0 ORDER BY due_at, id LIMIT $3
-"""
+# A LIMIT that is a parameter would be planned as a tenth of the table: so it is one of these.
+_LIMITS = (10, 100, 1000)
 _REARM = """
 UPDATE alert_open o SET due_at = a.due_at, judge_at = a.judge_at
 FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
     AS a (id, version, resolve_at, due_at, judge_at)
 WHERE o.tenant_id = $1 AND o.id = a.id AND o.version = a.version AND o.resolve_at IS NOT DISTINCT FROM a.resolve_at
 """
+
+# Sets of keys are looked up in tables that are empty at times: a plan that was made then is none for later.
+_PLANNED_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 _CONFIG_VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
 # What a change of what is set up may set free. One ordered scan for each reason, merged.
@@ -69,7 +70,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET judged_version = greatest(kept.judged_vers
 """
 
 _OPEN_BEHIND = f"""
-SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND id > $2 ORDER BY id
 """
 _ID_MIN = AlertId(UUID(int=0))
 
@@ -111,16 +112,17 @@ class PostgresDueWork:
     async def due_alerts(self, tenant_id: TenantId, now: datetime, limit: int) -> Sequence[Alert]:
         """Return a tenant's alerts that are due: those nobody was paged for before all others, then the oldest."""
         async with self._database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
-            rows = await connection.fetch(_FIRST_DUE_ALERTS, tenant_id, now, limit)
+            rows = await connection.fetch(_limited(_DUE_ALERTS, limit), tenant_id, now, 0)
             if len(rows) < limit:
-                rows += await connection.fetch(_OTHER_DUE_ALERTS, tenant_id, now, limit - len(rows))
-        return [alert_of(row) for row in rows]
+                rows += await connection.fetch(_limited(_DUE_ALERTS, limit), tenant_id, now, 1)
+        return [alert_of(row) for row in rows[:limit]]
 
     async def inhibitors(
         self, tenant_id: TenantId, keys: Collection[InhibitionKey]
     ) -> Mapping[InhibitionKey, Sequence[AlertId]]:
         """Return the open alerts, at most ten for each, that are a source under these keys; no key without any."""
         async with self._database.transaction(tenant_id, read_only=True) as connection:
+            await connection.execute(_PLANNED_ANEW)
             return await load_sources(connection.fetch, tenant_id, keys, INHIBITOR_COUNT_MAX)
 
     async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
@@ -138,6 +140,7 @@ class PostgresDueWork:
             The id of the last one looked at, to go on behind; None once all were, and then this is kept.
         """
         async with self._database.transaction(tenant_id) as connection:
+            await connection.execute(_PLANNED_ANEW)
             if after is None:
                 # Read before the first alert: what is held from here on is held under this version or a later one.
                 self._judging[tenant_id] = await connection.fetchval(_CONFIG_VERSION, tenant_id) or 0
@@ -153,8 +156,8 @@ class PostgresDueWork:
     async def sources(self, tenant_id: TenantId, after: AlertId | None, limit: int) -> Sequence[Alert]:
         """Return open alerts behind an id, in its order: to find what inhibits under changed rules."""
         async with self._database.transaction(tenant_id, read_only=True) as connection:
-            rows = await connection.fetch(_OPEN_BEHIND, tenant_id, after or _ID_MIN, limit)
-        return [alert_of(row) for row in rows]
+            rows = await connection.fetch(_limited(_OPEN_BEHIND, limit), tenant_id, after or _ID_MIN)
+        return [alert_of(row) for row in rows[:limit]]
 
     async def keep_sources(
         self,
@@ -170,6 +173,7 @@ class PostgresDueWork:
             versions: Of the alerts as that was decided; one that has changed since is left alone.
         """
         async with self._database.transaction(tenant_id) as connection:
+            await connection.execute(_PLANNED_ANEW)
             await write_sources(connection, tenant_id, inhibits, versions or {})
 
     async def open_alert_count(self) -> int:
@@ -190,3 +194,9 @@ class PostgresDueWork:
                 [due_at or alert.due_at for alert in in_order],
                 [alert.judge_at for alert in in_order],
             )
+
+
+def _limited(statement: str, limit: int) -> str:
+    """Return a statement that reads `limit` rows or some more."""
+    assert 0 < limit <= _LIMITS[-1], "a turn is a thousand alerts at most"
+    return f"{statement} LIMIT {next(size for size in _LIMITS if size >= limit)}"

@@ -11,7 +11,8 @@ from alertgraph.core.inhibition import InhibitionKey, InhibitionRule, target_key
 from alertgraph.storage.alert_pages import load_alerts
 from alertgraph.storage.catalog import Fetch
 from alertgraph.storage.database import Connection
-from alertgraph.storage.reader import Reader
+from alertgraph.storage.reader import Reader, Rows
+from alertgraph.storage.statement import Statement
 
 # How many sources are worth naming for one key.
 INHIBITOR_COUNT_MAX = 10
@@ -67,7 +68,12 @@ async def load_inhibitors(
     keys = {id_: target_keys(rules, alert_match_values(alert)) for id_, alert in alerts.items() if alert.is_open}
     # One more than is asked for: an alert never covers itself, not even by what an older rule left behind.
     wanted = frozenset[InhibitionKey]().union(*keys.values())
-    sources = await load_sources(reader.fetch, reader.tenant_id, wanted, limit + 1)
+
+    async def fetch(text: str, *values: object) -> Rows:
+        # The table is empty at times: a plan that was made then is none for later.
+        return await reader.run(Statement(text, values, is_keyed=False))
+
+    sources = await load_sources(fetch, reader.tenant_id, wanted, limit + 1)
     found = {}
     for id_, under in keys.items():
         covering = {source for key in under for source in sources.get(key, ())} - {id_}

@@ -266,10 +266,12 @@ alert_open = Table(
     UniqueConstraint("tenant_id", "dedup_key", name="alert_open_dedup_key"),
     Index("alert_open_due", "tenant_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index(
-        "alert_open_due_first",
+        "alert_open_turn",
         "tenant_id",
+        text("least(escalation_level, 1)"),
         "due_at",
-        postgresql_where=text("due_at IS NOT NULL AND escalation_level = 0"),
+        "id",
+        postgresql_where=text("due_at IS NOT NULL"),
     ),
     Index(
         "alert_open_held",
