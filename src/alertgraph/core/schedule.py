@@ -288,10 +288,8 @@ class _Layer:
         shift_length = self._rotation.shift_length
         if not self._whole_days:
             return (at - self._starts_at) // shift_length
-        # The wall clock is at most a day off what it would be without gaps and repetitions.
+        # So many hand-offs the clock shows to be over; more are, where it was put back across one.
         turn = max(0, (wall_clock(at, self._zone) - self._wall) // shift_length)
-        while turn and self.turn_begin(turn) > at:
-            turn -= 1
         while self.turn_begin(turn + 1) <= at:
             turn += 1
         return turn

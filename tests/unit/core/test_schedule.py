@@ -128,6 +128,23 @@ def test_a_hand_off_that_clocks_show_twice_is_the_first_of_the_two() -> None:
     ]
 
 
+def test_what_was_handed_over_stays_so_when_clocks_show_the_hour_again() -> None:
+    schedule = a_schedule(a_rotation(since="2026-10-24T00:30"))
+
+    assert on_call_at(schedule, (), at("2026-10-25T00:29")) == (ANN,)
+    for again in (
+        "2026-10-25T00:30",
+        "2026-10-25T01:00",
+        "2026-10-25T01:29",
+        "2026-10-25T01:30",
+        "2026-10-26T01:29",
+    ):
+        assert on_call_at(schedule, (), at(again)) == (BEN,)
+    assert told(shifts(schedule, (), at("2026-10-25T01:10"), at("2026-10-25T01:11"))) == [
+        "Ben Sun 25 00:30 to Mon 26 01:30"
+    ]
+
+
 def test_the_first_hand_off_is_the_instant_that_was_said_even_if_it_is_the_second_of_the_two() -> None:
     schedule = a_schedule(a_rotation(since="2026-10-25T01:30"))
 
@@ -251,6 +268,27 @@ def test_an_hour_that_comes_twice_is_in_the_window_once() -> None:
 
     assert told(shifts(schedule, (), at("2026-10-24T00:00"), at("2026-10-26T00:00"))) == [
         "Ann Sun 25 00:00 to Sun 25 00:30"
+    ]
+
+
+def test_a_window_of_tomorrow_stays_open_when_it_is_today_once_more() -> None:
+    # At 00:01 on Sunday clocks in St. John's go back to 23:01 on Saturday: 02:30 to 04:30 in UTC.
+    sunday = WeeklyWindow((6,), 0, 60)
+    rotation = a_rotation(ANN, since="2010-11-01T00:00", length=WEEK, windows=(sunday,))
+    schedule = a_schedule(rotation, time_zone="America/St_Johns")
+
+    assert told(shifts(schedule, (), at("2010-11-06T00:00"), at("2010-11-08T00:00"))) == [
+        "Ann Sun 07 02:30 to Sun 07 04:30"
+    ]
+    assert [
+        on_call_at(schedule, (), at(f"2010-11-07T{hour}"))
+        for hour in ("02:29", "02:30", "03:00", "04:29", "04:30")
+    ] == [
+        (),
+        (ANN,),
+        (ANN,),
+        (ANN,),
+        (),
     ]
 
 
