@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 from alertgraph.core.calendar import CalendarShift, write_calendar
@@ -24,6 +26,7 @@ from alertgraph.services.schedules import shifts_of
 PATH = "/calendars"
 AHEAD = timedelta(days=100)
 BEHIND = timedelta(days=7)
+KEPT_BYTES_MAX = 16 << 20
 # What the signature covers besides, so that it is none of anything else signed with the same key.
 _DOMAIN = b"alertgraph calendar feed 1\x00"
 _CLAIM = struct.Struct(">B16s16s")
@@ -39,6 +42,10 @@ class _Claim:
     kind: NodeKind
     tenant_id: TenantId
     key: UUID
+
+
+# A feed as of a version of the configuration and an hour.
+_Key: TypeAlias = tuple[_Claim, int, datetime]
 
 
 class CalendarFeeds:
@@ -58,6 +65,8 @@ class CalendarFeeds:
         self._clock = clock
         self._sign = sign
         self._public_url = (public_url or "").rstrip("/")
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
+        self._turn = asyncio.Lock()
 
     def url(self, tenant_id: TenantId, kind: NodeKind, key: UUID) -> str:
         """Return the address of a responder's or a schedule's feed, the same at all times."""
@@ -74,10 +83,24 @@ class CalendarFeeds:
         config = await self._log.config(claim.tenant_id) if claim is not None else None
         if claim is None or config is None:
             return None
-        # The same text for an hour, unless somebody changes who is on call.
+        # The same text for an hour, unless somebody changes what is set up.
         made_at = self._clock.now().replace(minute=0, second=0, microsecond=0)
-        # Many short shifts take a while to write, and others shall be served meanwhile.
-        return await asyncio.to_thread(_written, config.catalog, claim, made_at)
+        key = (claim, config.version, made_at)
+        # Thousands of shifts take seconds to write: once for all who ask, one after the other, and in a thread, so
+        # that whatever else is asked is answered meanwhile.
+        async with self._turn:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            feed = await asyncio.to_thread(_written, config.catalog, claim, made_at)
+            if feed is not None:
+                self._keep(key, feed)
+        return feed
+
+    def _keep(self, key: _Key, feed: bytes) -> None:
+        self._kept[key] = feed
+        while sum(map(len, self._kept.values())) > KEPT_BYTES_MAX:
+            self._kept.popitem(last=False)
 
     def _claim(self, token: str) -> _Claim | None:
         raw = unpack(token) if token.isascii() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from dataclasses import replace
@@ -13,6 +14,7 @@ from alertgraph.core.catalog import Catalog
 from alertgraph.core.ids import NodeKind, OverrideId, ResponderId, ScheduleId, TenantId, pack, unpack
 from alertgraph.core.responder import Responder
 from alertgraph.core.schedule import Rotation, Schedule, ShiftOverride
+from alertgraph.services import calendars
 from alertgraph.services.calendars import CalendarFeeds
 from tests.factories import ADA as SOMEBODY
 from tests.factories import DAY, HOUR, T0, TENANT, a_config, an_id
@@ -106,8 +108,29 @@ async def test_a_feed_stays_the_same_for_an_hour(feeds: Feeds) -> None:
     assert await feeds.feeds.read(token) == first
 
     rows = feeds.log.tenants[TENANT]
-    rows.config = replace(rows.config, catalog=replace(rows.config.catalog, overrides=()))
+    rows.config = replace(rows.config, version=9, catalog=replace(rows.config.catalog, overrides=()))
     assert await feeds.feeds.read(token) != first
+
+
+async def test_a_feed_is_written_once_for_all_who_ask(feeds: Feeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = calendars._written, []
+
+    def counted(*arguments: object) -> bytes | None:
+        written.append(arguments)
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(calendars, "_written", counted)
+    token = feeds.token(NodeKind.SCHEDULE, DAILY.id)
+    answers = await asyncio.gather(*(feeds.feeds.read(token) for _ in range(5)))
+    assert len(set(answers)) == len(written) == 1
+
+    # What does not fit any more is forgotten, the oldest first.
+    monkeypatch.setattr(calendars, "KEPT_BYTES_MAX", len(answers[0] or b""))
+    await feeds.feeds.read(feeds.token(NodeKind.SCHEDULE, WEEKLY.id))
+    await feeds.feeds.read(feeds.token(NodeKind.SCHEDULE, WEEKLY.id))
+    assert len(written) == 2
+    await feeds.feeds.read(token)
+    assert len(written) == 3
 
 
 async def test_a_feed_tells_nothing_personal(feeds: Feeds) -> None:
