@@ -7,7 +7,7 @@ WORKERS ?= 3
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults check lint types imports schema-check schema format lock bench build clean debian
+.PHONY: help install run test test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: $(VENV)/.dev ## Format the code
 
 lock: $(VENV)/.dev ## Choose and write the locked versions anew
 	@$(BIN)/python -m pip install -q uv && sh tools/lock.sh
+
+simulate: $(VENV)/.dev ## Play a thousand seeds of the pager on a virtual clock, or one: make simulate SEED=42
+	@SEEDS=$${SEEDS:-1000} $(BIN)/pytest tests/simulation -n $(if $(SEED),0,2) -p no:randomly
 
 bench: $(VENV)/.dev ## Measure: writes, reads and fan-out beside what they are compared with; writes bench/results/
 	@$(BIN)/python -m bench

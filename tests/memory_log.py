@@ -69,6 +69,8 @@ class TenantRows:
     attempts: dict[DeliveryId, list[Attempt]] = field(default_factory=dict)
     receipts: dict[tuple[AlertId, ChannelId, str | None], str] = field(default_factory=dict)
     inhibits: dict[AlertId, frozenset[InhibitionKey]] = field(default_factory=dict)
+    # As they were decided, with the number of the last event of their flush.
+    decided: dict[DeliveryId, tuple[int, Delivery]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def by_key(self, key: str) -> Alert | None:
@@ -248,6 +250,10 @@ class MemoryLog:
         if cursor.log_epoch != 1 or not known:
             raise CursorExpiredError("This cursor is of another log.")
 
+    def now(self) -> datetime:
+        """Return the store's own instant."""
+        return self._clock.now()
+
     def refuses(self, tenant_id: TenantId, flush: Flush) -> bool:
         """Say whether a flush would be refused as decided on stale ground."""
         try:
@@ -415,6 +421,7 @@ class MemoryLog:
             assert delivery.id not in rows.deliveries, "two deliveries have one id"
             assert delivery.id not in rows.finished, "two deliveries have one id"
             rows.deliveries[delivery.id] = delivery
+            rows.decided[delivery.id] = (rows.number, delivery)
 
     def _write_alert(
         self, rows: TenantRows, write: AlertWrite, first_number: int, counts: dict[AlertId, int]

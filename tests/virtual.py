@@ -36,6 +36,12 @@ class VirtualClock:
         heapq.heappush(self._sleepers, (self._now + duration, next(self._order), woken))
         await woken
 
+    def next_wake_at(self) -> datetime | None:
+        """Return when somebody sleeps until who has not given up."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
     def advance(self, duration: timedelta) -> None:
         """Let time pass and wake who slept until then."""
         self._now += duration

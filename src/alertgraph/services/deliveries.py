@@ -38,7 +38,7 @@ from alertgraph.core.dispatch import (
 )
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId, ChannelId, TenantId, uuid7
+from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, TenantId, uuid7
 from alertgraph.core.lifecycle import ById, Report
 from alertgraph.core.message import Message, SendResult
 from alertgraph.services.lanes import Lanes
@@ -163,14 +163,19 @@ class DeliveryService:
         if not planned.sends:
             return moved
         claims = [
-            Claim(one.id, one.attempt_count, one.channel_id, group[0].id if len(group) > 1 else one.bundle_id)
+            Claim(one.id, one.attempt_count, one.channel_id, _bundle_of(group))
             for group in planned.sends
             for one in group
         ]
         claimed = await self._store.claim(tenant_id, claims, now, now + LEASE, planned.next_send_at)
         for group in planned.sends:
             mine = tuple(
-                replace(one, attempt_count=one.attempt_count + 1, status=DeliveryStatus.SENDING)
+                replace(
+                    one,
+                    attempt_count=one.attempt_count + 1,
+                    status=DeliveryStatus.SENDING,
+                    bundle_id=_bundle_of(group),
+                )
                 for one in group
                 if one.id in claimed
             )
@@ -321,6 +326,11 @@ class DeliveryService:
             for task in (sleeper, waker):
                 task.cancel()
             self._wakes_at = None
+
+
+def _bundle_of(group: Sequence[Delivery]) -> DeliveryId | None:
+    """Return under whose id deliveries go together: the same at every attempt, whoever of them has ended since."""
+    return group[0].bundle_id or (group[0].id if len(group) > 1 else None)
 
 
 def _end_of(end: End, now: datetime) -> tuple[AlertId, Finish]:

@@ -58,11 +58,11 @@ class MessageMaker:
         responder = catalog.responders.get(first.responder_id) if first.responder_id is not None else None
         one = alerts[0] if len(ids) == 1 and alerts else None
         receipt = None
-        if one is not None and channel.kind is ChannelKind.SLACK:
+        if one is not None and channel.kind in _WITH_TIMELINE:
             receipt = await self._deliveries.receipt(tenant_id, one.id, channel.id, first.address)
         tokens = self._tokens(tenant_id, channel, first, one, now) if one is not None else {}
         return Message(
-            id=first.id,
+            id=first.bundle_id or first.id,
             tenant=tenant.name,
             purpose=first.purpose,
             alerts=alerts,
