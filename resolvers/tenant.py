@@ -8,16 +8,17 @@ from strawberry import Maybe
 
 from alertgraph.core import tenant as core
 from alertgraph.core.errors import RefusedError
-from alertgraph.core.ids import NodeKind, RuleId, TenantId, decode_key, encode_id
+from alertgraph.core.ids import NodeKind, TenantId, encode_id
 from alertgraph.core.slo import SlaTarget as CoreSlaTarget
 from resolvers.channel import NotificationChannel, channel_id_of
 from resolvers.context import Info
-from resolvers.errors import MutationError, errors_of, unknown
+from resolvers.errors import MutationError, errors_of
 from resolvers.fields import computed
 from resolvers.paging import Node
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
 from resolvers.responder import Responder
+from resolvers.rule import EscalationRule, rule_id_of
 from resolvers.scalars import Long
 from resolvers.words import Role, Severity, Tier
 
@@ -52,6 +53,13 @@ class TenantSettings:
     )
     retention: timedelta = strawberry.field(description="How long resolved alerts and their events are kept.")
     version: Long = strawberry.field(description="See the rules at the top.")
+
+    @computed("Used where no rule matches; null means such alerts are held with NO_MATCHING_RULE.")
+    @reads(Role.VIEWER)
+    async def default_escalation_rule(self, info: Info) -> EscalationRule | None:
+        """Return the rule that stands in."""
+        found = (await info.context.catalog()).rule(self.kept.default_rule_id)
+        return EscalationRule.of(found) if found is not None else None
 
     @computed("Beaten every minute while the engine's invariants hold, and not otherwise.")
     @reads(Role.VIEWER)
@@ -161,13 +169,6 @@ class TenantSettingsPayload:
     )
 
 
-def _rule_id(text: str) -> RuleId:
-    key = decode_key(text, NodeKind.ESCALATION_RULE)
-    if key is None:
-        raise unknown("escalation rule", "defaultEscalationRuleId")
-    return RuleId(key)
-
-
 @reads(Role.INGEST)
 async def viewer(info: Info) -> Viewer:
     """Return who is asking, as their credentials say."""
@@ -200,7 +201,7 @@ async def update_tenant_settings(
             context.principal,
             resolve_timeout=patched(input.resolve_timeout, "resolveTimeout"),
             retention=patched(input.retention, "retention"),
-            default_rule_id=_rule_id(rule) if isinstance(rule, str) else rule,
+            default_rule_id=rule_id_of(rule, "defaultEscalationRuleId") if isinstance(rule, str) else rule,
             dead_man_channel_id=channel_id_of(channel, "deadManChannelId")
             if isinstance(channel, str)
             else channel,
