@@ -7,7 +7,7 @@ import strawberry
 
 from alertgraph.core import alert as core
 from alertgraph.core import query
-from alertgraph.core.ids import AlertId, NodeKind, decode_alert_id, encode_id
+from alertgraph.core.ids import AlertId, NodeKind, ResponderId, decode_alert_id, encode_id
 from alertgraph.core.query import Page
 from alertgraph.core.search import search_words
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
@@ -42,7 +42,9 @@ from resolvers.words import (
 )
 
 if TYPE_CHECKING:
+    from resolvers.delivery import DeliveryConnection
     from resolvers.event import LogEventConnection
+    from resolvers.responder import Responder
 
 AS_OF = "The log as this page saw it: subscribe with `after: asOf` and miss nothing."
 
@@ -84,6 +86,7 @@ class CriticalAlert(Node):
     """One open or closed condition; everything but its relations is read from one row."""
 
     key: strawberry.Private[AlertId]
+    assignee_id: strawberry.Private[ResponderId | None]
     id: strawberry.ID = strawberry.field(description="Opaque.")
     version: Long = strawberry.field(
         description=(
@@ -119,6 +122,34 @@ class CriticalAlert(Node):
     sla: AlertSla = strawberry.field(description="Its clocks.", metadata={"cost": 0})
     verdict: AlertVerdict | None = strawberry.field(description="What people said of it; null where nobody did.")
 
+    @computed("Who has to deal with it.")
+    @reads(Role.VIEWER)
+    async def assignee(self, info: Info) -> Annotated["Responder", strawberry.lazy("resolvers.responder")] | None:
+        """Return the person whom the alert was given to."""
+        from resolvers.responder import Responder
+
+        if self.assignee_id is None:
+            return None
+        found = (await info.context.catalog()).responders.get(self.assignee_id)
+        return Responder.of(found) if found is not None else None
+
+    @computed("Who was told, and how, oldest first.")
+    @reads(Role.VIEWER)
+    async def deliveries(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> Annotated["DeliveryConnection", strawberry.lazy("resolvers.delivery")]:
+        """Return a page of the alert's deliveries, read together with those of its siblings."""
+        # Here, since deliveries know their alerts.
+        from resolvers.delivery import DeliveryConnection
+
+        loader = info.context.loaders.deliveries_of(page_of(first, after, last, before))
+        return DeliveryConnection.of(await loader.load(self.key))
+
     @computed("Its timeline, oldest first.")
     @reads(Role.VIEWER)
     async def events(
@@ -151,6 +182,7 @@ class CriticalAlert(Node):
         taken, ended = alert.acknowledged_by, alert.resolved_by
         return cls(
             key=alert.id,
+            assignee_id=alert.assignee,
             id=strawberry.ID(encode_id(NodeKind.ALERT, alert.id)),
             version=Long(alert.version),
             dedup_key=alert.dedup_key,

@@ -1,7 +1,7 @@
 """The log as the API shows it: the stream, the timeline and the audit trail at once."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import orjson
 import strawberry
@@ -11,9 +11,12 @@ from alertgraph.core import query
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.ids import (
+    DeliveryId,
     EventKey,
+    NodeKind,
     decode_alert_id,
     decode_id,
+    decode_key,
     encode_event_id,
 )
 from alertgraph.core.query import Page
@@ -28,6 +31,9 @@ from resolvers.paging import UNSET, After, Before, First, Last, Node, PageInfo, 
 from resolvers.permissions import reads
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import ActorKind, EventKind, HoldReason, Role, Severity
+
+if TYPE_CHECKING:
+    from resolvers.delivery import Delivery
 
 
 @strawberry.type(description="A field before and after.")
@@ -81,6 +87,18 @@ class LogEvent(Node):
             return None
         found = await info.context.loaders.alert.load(alert_id)
         return CriticalAlert.of(found, info.context.reading.now) if found is not None else None
+
+    @computed("The delivery it is about.")
+    @reads(Role.VIEWER)
+    async def delivery(self, info: Info) -> Annotated["Delivery", strawberry.lazy("resolvers.delivery")] | None:
+        """Return the delivery, read together with those of the sibling events."""
+        # Here, since deliveries know their alerts, and alerts their events.
+        from resolvers.delivery import Delivery
+
+        told = self.stored.event.detail.get("delivery")
+        key = decode_key(told, NodeKind.DELIVERY) if isinstance(told, str) else None
+        found = await info.context.loaders.delivery.load(DeliveryId(key)) if key is not None else None
+        return Delivery.of(found) if found is not None else None
 
     @computed("What a person wrote with it.")
     @reads(Role.VIEWER)
