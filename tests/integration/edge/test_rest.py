@@ -383,6 +383,35 @@ def test_what_is_over_does_not_climb(admin: Rest, case: str) -> None:
 # --------------------------------------------------------------------------------- who, and by what
 
 
+def test_a_sender_shows_that_it_is_alive(admin: Rest, sender: Rest, case: str) -> None:
+    name = f"backup {case}"
+    made = admin.graphql(
+        """mutation($input: HeartbeatMonitorInput!) { createHeartbeatMonitor(input: $input) {
+             heartbeatMonitor { id version } } }""",
+        input={"name": name, "interval": "PT1H", "labels": {"case": case}},
+    )["createHeartbeatMonitor"]["heartbeatMonitor"]
+    template = "/api/v1/heartbeats/{name}"
+
+    answer = sender("POST", f"/api/v1/heartbeats/backup%20{case}", template)
+    again = sender("POST", f"/api/v1/heartbeats/backup%20{case}", template, content=b"whatever \x00")
+    unknown = sender("POST", f"/api/v1/heartbeats/{case}", template)
+
+    assert (answer.status_code, again.status_code) == (200, 200)
+    assert answer.json() == {
+        "id": made["id"],
+        "name": name,
+        "interval": "PT1H",
+        "severity": "HIGH",
+        "labels": {"case": case},
+        "version": made["version"],
+    }
+    assert (unknown.status_code, paths(unknown)) == (404, [["name"]])
+    shown = admin.graphql(
+        "query($id: ID!) { node(id: $id) { ... on HeartbeatMonitor { lastBeatAt } } }", id=made["id"]
+    )
+    assert shown["node"]["lastBeatAt"] is not None
+
+
 def test_a_sender_sends_and_reads_nothing(sender: Rest, case: str) -> None:
     alert_id = sender.create(json=an_input(case)).json()["id"]
 

@@ -92,7 +92,7 @@ class Api:
             ChannelKind.EMAIL: EmailAdapter(None, "alertgraph <alerts@example.com>"),
         }
         notifier = ChannelNotifier(adapters, guard, telemetry)
-        monitors = PostgresMonitors(database)
+        self.monitors = PostgresMonitors(database)
         self.services = Services(
             AlertService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
             ConfigurationService(store, self.clock, dice, MASTER_KEY.digest, self.streams.changed),
@@ -101,7 +101,7 @@ class Api:
             EscalationRuleService(changes, level_count_max=5),
             InhibitionService(changes),
             SilenceService(changes),
-            MonitorService(changes, monitors, self.snapshots, self.lanes, self.clock, dice),
+            MonitorService(changes, self.monitors, self.snapshots, self.lanes, self.clock, dice),
             ResponderService(changes, self.vault),
             ScheduleService(changes, self.vault),
             ChannelService(changes, self.vault, dice, notifier, self.deliveries),
