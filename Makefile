@@ -66,7 +66,7 @@ lock: $(VENV)/.dev ## Choose and write the locked versions anew
 	@$(BIN)/python -m pip install -q uv && sh tools/lock.sh
 
 simulate: $(VENV)/.dev ## Play a thousand seeds of the pager on a virtual clock, or one: make simulate SEED=42
-	@SEEDS=$${SEEDS:-1000} $(BIN)/pytest tests/simulation -n $(if $(SEED),0,2) -p no:randomly
+	@SEEDS=$${SEEDS:-1000} $(BIN)/pytest tests/simulation -n 2 -p no:randomly
 
 bench: $(VENV)/.dev ## Measure: writes, reads and fan-out beside what they are compared with; writes bench/results/
 	@$(BIN)/python -m bench

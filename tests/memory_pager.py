@@ -287,12 +287,14 @@ class MemoryDeliveries:
                 last_error=retry.attempt.error,
             )
 
-    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime]) -> None:
+    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime], now: datetime) -> None:
         """Look at deliveries that wait no earlier than then."""
         rows = self._rows(tenant_id)
         for id_, at in due_at.items():
             known = rows.deliveries.get(id_)
-            if known is not None and known.status in _WAITING:
+            if known is not None and (
+                known.status in _WAITING or (known.status is DeliveryStatus.SENDING and known.due_at <= now)
+            ):
                 rows.deliveries[id_] = replace(known, due_at=at)
 
     async def note_health(

@@ -280,7 +280,8 @@ END $$
 """
 
 PUT_OFF_DELIVERIES_V1 = f"""
-CREATE FUNCTION put_off_deliveries_v1(p_tenant uuid, p_ids uuid[], p_due_at timestamptz[]) RETURNS void
+CREATE FUNCTION put_off_deliveries_v1(
+    p_tenant uuid, p_ids uuid[], p_due_at timestamptz[], p_now timestamptz) RETURNS void
 LANGUAGE plpgsql {_PLAN} AS $$
 DECLARE
     v_place tid;
@@ -289,7 +290,8 @@ BEGIN
     FOR v_number IN 1 .. cardinality(p_ids) LOOP
         SELECT d.ctid INTO v_place FROM delivery_open d
         WHERE d.tenant_id = p_tenant AND d.id >= p_ids[v_number] AND d.id <= p_ids[v_number]
-            AND d.status IN (1, 4) AND d.due_at < p_due_at[v_number]
+            -- One whose attempt's lease ran out waits, too.
+            AND (d.status IN (1, 4) OR (d.status = 2 AND d.due_at <= p_now)) AND d.due_at < p_due_at[v_number]
         ORDER BY d.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         UPDATE delivery_open d SET due_at = p_due_at[v_number] WHERE d.ctid = v_place;

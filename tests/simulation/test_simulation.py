@@ -11,7 +11,8 @@ from tests.simulation.scenario import play
 SEED_COUNT = int(os.environ.get("SEEDS", "200"))
 PART_COUNT = 20
 # Seeds that once failed, whatever they are in today's plan.
-KEPT: tuple[int, ...] = ()
+# 722: a lease that ran out while the breaker was open was met again at once, for ever.
+KEPT: tuple[int, ...] = (722,)
 
 
 @pytest.mark.parametrize("part", range(PART_COUNT))

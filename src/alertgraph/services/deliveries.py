@@ -156,7 +156,7 @@ class DeliveryService:
         room = min(TENANT_SEND_COUNT_MAX, self._width - len(self._sends))
         planned = plan(due, config.catalog, health, sent, now, room=room)
         if planned.put_off:
-            await self._store.put_off(tenant_id, planned.put_off)
+            await self._store.put_off(tenant_id, planned.put_off, now)
         if planned.ends:
             await self._report(tenant_id, [_end_of(end, now) for end in planned.ends])
         moved = len(planned.ends) + len(planned.put_off)

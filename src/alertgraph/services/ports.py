@@ -191,8 +191,11 @@ class Deliveries(Protocol):
         """Put deliveries back whose attempt failed, under their fence; one not wanted any more is due at once."""
         ...
 
-    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime]) -> None:
-        """Look at deliveries that wait for their channel's turn no earlier than then; those in work are left."""
+    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime], now: datetime) -> None:
+        """Look at deliveries that wait for their channel's turn no earlier than then; those in work are left.
+
+        One whose attempt's lease has run out by `now` waits, too.
+        """
         ...
 
     async def note_health(

@@ -32,7 +32,7 @@ _PURPOSES = {int(purpose): purpose for purpose in Purpose}
 _DUE = f"SELECT {DELIVERY_SELECT} FROM due_deliveries_v1($1, $2, $3)"  # noqa: S608  (columns are constants)
 _CLAIM = "SELECT claim_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _RETRY = "SELECT retry_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8)"
-_PUT_OFF = "SELECT put_off_deliveries_v1($1, $2, $3)"
+_PUT_OFF = "SELECT put_off_deliveries_v1($1, $2, $3, $4)"
 
 _HEALTH = f"SELECT {HEALTH_SELECT} FROM channel_health WHERE tenant_id = $1"  # noqa: S608  (columns are constants)
 
@@ -246,12 +246,12 @@ class PostgresDeliveries:
         if in_order:
             await self._call(call)
 
-    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime]) -> None:
+    async def put_off(self, tenant_id: TenantId, due_at: Mapping[DeliveryId, datetime], now: datetime) -> None:
         """Look at deliveries that wait for their channel's turn no earlier than then; those in work are left."""
         ids = sorted(due_at)
 
         async def call(connection: Connection) -> None:
-            await connection.execute(_PUT_OFF, tenant_id, ids, [due_at[id_] for id_ in ids])
+            await connection.execute(_PUT_OFF, tenant_id, ids, [due_at[id_] for id_ in ids], now)
 
         if ids:
             await self._call(call)

@@ -451,7 +451,7 @@ async def test_claims_and_retries_in_any_order_never_lock_each_other_out(
         turns = {SLACK: at, MAIL: at}
         claimed = await asyncio.gather(
             *(deliveries.claim(tenant_id, order, at, at + LEASE, turns) for order in (claims, claims[::-1])),
-            deliveries.put_off(tenant_id, later),
+            deliveries.put_off(tenant_id, later, T0),
         )
         mine = [id_ for share in claimed[:2] if share is not None for id_ in share]
         assert len(set(mine)) == len(mine)
@@ -469,17 +469,20 @@ async def test_waiting_for_a_turn_moves_only_what_waits(
     world: World, deliveries: PostgresDeliveries, tenant_id: TenantId
 ) -> None:
     waiting, later = a_delivery(), a_delivery(status=DeliveryStatus.RETRYING, due_at=T0 + HOUR)
-    sending = a_delivery(status=DeliveryStatus.SENDING, attempt_count=1)
+    sending = a_delivery(status=DeliveryStatus.SENDING, attempt_count=1, due_at=T0 + SECOND)
+    lost = a_delivery(status=DeliveryStatus.SENDING, attempt_count=1)
     skipped = a_delivery(status=DeliveryStatus.SKIPPED)
-    await put(world, tenant_id, waiting, later, sending, skipped)
+    every = (waiting, later, sending, lost, skipped)
+    await put(world, tenant_id, *every)
 
-    await deliveries.put_off(tenant_id, {one.id: T0 + MINUTE for one in (waiting, later, sending, skipped)})
-    await deliveries.put_off(tenant_id, {})
+    await deliveries.put_off(tenant_id, {one.id: T0 + MINUTE for one in every}, T0)
+    await deliveries.put_off(tenant_id, {}, T0)
 
-    assert await stored(world, waiting, later, sending, skipped) == [
+    assert await stored(world, *every) == [
         replace(waiting, due_at=T0 + MINUTE),
         later,
         sending,
+        replace(lost, due_at=T0 + MINUTE),
         skipped,
     ]
 
@@ -771,9 +774,10 @@ async def alerts_of(world: World, tenant_id: TenantId, *columns: tuple[datetime 
         await world.execute(
             "INSERT INTO alert_open (tenant_id, id, version, dedup_key, title, description, severity, status, "
             "source, labels, annotations, links, occurrence_count, triggered_at, last_seen_at, escalation_level, "
-            "hold_reason, acknowledge_by, resolve_by, resolve_by_timeout, due_at) VALUES "
-            "($1, $2, 1, ($2::uuid)::text, '', '', 1, 1, '', '{}', '{}', '[]', 1, $3, $3, 0, $4, $3, $3, false, $5)",
-            tenant_id, id_, T0, hold_reason, due_at,
+            "hold_reason, acknowledge_by, resolve_by, resolve_by_timeout, due_at, next_escalation_at) VALUES "
+            "($1, $2, 1, ($2::uuid)::text, '', '', 1, 1, '', '{}', '{}', '[]', 1, $3, $3, 0, $4, $3, $3, false, $5,"
+            " $6)",
+            tenant_id, id_, T0, hold_reason, due_at, due_at if hold_reason is None else None,
         )  # fmt: skip
         ids.append(id_)
     return ids
@@ -830,7 +834,9 @@ async def test_what_is_late_or_held_is_counted_with_an_example(world: World, ten
 
 
 async def test_a_forgotten_alert_would_be_seen(world: World, tenant_id: TenantId) -> None:
-    await world.execute("ALTER TABLE alert_open DROP CONSTRAINT alert_open_waits")
+    await world.execute(
+        "ALTER TABLE alert_open DROP CONSTRAINT alert_open_waits, DROP CONSTRAINT alert_open_climbs"
+    )
     (id_,) = await alerts_of(world, tenant_id, (None, None))
 
     async with Reader.open(world.database, tenant_id) as reader:
