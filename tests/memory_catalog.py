@@ -11,13 +11,14 @@ from typing import Any, get_args
 from uuid import UUID
 
 from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.catalog import Catalog, Change, Item
 from alertgraph.core.channel import Channel
 from alertgraph.core.event import Event
 from alertgraph.core.flush import Appended, Flush, Reliance, StoredAnswer, TenantConfig
 from alertgraph.core.ids import FlushId, MonitorId, TenantId
 from alertgraph.core.inhibition import InhibitionRule
-from alertgraph.core.labels import Matcher
+from alertgraph.core.labels import Matcher, matches_all
 from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.responder import Responder
 from alertgraph.core.rule import EscalationRule
@@ -134,18 +135,31 @@ class CatalogSnapshots:
     @asynccontextmanager
     async def snapshot(self, tenant_id: TenantId) -> AsyncIterator[CatalogSnapshot]:
         """Return a context in which one moment can be read."""
-        yield CatalogSnapshot(self._log.tenants[tenant_id].config)
+        rows = self._log.tenants[tenant_id]
+        yield CatalogSnapshot(tenant_id, rows.config, list(rows.open.values()))
 
 
 class CatalogSnapshot:
-    """The configuration as of one moment."""
+    """The configuration and the open alerts as of one moment."""
 
-    def __init__(self, config: TenantConfig) -> None:
+    def __init__(self, tenant_id: TenantId, config: TenantConfig, opened: Sequence[Alert]) -> None:
+        self._tenant_id = tenant_id
         self._config = config
+        self._open = opened
+
+    async def tenant(self) -> Tenant:
+        """Return the tenant."""
+        return Tenant(self._tenant_id, "acme", "Acme", Tier.STANDARD)
 
     async def config(self) -> TenantConfig:
         """Return settings, promises and the catalog."""
         return self._config
+
+    async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
+        """Return open alerts that match, worst first."""
+        assert since is None, "what is closed is not at hand here"
+        found = [alert for alert in self._open if matches_all(tuple(matchers), alert_match_values(alert))]
+        return sorted(found, key=lambda alert: (alert.severity, alert.id), reverse=True)[:limit]
 
 
 @dataclass(slots=True)

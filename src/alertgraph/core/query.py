@@ -146,7 +146,7 @@ class EventVisibility:
         if self.role < Role.VIEWER:
             return False
         if event.alert_id is not None:
-            return not self.scope or matches_all(self.scope, _match_values(stored))
+            return not self.scope or matches_all(self.scope, event_match_values(stored))
         if self.scope:
             # A key that is scoped to some alerts has no business with anything else.
             return False
@@ -199,7 +199,7 @@ class EventFilter:
             and (self.occurred_before is None or stored.recorded_at < self.occurred_before)
             and (
                 not self.matchers
-                or (event.alert_id is not None and matches_all(self.matchers, _match_values(stored)))
+                or (event.alert_id is not None and matches_all(self.matchers, event_match_values(stored)))
             )
         )
 
@@ -223,7 +223,8 @@ class TimelineQuery:
     visibility: EventVisibility = field(default_factory=EventVisibility)
 
 
-def _match_values(stored: StoredEvent) -> dict[str, str]:
+def event_match_values(stored: StoredEvent) -> dict[str, str]:
+    """Return what matchers look at in an event about an alert: the alert as it was then."""
     event = stored.event
     return match_values(
         title=event.title,

@@ -44,7 +44,7 @@ from alertgraph.services.ports import (
 from alertgraph.services.responders import ResponderService
 from alertgraph.services.rules import EscalationRuleService
 from alertgraph.services.schedules import ScheduleService
-from alertgraph.services.silences import SilenceService
+from alertgraph.services.silences import SilenceEnds, SilenceService
 from alertgraph.settings import Settings
 
 MONITORS_EVERY = timedelta(seconds=1)
@@ -100,6 +100,7 @@ class Pager:
         self.rules = EscalationRuleService(changes, level_count_max=settings.max_escalation_levels)
         self.inhibitions = InhibitionService(changes)
         self.silences = SilenceService(changes)
+        self._silence_ends = SilenceEnds(changes, stores.snapshots, clock, telemetry)
         self.monitors = MonitorService(changes, stores.monitors, stores.snapshots, lanes, clock, dice)
         self.responders = ResponderService(changes, stores.vault)
         self.schedules = ScheduleService(changes, stores.vault)
@@ -142,8 +143,10 @@ class Pager:
         ]
 
     def committed(self, committed: CommittedEvents) -> None:
-        """Learn what this process has just written: the end of a bigger alert may set others free."""
+        """Learn what this process has just written: the end of an alert may end a silence, or set others free."""
         memory = self._memory.get(committed.tenant_id)
+        config = memory.config if memory is not None else None
+        self._silence_ends.hear(committed.tenant_id, config, committed.events)
         if memory is None or not memory.config.catalog.inhibitions:
             return
         if any(stored.event.kind is EventKind.RESOLVED for stored in committed.events):
@@ -151,6 +154,7 @@ class Pager:
 
     async def settle(self) -> None:
         """Return once what is on its way has arrived or failed."""
+        await self._silence_ends.settle()
         await self.deliveries.settle()
 
     async def _gone(self, tenant_id: TenantId, channel_id: ChannelId) -> None:

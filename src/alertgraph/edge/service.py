@@ -171,6 +171,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._pager.settle()
         await self._lanes.drain()
+        # What was written last may have ended a silence.
+        await self._pager.settle()
         await self._resources.aclose()
 
     def routes(self) -> list[BaseRoute]:

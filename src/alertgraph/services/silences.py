@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert
 from alertgraph.core.errors import AccessDeniedError, ConflictError, InputError, NotFoundError
-from alertgraph.core.event import EventKind, instant_text
+from alertgraph.core.event import EventKind, StoredEvent, instant_text
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import SilenceId
-from alertgraph.core.labels import Matcher, MatchOperator
+from alertgraph.core.ids import SilenceId, TenantId
+from alertgraph.core.labels import Matcher, MatchOperator, matches_all
 from alertgraph.core.lifecycle import UNSET, Unset
-from alertgraph.core.silence import Silence, SilenceState, check_silence, state_at
+from alertgraph.core.query import event_match_values
+from alertgraph.core.silence import Silence, SilenceState, check_silence, state_at, window_at
 from alertgraph.core.tenant import Principal, Role
 from alertgraph.services.catalog_changes import CatalogChanges, Decided, told_matchers
+from alertgraph.services.ports import Clock, Observer, SnapshotSource
+
+END_TRY_COUNT_MAX = 5
+END_TRY_AGAIN_AFTER = timedelta(seconds=1)
 
 
 class SilenceService:
@@ -150,6 +158,106 @@ class SilenceService:
             expected_version=expected_version,
             event_kind=EventKind.CONFIG_DELETED,
         )
+
+
+class SilenceEnds:
+    """Ends silences early whose last alert was resolved, where they say so.
+
+    Each process hears of the alerts that it has resolved itself. One that dies before it has looked leaves the
+    silence to its windows, or to the next alert under it that is resolved.
+    """
+
+    def __init__(
+        self, changes: CatalogChanges, snapshots: SnapshotSource, clock: Clock, observer: Observer
+    ) -> None:
+        self._changes = changes
+        self._snapshots = snapshots
+        self._clock = clock
+        self._observer = observer
+        self._heard: dict[TenantId, list[Mapping[str, str]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hear(self, tenant_id: TenantId, config: TenantConfig | None, events: Sequence[StoredEvent]) -> None:
+        """Learn of events just committed; never waits.
+
+        Args:
+            tenant_id: Whose.
+            config: As it was remembered when they were decided; None where it is not known.
+            events: In their order.
+        """
+        if config is not None and not any(silence.end_on_resolve for silence in config.catalog.silences):
+            return
+        resolved: list[Mapping[str, str]] = [
+            event_match_values(stored) for stored in events if stored.event.kind is EventKind.RESOLVED
+        ]
+        if not resolved:
+            return
+        waiting = self._heard.get(tenant_id)
+        if waiting is not None:
+            waiting += resolved
+            return
+        self._heard[tenant_id] = resolved
+        task = asyncio.create_task(self._look(tenant_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Return once everything heard of so far was looked at."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _look(self, tenant_id: TenantId) -> None:
+        try:
+            while self._heard[tenant_id]:
+                resolved = self._heard[tenant_id]
+                self._heard[tenant_id] = []
+                await self._try(tenant_id, resolved)
+        finally:
+            del self._heard[tenant_id]
+
+    async def _try(self, tenant_id: TenantId, resolved: Sequence[Mapping[str, str]]) -> None:
+        for _ in range(END_TRY_COUNT_MAX):
+            try:
+                await self._end(tenant_id, resolved)
+                return
+            except Exception as error:  # noqa: BLE001  (what is heard next must still be looked at)
+                self._observer.failed("silences", error)
+            await self._clock.sleep(END_TRY_AGAIN_AFTER)
+
+    async def _end(self, tenant_id: TenantId, resolved: Sequence[Mapping[str, str]]) -> None:
+        now = self._clock.now()
+        async with self._snapshots.snapshot(tenant_id) as snapshot:
+            config = await snapshot.config()
+            over = [
+                silence
+                for silence in config.catalog.silences
+                if silence.end_on_resolve
+                and window_at(silence, now) is not None
+                and any(matches_all(silence.matchers, values) for values in resolved)
+                and not await snapshot.matching(silence.matchers, None, 1)
+            ]
+            if not over:
+                return
+            tenant = await snapshot.tenant()
+        engine = Principal(tenant, Role.ADMIN, "engine", ENGINE, name=ENGINE.name)
+
+        def decide(_: TenantConfig, before: Silence) -> Decided[Silence]:
+            if state_at(before, now) is SilenceState.EXPIRED or not before.end_on_resolve:
+                return Decided(before)
+            return Decided(replace(before, over_at=now), detail={"reason": "Its last alert was resolved."})
+
+        for silence in over:
+            try:
+                await self._changes.update(
+                    engine,
+                    Silence,
+                    silence.id,
+                    told=lambda each: {**_told(each), "state": state_at(each, now).name},
+                    decide=decide,
+                    event_kind=EventKind.CONFIG_DELETED,
+                )
+            except NotFoundError:
+                continue
 
 
 def _is_within(principal: Principal, silence: Silence) -> bool:

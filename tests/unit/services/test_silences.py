@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import alert_match_values
-from alertgraph.core.errors import AccessDeniedError, ErrorCode, Problem, RefusedError
+from alertgraph.core.batch import Request
+from alertgraph.core.errors import AccessDeniedError, DependencyError, ErrorCode, Problem, RefusedError
 from alertgraph.core.event import EventKind, FieldChange
-from alertgraph.core.ids import SilenceId
+from alertgraph.core.ids import AlertId, SilenceId, uuid7
 from alertgraph.core.labels import matches_all
+from alertgraph.core.lifecycle import Action, Clear, Fire
 from alertgraph.core.silence import Silence, SilenceState, state_at, until
 from alertgraph.core.tenant import Role
-from alertgraph.services.silences import SilenceService
-from tests.factories import DAY, HOUR, MINUTE, T0, a_matcher, an_alert
-from tests.memory_catalog import SetUp, a_caller
+from alertgraph.services.lanes import Lanes
+from alertgraph.services.open_alerts import OpenAlerts
+from alertgraph.services.ports import CommittedEvents
+from alertgraph.services.silences import SilenceEnds, SilenceService
+from tests.factories import DAY, HOUR, MINUTE, SECOND, SENDER, T0, TENANT, a_draft, a_matcher, an_alert
+from tests.memory_catalog import CatalogSnapshots, SetUp, a_caller
+from tests.unit.services.test_lanes import Watcher
+from tests.virtual import SeededDice
 
 CALLER = a_caller(Role.RESPONDER)
 TEAM = a_matcher("team", "db")
@@ -167,3 +176,104 @@ async def test_what_does_not_exist_is_not_found() -> None:
 
     assert (await refusal(silences.service.update(CALLER, unknown, comment="x"))).code is ErrorCode.NOT_FOUND
     assert (await refusal(silences.service.expire(CALLER, unknown))).code is ErrorCode.NOT_FOUND
+
+
+# -------------------------------------------------------------------------------- ending by itself
+
+
+class Ending(Silences):
+    """Silences of a tenant whose alerts come and go in one process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watcher, self.memory, self.dice = Watcher(), OpenAlerts(), SeededDice(5)
+        self.ends = SilenceEnds(self.changes, CatalogSnapshots(self.log), self.clock, self.watcher)
+        self.lanes = Lanes(
+            self.log, self.memory, self.clock, self.dice, self.watcher, self.committed, lambda _: None
+        )
+
+    def committed(self, committed: CommittedEvents) -> None:
+        memory = self.memory.get(committed.tenant_id)
+        self.ends.hear(committed.tenant_id, memory.config if memory is not None else None, committed.events)
+
+    async def make(self, **fields: Any) -> Silence:
+        made = await super().make(**fields)
+        self.memory.drop(TENANT)  # as the process does when it hears of a change
+        return made
+
+    async def do(self, *actions: Action) -> None:
+        ids = tuple(AlertId(uuid7(self.clock.now(), self.dice.bits(74))) for _ in actions)
+        await self.lanes.submit(TENANT, Request(actions, ids, SENDER))
+        await self.ends.settle()
+
+    async def fire(self, *keys: str, **labels: str) -> None:
+        await self.do(*(Fire(a_draft(dedup_key=key, labels={"team": "db", **labels})) for key in keys))
+
+    async def clear(self, key: str) -> None:
+        await self.do(Clear(key, self.clock.now()))
+
+
+async def test_it_ends_with_the_last_alert_under_it() -> None:
+    ending = Ending()
+    kept = await ending.make(comment="until its end")
+    made = await ending.make(end_on_resolve=True, recurrence="FREQ=DAILY")
+    await ending.fire("a", "b")
+    await ending.fire("web", team="web")
+
+    await ending.clear("web")
+    await ending.clear("a")
+    assert {silence.over_at for silence in ending.kept} == {None}
+    ending.clock.advance(MINUTE)
+    await ending.clear("b")
+
+    states = {silence.id: silence.over_at for silence in ending.kept}
+    assert states == {kept.id: None, made.id: T0 + MINUTE}
+    event = ending.events[-1]
+    assert (event.kind, event.actor.kind) == (EventKind.CONFIG_DELETED, ActorKind.ENGINE)
+    assert event.detail == {"reason": "Its last alert was resolved."}
+    assert event.changes == (FieldChange("state", "ACTIVE", "EXPIRED"),)
+
+
+async def test_between_its_windows_it_does_not_end() -> None:
+    ending = Ending()
+    await ending.make(end_on_resolve=True, recurrence="FREQ=DAILY")
+    await ending.fire("a")
+    ending.clock.advance(2 * HOUR)
+
+    await ending.clear("a")
+
+    assert ending.kept[0].over_at is None
+
+
+async def test_an_end_that_fails_is_tried_again() -> None:
+    ending = Ending()
+    await ending.make(end_on_resolve=True)
+    await ending.fire("a")
+    change = ending.changes.update
+    failures = [DependencyError("memory", retryable=True)]
+
+    async def failing_once(*arguments: Any, **named: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await change(*arguments, **named)
+
+    ending.changes.update = failing_once  # type: ignore[method-assign]
+    cleared = asyncio.create_task(ending.clear("a"))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(ending.watcher.failures) == 1
+    ending.clock.advance(SECOND)
+    await cleared
+
+    assert ending.kept[0].over_at is not None
+
+
+async def test_where_none_would_end_nothing_is_read() -> None:
+    ending = Ending()
+    await ending.make()
+    await ending.fire("a")
+    ending.ends._end = None  # type: ignore[method-assign, assignment]
+
+    await ending.clear("a")
+
+    assert ending.watcher.failures == []
