@@ -1,8 +1,8 @@
 """Let alerts climb, and deliveries be decided in the transaction that decides the climb.
 
-append_v2 takes what append_v1 took and what paging adds: ladders, timers, deliveries, ends of deliveries, and which
-alerts are a source of inhibition. append_v1 stays beside it for the release before this one; the alerts it writes
-have no ladder, and the engine finds them one.
+append_v2 takes what append_v1 took and what paging adds: ladders, timers, deliveries, ends of deliveries, and
+which alerts are a source of inhibition. append_v1 stays beside it for the release before this one; the alerts it
+writes have no ladder, and the engine finds them one.
 
 The columns are added with constant defaults, so no row is rewritten.
 """
@@ -34,8 +34,8 @@ _CLOSED = """
     tenant_id, id, version, dedup_key, title, description, severity, status, source, monitored_service, labels,
     annotations, links, occurrence_count, triggered_at, last_seen_at, acknowledged_at, acknowledged_until,
     acknowledged_by, first_acknowledged_at, resolved_at, resolved_by, escalation_level, hold_reason,
-    acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, rule_id, ladder, escalation_round, resumes,
-    next_escalation_at, judge_at, sla_marks, assignee, told
+    acknowledge_by, resolve_by, resolve_at, resolve_by_timeout, verdict, rule_id, ladder, escalation_round,
+    resumes, next_escalation_at, judge_at, sla_marks, assignee, told
 """
 
 _ADDED = """
@@ -81,8 +81,8 @@ TYPES = (
     """
     CREATE TYPE new_delivery AS (
         id uuid, alert_id uuid, channel_id uuid, channel_name text, purpose smallint, level integer,
-        round integer, responder_id uuid, address text, created_at timestamptz, due_at timestamptz,
-        fallback_of uuid, change text, is_first boolean)
+        round integer, responder_id uuid, address text, wanted boolean, created_at timestamptz,
+        due_at timestamptz, fallback_of uuid, change text, is_first boolean)
     """,
     """
     CREATE TYPE delivery_end AS (
@@ -100,7 +100,8 @@ _ALERTS = """
 
 _DELIVERY = """
     tenant_id, id, alert_id, channel_id, channel_name, purpose, level, round, responder_id, address, status,
-    wanted, created_at, due_at, attempt_count, sent_at, last_error, fallback_of, fell_back_to, bundle_id, change, is_first
+    wanted, created_at, due_at, attempt_count, sent_at, last_error, fallback_of, fell_back_to, bundle_id, change,
+    is_first
 """
 
 APPEND_V2 = f"""
@@ -520,8 +521,9 @@ BEGIN
     IF cardinality(p_deliveries) > 0 THEN
         INSERT INTO delivery_open ({_DELIVERY})
         SELECT p_tenant, n.id, n.alert_id, n.channel_id, n.channel_name, n.purpose, n.level, n.round,
-               n.responder_id, n.address, 1, true, n.created_at, n.due_at, 0, NULL, NULL, n.fallback_of, NULL,
-               NULL, n.change, n.is_first
+               -- Somebody may have reacted in the very flush that decided a page: then it is not sent, but filed.
+               n.responder_id, n.address, CASE WHEN n.wanted THEN 1 ELSE 6 END, n.wanted, n.created_at, n.due_at,
+               0, NULL, NULL, n.fallback_of, NULL, NULL, n.change, n.is_first
         FROM unnest(p_deliveries) n;
     END IF;
 END $$
@@ -605,6 +607,13 @@ BEGIN
 END $$
 """
 
+# An alert that nobody has climbs or is held and says why. The constraint of before asks for any timer, and by now
+# SLA times are timers, too. The rows there are, all held, are not looked through.
+_CLIMBS = """
+    ALTER TABLE alert_open ADD CONSTRAINT alert_open_climbs
+    CHECK (status <> 1 OR next_escalation_at IS NOT NULL OR hold_reason IS NOT NULL) NOT VALID
+"""
+
 _ASSIGNEE_INDEX = (
     "CREATE INDEX {0}_assignee ON {0} (tenant_id, assignee, triggered_at, id) WHERE assignee IS NOT NULL"
 )
@@ -614,6 +623,7 @@ def upgrade() -> None:
     """Alerts can climb, and what a decision sends is written with it."""
     for statement in (
         *(f"ALTER TABLE {table} {_ADDED}" for table in _TABLES),
+        _CLIMBS,
         *(_ASSIGNEE_INDEX.format(table) for table in _TABLES),
         *TYPES,
         APPEND_V2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import orjson
@@ -12,7 +12,7 @@ from alertgraph.core import inhibition
 from alertgraph.core.actor import Actor
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.decision import Decision, Situation
-from alertgraph.core.delivery import Delivery, Finish
+from alertgraph.core.delivery import Delivery, DeliveryStatus, Finish, Purpose
 from alertgraph.core.errors import ErrorCode, Problem
 from alertgraph.core.event import Event, seal
 from alertgraph.core.flush import (
@@ -102,6 +102,7 @@ class Batch:
     _new_answers: list[StoredAnswer] = field(default_factory=list)
     _deliveries: list[Delivery] = field(default_factory=list)
     _finishes: dict[DeliveryId, Finish] = field(default_factory=dict)
+    _unwanted: set[DeliveryId] = field(default_factory=set)
 
     def apply(self, request: Request) -> tuple[Outcome, ...]:
         """Decide a request's actions in order and return what became of each."""
@@ -205,14 +206,20 @@ class Batch:
 
     @property
     def _open_deliveries(self) -> Mapping[DeliveryId, Delivery]:
-        if not self._finishes:
+        if not (self._finishes or self._unwanted):
             return self.loaded.deliveries
-        return {id_: one for id_, one in self.loaded.deliveries.items() if id_ not in self._finishes}
+        return {
+            id_: replace(delivery, wanted=False) if id_ in self._unwanted else delivery
+            for id_, delivery in self.loaded.deliveries.items()
+            if id_ not in self._finishes
+        }
 
     def _keep(self, before: Alert | None, decision: Decision) -> None:
+        after = decision.alert
+        if decision.skips_pages and after is not None:
+            self._skip_pages(after.id)
         self._deliveries += decision.deliveries
         self._finishes.update({finish.delivery_id: finish for finish in decision.finishes})
-        after = decision.alert
         if after is None:
             return
         if decision.created:
@@ -234,6 +241,20 @@ class Batch:
         if decision.created or (before is not None and before.is_open):
             # What was closed before tells nothing of its key: another alert may be open under it.
             self._open[after.dedup_key] = after.id if after.is_open else None
+
+    def _skip_pages(self, alert_id: AlertId) -> None:
+        """Also what this batch decided, or loaded before somebody reacted in it, is not wanted any more."""
+        self._deliveries = [
+            replace(delivery, wanted=False, status=DeliveryStatus.SKIPPED, due_at=self.now)
+            if delivery.alert_id == alert_id and delivery.purpose is Purpose.PAGE
+            else delivery
+            for delivery in self._deliveries
+        ]
+        self._unwanted.update(
+            delivery.id
+            for delivery in self.loaded.deliveries.values()
+            if delivery.alert_id == alert_id and delivery.purpose is Purpose.PAGE
+        )
 
     def _by_id(self, alert_id: AlertId) -> Alert | None:
         state = self._states.get(alert_id)

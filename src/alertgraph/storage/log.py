@@ -420,6 +420,7 @@ def _new_delivery(delivery: Delivery) -> tuple[Any, ...]:
         delivery.round,
         delivery.responder_id,
         delivery.address,
+        delivery.wanted,
         delivery.created_at,
         delivery.due_at,
         delivery.fallback_of,

@@ -12,12 +12,14 @@ import asyncpg
 import pytest
 
 from alertgraph.core.actor import ENGINE
-from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, Link
+from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
 from alertgraph.core.cursor import LogCursor, log_start
+from alertgraph.core.delivery import Attempt, Delivery, DeliveryStatus, Finish, Purpose
 from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError, StaleDecisionError
 from alertgraph.core.event import GENESIS_LINK, EventKind, next_link, seal
 from alertgraph.core.flush import AlertWrite, Flush, Loaded, Reliance, StoredAnswer, TenantConfig, Touch
-from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.ids import AlertId, ChannelId, InhibitionRuleId, ResponderId, ScheduleId, TenantId
+from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.lifecycle import (
     Acknowledge,
     AddNote,
@@ -25,23 +27,34 @@ from alertgraph.core.lifecycle import (
     ByKey,
     Fire,
     GiveFeedback,
+    Judge,
     Reopen,
+    Report,
     Resolve,
+    Unacknowledge,
     Update,
 )
 from alertgraph.core.metrics import DurationKind, bucket_of
+from alertgraph.core.rule import ChannelTarget, Ladder, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
+from alertgraph.core.slo import SlaMark
 from alertgraph.services.ports import LostCommitError, PoisonError
 from alertgraph.storage.database import Database
+from alertgraph.storage.deliveries import DELIVERY_SELECT, delivery_of
 from alertgraph.storage.log import PostgresLog
 from tests.factories import (
     ADA,
     HOUR,
     MINUTE,
+    RULE,
     SECOND,
     T0,
+    WEBHOOK,
+    a_channel,
     a_config_event,
     a_draft,
+    a_level,
+    a_matcher,
     an_event,
     an_idempotency_key,
 )
@@ -338,12 +351,187 @@ async def test_values_that_no_column_holds_are_poison(world: World, tenant_id: T
         replace(write.alert, title="NUL \x00"),
         replace(write.alert, annotations={"NUL": "\x00"}),
         replace(write.alert, escalation_level=1 << 40),
-        replace(write.alert, held=None),
+        # Nobody has it, and it would neither climb nor say why not.
+        replace(write.alert, next_escalation_at=None),
     ):
         with pytest.raises(PoisonError) as caught:
             await world.log.append(tenant_id, replace(flush, writes=(replace(write, alert=alert),)))
         assert "NUL" not in str(caught.value)
     assert await world.value("SELECT count(*) FROM event") == 0
+
+
+# ------------------------------------------------------------------------------- climbs and pages
+
+
+async def deliveries_of(world: World) -> list[Delivery]:
+    """Return the open deliveries, in the order in which they were made."""
+    rows = await world.rows(f"SELECT {DELIVERY_SELECT} FROM delivery_open ORDER BY created_at, id")
+    return [delivery_of(row) for row in rows]
+
+
+async def paged(world: World, tenant_id: TenantId, key: str = "cpu") -> tuple[Alert, Delivery]:
+    """Return an alert on its first level, and the page that waits about it."""
+    await world.act(tenant_id, fire(key))
+    await world.act(tenant_id, Judge(ById((await the_alert(world, tenant_id, key)).id)))
+    alert = await the_alert(world, tenant_id, key)
+    (page,) = [delivery for delivery in await deliveries_of(world) if delivery.alert_id == alert.id]
+    return alert, page
+
+
+def ended(delivery: Delivery, status: DeliveryStatus, **fields: Any) -> Report:
+    assert delivery.alert_id is not None
+    return Report(ById(delivery.alert_id), Finish(delivery.id, delivery.attempt_count, status, T0, **fields))
+
+
+async def test_what_an_alert_climbs_is_kept_with_it(world: World, tenant_id: TenantId) -> None:
+    flush = await world.decided(tenant_id, fire())
+    (write,) = flush.writes
+    everything = replace(
+        write.alert,
+        ladder=Ladder(
+            RULE.id,
+            (
+                a_level(timedelta(0), ResponderTarget(ResponderId(new_id()))),
+                a_level(90 * SECOND, ScheduleTarget(ScheduleId(new_id())), ChannelTarget(WEBHOOK.id)),
+            ),
+            repeat_count=3,
+            escalate_on_sla=True,
+        ),
+        escalation_level=2,
+        escalation_round=1,
+        resumes=True,
+        next_escalation_at=T0 + SECOND,
+        judge_at=T0 + MINUTE,
+        sla_marks=SlaMark.ACKNOWLEDGE_AT_RISK | SlaMark.RESOLVE_AT_RISK,
+        assignee=ResponderId(new_id()),
+        told=(WEBHOOK.id, ChannelId(new_id())),
+    )
+
+    await world.log.append(tenant_id, replace(flush, writes=(replace(write, alert=everything),)))
+    assert await the_alert(world, tenant_id) == replace(everything, version=1)
+
+    bare = replace(everything, held=HoldReason.NOBODY_ON_CALL, ladder=None, assignee=None, told=())
+    flush = await world.decided(tenant_id, AddNote(ById(bare.id), "sealed"))
+    await world.log.append(tenant_id, replace(flush, writes=(AlertWrite(bare, 0),)))
+    assert await the_alert(world, tenant_id) == replace(bare, version=2)
+
+    await world.act(tenant_id, Resolve(ById(bare.id)))
+    closed = (await world.log.load(tenant_id, [], [bare.id], [])).by_id[bare.id]
+    assert (closed.escalation_level, closed.escalation_round, closed.sla_marks) == (2, 1, bare.sla_marks)
+
+
+async def test_a_page_is_written_with_the_event_that_tells_of_it(world: World, tenant_id: TenantId) -> None:
+    await world.act(tenant_id, fire())
+    flush = await world.decided(tenant_id, Judge(ById((await the_alert(world, tenant_id)).id)))
+
+    await world.log.append(tenant_id, flush)
+
+    assert await deliveries_of(world) == list(flush.deliveries)
+    assert [event.event.kind for event in flush.events] == [EventKind.ESCALATED]
+    assert (await the_alert(world, tenant_id)).told == (WEBHOOK.id,)
+
+
+async def test_an_acknowledgement_takes_back_the_pages_that_wait(world: World, tenant_id: TenantId) -> None:
+    alert, waiting = await paged(world, tenant_id)
+    _, sending = await paged(world, tenant_id, "disk")
+    _, other = await paged(world, tenant_id, "other")
+    await world.execute("UPDATE delivery_open SET status = 2, attempt_count = 1 WHERE id = $1", sending.id)
+
+    await world.act(tenant_id, Acknowledge(ById(alert.id)), Acknowledge(ByKey("disk")))
+
+    found = {delivery.id: delivery for delivery in await deliveries_of(world)}
+    assert (found[waiting.id].status, found[waiting.id].wanted) == (DeliveryStatus.SKIPPED, False)
+    # What is on its way can't be called back, but is the last try.
+    assert (found[sending.id].status, found[sending.id].wanted) == (DeliveryStatus.SENDING, False)
+    assert found[other.id] == other
+    updates = [delivery.change for delivery in found.values() if delivery.purpose is Purpose.UPDATE]
+    assert updates == ["ACKNOWLEDGED", "ACKNOWLEDGED"]
+
+
+async def test_a_page_that_is_taken_back_in_its_own_flush_is_not_sent(world: World, tenant_id: TenantId) -> None:
+    await world.act(tenant_id, fire())
+    alert_id = (await the_alert(world, tenant_id)).id
+
+    await world.act(
+        tenant_id,
+        Judge(ById(alert_id)),
+        Acknowledge(ById(alert_id)),
+        Unacknowledge(ById(alert_id)),
+        Judge(ById(alert_id)),
+    )
+
+    pages = [delivery for delivery in await deliveries_of(world) if delivery.purpose is Purpose.PAGE]
+    assert sorted((page.status, page.wanted, page.level) for page in pages) == [
+        (DeliveryStatus.PENDING, True, 1),
+        (DeliveryStatus.SKIPPED, False, 1),
+    ]
+
+
+async def test_an_end_is_filed_with_its_try_and_its_receipt(world: World, tenant_id: TenantId) -> None:
+    alert, page = await paged(world, tenant_id)
+    await world.execute("UPDATE delivery_open SET status = 2, attempt_count = 1 WHERE id = $1", page.id)
+    await world.execute(
+        "INSERT INTO delivery_attempt (tenant_id, delivery_id, number, started_at) VALUES ($1, $2, 1, $3)",
+        tenant_id, page.id, T0,
+    )  # fmt: skip
+    attempt = Attempt(1, T0, SECOND, 200, None)
+
+    await world.act(
+        tenant_id, ended(replace(page, attempt_count=1), DeliveryStatus.SENT, attempt=attempt, receipt='{"ts":1}')
+    )
+
+    assert await deliveries_of(world) == []
+    (row,) = await world.rows(f"SELECT {DELIVERY_SELECT} FROM delivery")
+    filed = delivery_of(row)
+    assert (filed.id, filed.status, filed.sent_at) == (page.id, DeliveryStatus.SENT, T0)
+    assert await world.value("SELECT receipt FROM delivery_receipt WHERE alert_id = $1", alert.id) == '{"ts":1}'
+    (tried,) = await world.rows("SELECT duration, status_code, error FROM delivery_attempt")
+    assert tuple(tried) == (SECOND, 200, None)
+    assert (await the_alert(world, tenant_id)).version == alert.version, "a page that arrived changes no alert"
+
+
+async def test_an_end_that_somebody_else_has_told_is_refused(world: World, tenant_id: TenantId) -> None:
+    _, page = await paged(world, tenant_id)
+    flush = await world.decided(tenant_id, ended(page, DeliveryStatus.FAILED, error="HTTP 500"))
+    await world.execute("UPDATE delivery_open SET attempt_count = 1 WHERE id = $1", page.id)
+
+    with pytest.raises(StaleDecisionError, match="stale delivery"):
+        await world.log.append(tenant_id, flush)
+
+    assert len(await deliveries_of(world)) == 1
+    again = await world.decided(tenant_id, ended(page, DeliveryStatus.FAILED, error="HTTP 500"))
+    assert (again.events, again.finishes) == ((), ())
+
+
+async def test_the_fallback_is_written_as_the_one_that_failed_is_filed(world: World) -> None:
+    mail = a_channel(11, name="mail")
+    tenant_id = await world.tenant(items=(RULE, replace(WEBHOOK, fallback_id=mail.id), mail))
+    _, page = await paged(world, tenant_id)
+
+    await world.act(tenant_id, ended(page, DeliveryStatus.FAILED, error="HTTP 500"))
+
+    (stand_in,) = await deliveries_of(world)
+    (row,) = await world.rows(f"SELECT {DELIVERY_SELECT} FROM delivery")
+    filed = delivery_of(row)
+    assert (stand_in.channel_id, stand_in.fallback_of) == (mail.id, page.id)
+    assert (filed.status, filed.fell_back_to) == (DeliveryStatus.FAILED, stand_in.id)
+    assert filed.last_error == "HTTP 500"
+
+
+async def test_an_alert_covers_others_while_it_is_open(world: World) -> None:
+    inhibition = InhibitionRule(
+        InhibitionRuleId(new_id()), "sites", (a_matcher("alertname", "SiteDown"),), (a_matcher("job", "api"),)
+    )
+    tenant_id = await world.tenant(items=(RULE, WEBHOOK, inhibition))
+
+    await world.act(tenant_id, fire("site", labels={"alertname": "SiteDown"}), fire())
+    site = await the_alert(world, tenant_id, "site")
+    assert [tuple(row) for row in await world.rows("SELECT rule_id, alert_id FROM inhibitor")] == [
+        (inhibition.id, site.id)
+    ]
+
+    await world.act(tenant_id, Resolve(ById(site.id)))
+    assert await world.rows("SELECT FROM inhibitor") == []
 
 
 # ---------------------------------------------------------------------------------- the short way
@@ -418,12 +606,13 @@ async def test_a_decision_keeps_the_repeats_it_did_not_see(world: World, tenant_
     assert await world.value("SELECT due_at FROM alert_open") == T0 + HOUR
 
 
-async def test_a_repeat_moves_the_due_time_only_forward_in_the_queue(world: World, tenant_id: TenantId) -> None:
-    await world.act(tenant_id, *(fire(ends_at=T0 + HOUR) for _ in range(5)))
+async def test_a_repeat_moves_the_due_time_only_forward_in_the_queue(world: World) -> None:
+    tenant_id = await world.tenant(items=())  # no rule, and so nothing to climb at once
+    await world.act(tenant_id, *(fire(ends_at=T0 + 30 * MINUTE) for _ in range(5)))
 
-    await world.act(tenant_id, fire(ends_at=T0 + 2 * HOUR), now=T0 + SECOND)
-    assert await world.value("SELECT due_at FROM alert_open") == T0 + HOUR
-    assert (await the_alert(world, tenant_id)).resolve_at == T0 + 2 * HOUR
+    await world.act(tenant_id, fire(ends_at=T0 + 40 * MINUTE), now=T0 + SECOND)
+    assert await world.value("SELECT due_at FROM alert_open") == T0 + 30 * MINUTE
+    assert (await the_alert(world, tenant_id)).resolve_at == T0 + 40 * MINUTE
 
     await world.act(tenant_id, fire(ends_at=T0 + MINUTE), now=T0 + 2 * SECOND)
     assert await world.value("SELECT due_at FROM alert_open") == T0 + MINUTE

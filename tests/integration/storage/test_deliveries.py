@@ -775,8 +775,8 @@ async def alerts_of(world: World, tenant_id: TenantId, *columns: tuple[datetime 
             "INSERT INTO alert_open (tenant_id, id, version, dedup_key, title, description, severity, status, "
             "source, labels, annotations, links, occurrence_count, triggered_at, last_seen_at, escalation_level, "
             "hold_reason, acknowledge_by, resolve_by, resolve_by_timeout, due_at, next_escalation_at) VALUES "
-            "($1, $2, 1, ($2::uuid)::text, '', '', 1, 1, '', '{}', '{}', '[]', 1, $3, $3, 0, $4, $3, $3, false, $5,"
-            " $6)",
+            "($1, $2, 1, ($2::uuid)::text, '', '', 1, 1, '', '{}', '{}', '[]', 1, $3, $3, 0, $4, $3, $3, false, "
+            "$5, $6)",
             tenant_id, id_, T0, hold_reason, due_at, due_at if hold_reason is None else None,
         )  # fmt: skip
         ids.append(id_)

@@ -15,7 +15,7 @@ from alertgraph.core.batch import Batch, Request
 from alertgraph.core.catalog import Item
 from alertgraph.core.flush import Appended, Flush, IdempotencyKey
 from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
-from alertgraph.core.lifecycle import Action, ById, target_of
+from alertgraph.core.lifecycle import Action, ById, Report, target_of
 from alertgraph.core.tenant import Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.storage.catalog import write_items
@@ -62,6 +62,7 @@ class World:
             [target.dedup_key for target in targets if not isinstance(target, ById)],
             [target.alert_id for target in targets if isinstance(target, ById)],
             [idempotency] if idempotency is not None else [],
+            [action.finish.delivery_id for action in actions if isinstance(action, Report)],
         )
         batch = Batch(loaded, config, now, LEVEL_MAX)
         for outcome in batch.apply(
