@@ -9,6 +9,7 @@ import resolvers.api_key
 import resolvers.channel
 import resolvers.delivery
 import resolvers.event
+import resolvers.health
 import resolvers.heartbeat
 import resolvers.inhibition
 import resolvers.live
@@ -39,6 +40,7 @@ from resolvers.channel import (
 from resolvers.deletion import DeletePayload
 from resolvers.delivery import DeliveryConnection
 from resolvers.event import LogEventConnection
+from resolvers.health import EngineHealth
 from resolvers.heartbeat import HeartbeatMonitorConnection, HeartbeatMonitorPayload
 from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
 from resolvers.metrics import AlertMetrics
@@ -138,6 +140,10 @@ class Query:
         resolver=resolvers.metrics.alert_metrics,
         description="Figures of a window of at most 400 days.",
         metadata=resolvers.metrics.FIGURES_COST,
+    )
+    engine_health: EngineHealth = strawberry.field(
+        resolver=resolvers.health.engine_health,
+        description="Whether the engine keeps its promises for this tenant.",
     )
     rate_limit: RateLimit = strawberry.field(
         resolver=resolvers.tenant.rate_limit,

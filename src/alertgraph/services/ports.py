@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertgraph.core.alert import Alert, HoldReason
+from alertgraph.core.alert import Alert
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Retry
 from alertgraph.core.event import SealedEvent, StoredEvent
 from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Loaded, StoredAnswer, TenantConfig
+from alertgraph.core.health import EngineFigures
 from alertgraph.core.ids import (
     AlertId,
     ApiKeyId,
@@ -485,29 +486,6 @@ class SnapshotSource(Protocol):
     def snapshot(self, tenant_id: TenantId) -> AbstractAsyncContextManager[Snapshot]:
         """Return a context in which one moment of a tenant's data can be read; connects at the first read."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFigures:
-    """What is wrong or late in one tenant, counted now.
-
-    Attributes:
-        oldest_due_at: Of the alerts whose due time has passed.
-        oldest_delivery_at: The due time of the delivery that waits longest beyond it.
-        pending_count: How many deliveries are open.
-        late: Open alerts whose due time passed by more than the bound, with one of them.
-        late_deliveries: Deliveries, the same; the alert of one of them.
-        held: Open alerts held for NO_MATCHING_RULE or NOBODY_ON_CALL, with one of each.
-        forgotten: Triggered alerts with neither a due time nor a reason, with one of them.
-    """
-
-    oldest_due_at: datetime | None
-    oldest_delivery_at: datetime | None
-    pending_count: int
-    late: tuple[int, AlertId | None]
-    late_deliveries: tuple[int, AlertId | None]
-    held: Mapping[HoldReason, tuple[int, AlertId | None]]
-    forgotten: tuple[int, AlertId | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQ
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.flush import TenantConfig
+from alertgraph.core.health import Health, health_of
 from alertgraph.core.ids import (
     AlertId,
     ApiKeyId,
@@ -211,6 +212,11 @@ class Reading:
         """Return how the tenant's channels do; one that was never used is absent."""
         self._principal.require(Role.VIEWER)
         return await self._snapshot.channel_health()
+
+    async def engine_health(self) -> Health:
+        """Return whether the engine keeps its promises for the tenant."""
+        self._require_unscoped()
+        return health_of(await self._snapshot.engine_figures(self.now), self.now)
 
     async def label_suggestions(self, label: str | None, prefix: str, limit: int) -> Sequence[str]:
         """Return names of labels in use, or one label's values, the commonest first."""

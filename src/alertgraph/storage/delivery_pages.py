@@ -12,16 +12,13 @@ from uuid import UUID
 from alertgraph.core.alert import HoldReason
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery, DeliveryStatus
 from alertgraph.core.errors import InputError
+from alertgraph.core.health import LATE_AFTER, EngineFigures
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, MonitorId, pack, unpack, uuid7_floor
 from alertgraph.core.query import PAGE_SIZE_MAX, Page, PageRequest
-from alertgraph.services.ports import EngineFigures
 from alertgraph.storage.deliveries import DELIVERY_SELECT, HEALTH_SELECT, delivery_of, health_of
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import Parameters, Statement
 
-# What is due for longer than this is late: the engine and the senders look every few seconds.
-ALERT_LATE_AFTER = timedelta(seconds=60)
-DELIVERY_LATE_AFTER = timedelta(seconds=60)
 # Nobody needs to know more exactly how much is wrong or waits, and counting on takes longer than it is worth.
 BROKEN_MAX = 10_000
 PENDING_MAX = 100_000
@@ -244,11 +241,11 @@ _FIGURES = f"""
             SELECT FROM alert_open WHERE tenant_id = $1 AND due_at < $3 LIMIT {BROKEN_MAX}) c) AS late_count,
         (SELECT id FROM alert_open WHERE tenant_id = $1 AND due_at < $3 ORDER BY due_at LIMIT 1) AS late_id,
         (SELECT count(*) FROM (
-            (SELECT FROM delivery_open WHERE tenant_id = $1 AND is_first AND due_at < $4 LIMIT {BROKEN_MAX})
+            (SELECT FROM delivery_open WHERE tenant_id = $1 AND is_first AND due_at < $3 LIMIT {BROKEN_MAX})
             UNION ALL
-            (SELECT FROM delivery_open WHERE tenant_id = $1 AND NOT is_first AND due_at < $4 LIMIT {BROKEN_MAX})
+            (SELECT FROM delivery_open WHERE tenant_id = $1 AND NOT is_first AND due_at < $3 LIMIT {BROKEN_MAX})
         ) c) AS late_delivery_count,
-        {_OLDEST_DELIVERY.format(column="alert_id", until="< $4")} AS late_delivery_alert_id,
+        {_OLDEST_DELIVERY.format(column="alert_id", until="< $3")} AS late_delivery_alert_id,
         (SELECT count(*) FROM (
             SELECT FROM alert_open
             WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL LIMIT {BROKEN_MAX}) c)
@@ -269,9 +266,7 @@ _HELD = f"""
 
 async def load_engine_figures(reader: Reader, now: datetime) -> EngineFigures:
     """Return what is wrong or late in the tenant; counts stop at the bounds above."""
-    [figures] = await reader.fetch(
-        _FIGURES, reader.tenant_id, now, now - ALERT_LATE_AFTER, now - DELIVERY_LATE_AFTER
-    )
+    [figures] = await reader.fetch(_FIGURES, reader.tenant_id, now, now - LATE_AFTER)
     reasons = [HoldReason.NO_MATCHING_RULE, HoldReason.NOBODY_ON_CALL]
     held = await reader.fetch(_HELD, reader.tenant_id, reasons)
     return EngineFigures(

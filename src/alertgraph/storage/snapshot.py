@@ -13,6 +13,7 @@ from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQ
 from alertgraph.core.errors import NotFoundError
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.flush import TenantConfig
+from alertgraph.core.health import EngineFigures
 from alertgraph.core.ids import (
     AlertId,
     ApiKeyId,
@@ -30,7 +31,6 @@ from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, Tim
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
-from alertgraph.services.ports import EngineFigures
 from alertgraph.storage import alert_pages, config_pages, delivery_pages, event_pages, figures, search
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
