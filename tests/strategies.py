@@ -6,18 +6,42 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 from hypothesis import strategies as st
 
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, Draft, HoldReason, Link
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.channel import (
+    Channel,
+    ChannelConfig,
+    ChannelKind,
+    EmailConfig,
+    PagerDutyConfig,
+    SlackConfig,
+    TeamsConfig,
+    WebhookConfig,
+    WebhookPreset,
+)
 from alertgraph.core.event import Event, EventKind, FieldChange
-from alertgraph.core.ids import AlertId
+from alertgraph.core.ids import (
+    AlertId,
+    ChannelId,
+    InhibitionRuleId,
+    ResponderId,
+    RuleId,
+    ScheduleId,
+    SilenceId,
+)
+from alertgraph.core.inhibition import InhibitionRule
+from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.lifecycle import (
     UNSET,
     Acknowledge,
     Action,
     AddNote,
+    Assign,
     ById,
     ByKey,
     Clear,
@@ -31,8 +55,21 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.responder import ContactMethod, Responder
+from alertgraph.core.rule import (
+    ChannelTarget,
+    EscalationRule,
+    EscalationTarget,
+    Ladder,
+    Level,
+    ResponderTarget,
+    ScheduleTarget,
+)
+from alertgraph.core.schedule import Rotation, Schedule
 from alertgraph.core.severity import Severity
-from tests.factories import ADA, DAY, HOUR, SENDER, T0, an_alert, an_id
+from alertgraph.core.silence import Silence
+from alertgraph.core.slo import SlaMark
+from tests.factories import ADA, DAY, HOUR, SENDER, T0, a_config, an_alert, an_id
 
 # What PostgreSQL and JSON can hold: any character but NUL and halves of surrogate pairs.
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
@@ -70,6 +107,13 @@ links = st.builds(Link, st.sampled_from(["https://a", "https://b"]), st.sampled_
 notes = st.none() | st.just("sealed")
 
 KEYS = ("k0", "k1", "k2")
+HOLDS_WITHOUT_LADDER = [HoldReason.NO_MATCHING_RULE, HoldReason.SILENCED, HoldReason.INHIBITED]
+HOLDS_ON_LADDER = [
+    HoldReason.SILENCED,
+    HoldReason.INHIBITED,
+    HoldReason.NOBODY_ON_CALL,
+    HoldReason.LADDER_EXHAUSTED,
+]
 
 drafts = st.builds(
     Draft,
@@ -86,6 +130,146 @@ drafts = st.builds(
     ends_at=st.none() | near_instants,
     ends_by_timeout=st.booleans(),
 )
+
+
+# ----------------------------------------------------------------------------------- what is set up
+
+CHANNEL_IDS = [ChannelId(UUID(int=number)) for number in range(10, 14)]
+RESPONDER_IDS = [ResponderId(UUID(int=number)) for number in range(30, 33)]
+SCHEDULE_IDS = [ScheduleId(UUID(int=number)) for number in range(40, 42)]
+RULE_IDS = [RuleId(UUID(int=number)) for number in range(20, 23)]
+# One of each that is named here and there and is not there any more.
+GONE_CHANNEL, GONE_RESPONDER, GONE_SCHEDULE, GONE_RULE = (
+    ChannelId(UUID(int=19)),
+    ResponderId(UUID(int=39)),
+    ScheduleId(UUID(int=49)),
+    RuleId(UUID(int=29)),
+)
+CONFIGS: Sequence[ChannelConfig] = (
+    SlackConfig("#ops"),
+    TeamsConfig("prod.example.org"),
+    PagerDutyConfig("1234"),
+    WebhookConfig("https://hooks.example.org"),
+    WebhookConfig("https://ntfy.sh/a", preset=WebhookPreset.NTFY),
+    EmailConfig(("ops@example.org",)),
+)
+KIND_OF_CONFIG = {
+    SlackConfig: ChannelKind.SLACK,
+    TeamsConfig: ChannelKind.TEAMS,
+    PagerDutyConfig: ChannelKind.PAGERDUTY,
+    WebhookConfig: ChannelKind.WEBHOOK,
+    EmailConfig: ChannelKind.EMAIL,
+}
+delays = st.sampled_from([timedelta(0), timedelta(minutes=1), timedelta(minutes=5), HOUR])
+JOB_A = Matcher("job", MatchOperator.EQUAL, "a")
+some_matchers = st.sampled_from(
+    [
+        (JOB_A,),
+        (Matcher("zone", MatchOperator.NOT_EQUAL, "b"),),
+        (JOB_A, Matcher("@title", MatchOperator.REGEX, "a|b")),
+    ]
+)
+escalation_targets: st.SearchStrategy[EscalationTarget] = st.one_of(
+    st.sampled_from([*RESPONDER_IDS, GONE_RESPONDER]).map(ResponderTarget),
+    st.sampled_from([*SCHEDULE_IDS, GONE_SCHEDULE]).map(ScheduleTarget),
+    st.sampled_from([*CHANNEL_IDS, GONE_CHANNEL]).map(ChannelTarget),
+)
+levels = st.builds(Level, delays, st.lists(escalation_targets, min_size=1, max_size=3).map(tuple))
+ladders = st.builds(
+    Ladder,
+    st.sampled_from([*RULE_IDS, GONE_RULE]),
+    st.lists(levels, min_size=1, max_size=3).map(tuple),
+    st.integers(0, 2),
+    st.booleans(),
+)
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """Return anything that people may have set up around T0."""
+    channels = {}
+    for index, channel_id in enumerate(CHANNEL_IDS):
+        config = draw(st.sampled_from(CONFIGS))
+        channels[channel_id] = Channel(
+            channel_id,
+            f"channel {index}",
+            KIND_OF_CONFIG[type(config)],
+            config,
+            enabled=draw(st.booleans() | st.just(True)),
+            # Only ever an earlier one, so that there is no circle.
+            fallback_id=draw(st.none() | st.sampled_from([*CHANNEL_IDS[:index], GONE_CHANNEL])),
+        )
+    method = st.builds(
+        ContactMethod, st.sampled_from([*CHANNEL_IDS, GONE_CHANNEL]), st.sampled_from([None, "a", "b"]), delays
+    )
+    responders = {
+        responder_id: Responder(
+            responder_id, f"Person {index}", contact_methods=tuple(draw(st.lists(method, max_size=2)))
+        )
+        for index, responder_id in enumerate(RESPONDER_IDS)
+    }
+    rotation = st.builds(
+        Rotation,
+        st.lists(st.sampled_from([*RESPONDER_IDS, GONE_RESPONDER]), min_size=1, max_size=2).map(tuple),
+        st.sampled_from([T0 - DAY, T0 + 2 * HOUR]),
+        st.sampled_from([HOUR, DAY]),
+    )
+    schedules = {
+        schedule_id: Schedule(schedule_id, str(index), rotations=tuple(draw(st.lists(rotation, max_size=1))))
+        for index, schedule_id in enumerate(SCHEDULE_IDS)
+    }
+    rules = tuple(
+        EscalationRule(
+            rule_id,
+            str(index),
+            draw(st.integers(1, 3)),
+            ladder.levels,
+            enabled=draw(st.booleans() | st.just(True)),
+            matchers=draw(st.just(()) | some_matchers),
+            severities=tuple(draw(st.sets(severities, max_size=2) | st.just(set()))),
+            repeat_count=ladder.repeat_count,
+            escalate_on_sla=ladder.escalate_on_sla,
+        )
+        for index, rule_id in enumerate(RULE_IDS)
+        for ladder in [draw(ladders)]
+        if draw(st.booleans())
+    )
+    silence = st.builds(
+        lambda number, matched, minutes, length: Silence(
+            SilenceId(UUID(int=50 + number)),
+            matched,
+            T0 + timedelta(minutes=minutes),
+            T0 + timedelta(minutes=minutes + length),
+            "why",
+            ADA,
+        ),
+        st.integers(0, 9),
+        some_matchers,
+        st.integers(-60, 240),
+        st.sampled_from([1, 30, 120]),
+    )
+    inhibition = InhibitionRule(InhibitionRuleId(UUID(int=60)), "jobs", (JOB_A,), draw(some_matchers), ("zone",))
+    return Catalog(
+        rules=rules,
+        inhibitions=(inhibition,) if draw(st.booleans()) else (),
+        silences=tuple(draw(st.just([]) | st.lists(silence, max_size=2))),
+        channels=channels,
+        responders=responders,
+        schedules=schedules,
+    )
+
+
+configs = st.builds(
+    lambda catalog, default_rule_id, timeout: a_config(
+        catalog=catalog, default_rule_id=default_rule_id, resolve_timeout=timeout
+    ),
+    catalogs(),
+    st.sampled_from([None, None, *RULE_IDS, GONE_RULE]),
+    st.sampled_from([timedelta(0), HOUR]),
+)
+
+
+# ------------------------------------------------------------------------------------------- alerts
 
 
 @st.composite
@@ -108,7 +292,17 @@ def alerts(draw: st.DrawFn) -> Alert:
         first_acknowledged_at=draw(st.none() | near_instants),
         verdict=draw(st.none() | st.sampled_from(AlertVerdict)),
         version=draw(st.integers(1, 99)),
+        sla_marks=SlaMark(draw(st.integers(0, 15))),
+        assignee=draw(st.none() | st.sampled_from(RESPONDER_IDS)),
+        told=tuple(draw(st.lists(st.sampled_from([*CHANNEL_IDS, GONE_CHANNEL]), max_size=2, unique=True))),
+        ladder=draw(st.none() | ladders),
     )
+    if alert.ladder is not None:
+        alert = replace(
+            alert,
+            escalation_level=draw(st.integers(0, len(alert.ladder.levels))),
+            escalation_round=draw(st.integers(0, alert.ladder.repeat_count)),
+        )
     status = draw(st.sampled_from(AlertStatus))
     if status is AlertStatus.RESOLVED:
         ended_at = max(triggered_at, draw(near_instants))
@@ -118,7 +312,16 @@ def alerts(draw: st.DrawFn) -> Alert:
         alert, resolve_at=resolve_at, resolve_by_timeout=resolve_at is not None and draw(st.booleans())
     )
     if status is AlertStatus.TRIGGERED:
-        return alert
+        if alert.ladder is None:
+            return replace(alert, held=draw(st.sampled_from(HOLDS_WITHOUT_LADDER)))
+        held = draw(st.none() | st.sampled_from(HOLDS_ON_LADDER))
+        return replace(
+            alert,
+            held=held,
+            resumes=draw(st.booleans()),
+            next_escalation_at=draw(near_instants) if held is None else None,
+            judge_at=draw(st.none() | near_instants) if held is not None else None,
+        )
     return replace(
         alert,
         status=status,
@@ -133,6 +336,11 @@ def alerts(draw: st.DrawFn) -> Alert:
 def actions_on(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Action]:
     """Return anything that somebody may want of these targets."""
     until = st.none() | st.integers(-1, 300).map(lambda minutes: T0 + HOUR + timedelta(minutes=minutes))
+    judgements = st.builds(
+        Judge,
+        targets.filter(lambda target: isinstance(target, ById)),
+        st.sampled_from([(), (), (an_id(77),)]),
+    )
     return st.one_of(
         st.builds(Fire, drafts),
         st.builds(Fire, drafts),
@@ -154,7 +362,9 @@ def actions_on(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Action]:
         st.builds(Escalate, targets, st.none() | st.integers(0, 6), notes),
         st.builds(AddNote, targets, st.just("sealed")),
         st.builds(GiveFeedback, targets, st.none() | st.sampled_from(AlertVerdict), notes),
-        st.builds(Judge, targets.filter(lambda target: isinstance(target, ById))),
+        st.builds(Assign, targets, st.none() | st.sampled_from([*RESPONDER_IDS, GONE_RESPONDER]), notes),
+        judgements,
+        judgements,
     )
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from alertgraph.core.alert import Alert
 from alertgraph.core.batch import Batch, Outcome, Request
 from alertgraph.core.event import GENESIS_LINK, EventKind, leaf_hash, next_link, parse_canonical
-from alertgraph.core.flush import Appended, Flush
+from alertgraph.core.flush import Appended, Flush, TenantConfig
 from alertgraph.core.ids import AlertId
+from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.lifecycle import ById, ByKey, target_of
 from alertgraph.core.metrics import Counts, DurationKind, Group, Tally, tally
 from tests.factories import HOUR, LEVEL_MAX, T0, TENANT, a_flush_id, an_id, an_idempotency_key
 from tests.memory_log import MemoryLog, TenantRows
-from tests.strategies import KEYS, actions_on, senders_and_people, targets_of
+from tests.strategies import KEYS, actions_on, configs, senders_and_people, targets_of
 from tests.virtual import VirtualClock
 
 ACTION_COUNT_MAX = 16
@@ -70,14 +71,20 @@ def without_versions(alerts: dict[AlertId, Alert]) -> dict[AlertId, Alert]:
     return {alert_id: replace(alert, version=0) for alert_id, alert in alerts.items()}
 
 
+def nonempty(inhibits: dict[AlertId, frozenset[InhibitionKey]]) -> dict[AlertId, frozenset[InhibitionKey]]:
+    return {alert_id: keys for alert_id, keys in inhibits.items() if keys}
+
+
 def told(outcome: Outcome) -> tuple[object, ...]:
     alert = replace(outcome.alert, version=0) if outcome.alert is not None else None
     return alert, outcome.alert_id, outcome.created, outcome.changed, outcome.problem
 
 
-@given(scripts())
-def test_a_batch_is_its_requests_one_after_the_other(script: list[list[Request]]) -> None:
+@given(scripts(), configs)
+def test_a_batch_is_its_requests_one_after_the_other(script: list[list[Request]], config: TenantConfig) -> None:
     together, apart = a_log(), a_log()
+    for log in (together, apart):
+        log.change_config(TENANT, config)
     for requests in script:
         at_once, _, _ = run(together, requests)
         in_turn = [outcome for request in requests for outcome in run(apart, [request])[0]]
@@ -89,6 +96,9 @@ def test_a_batch_is_its_requests_one_after_the_other(script: list[list[Request]]
     assert without_versions(one.closed) == without_versions(other.closed)
     assert {i: a.version for i, a in one.open.items()} == {i: a.version for i, a in other.open.items()}
     assert nonzero(one.tally) == nonzero(other.tally)
+    # Also what is sent, and what is not any more since somebody reacted.
+    assert one.deliveries == other.deliveries
+    assert nonempty(one.inhibits) == nonempty(other.inhibits)
 
 
 @given(scripts())

@@ -11,32 +11,34 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertgraph.core.alert import Alert, AlertStatus, Draft
-from alertgraph.core.event import EventKind, FieldChange, instant_text
+from alertgraph.core.alert import Alert, AlertStatus, Draft, HoldReason
+from alertgraph.core.decision import Decision, Situation
+from alertgraph.core.event import EventKind, instant_text
+from alertgraph.core.ids import NodeKind, encode_id
 from alertgraph.core.lifecycle import (
     Action,
     AddNote,
     Clear,
-    Decision,
     Escalate,
     Fire,
+    Judge,
     Reopen,
-    Situation,
     check_action,
     decide,
 )
-from tests.factories import HOUR, T0, a_config, a_matcher, a_situation, an_id
-from tests.strategies import actions_on, alerts, drafts, near_instants, senders_and_people, targets_of
+from alertgraph.core.slo import next_mark
+from tests.factories import T0, a_matcher, a_situation, an_id
+from tests.strategies import actions_on, alerts, configs, drafts, near_instants, senders_and_people, targets_of
 
 actions = actions_on(targets_of([an_id()]))
 situations = st.builds(
-    lambda minutes, actor, scope, timeout: a_situation(
-        now=T0 + timedelta(minutes=minutes), actor=actor, scope=scope, config=a_config(resolve_timeout=timeout)
+    lambda minutes, actor, scope, config: a_situation(
+        now=T0 + timedelta(minutes=minutes), actor=actor, scope=scope, config=config
     ),
     st.integers(0, 300),
     senders_and_people,
     st.sampled_from([(), (), (a_matcher("job", "a"),)]),
-    st.sampled_from([timedelta(0), HOUR]),
+    configs,
 )
 NEW = (EventKind.TRIGGERED, EventKind.REOPENED)
 
@@ -55,6 +57,7 @@ def told(alert: Alert) -> dict[str, Any]:
         "triggeredAt": instant_text(alert.triggered_at),
         "acknowledgedUntil": instant_text(alert.acknowledged_until) if alert.acknowledged_until else None,
         "escalationLevel": alert.escalation_level,
+        "assignee": encode_id(NodeKind.RESPONDER, alert.assignee) if alert.assignee else None,
         "verdict": alert.verdict.name if alert.verdict else None,
     }
     return {name: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for name, value in values.items()}
@@ -79,49 +82,59 @@ def test_what_is_open_waits_for_something_and_what_is_resolved_has_ended(
     after = decision.alert
 
     assert after.is_open == (after.resolved_at is None) == (after.resolved_by is None)
-    assert after.is_open == (after.held is not None)
+    if after.status is AlertStatus.TRIGGERED:
+        # It climbs, or it is held and says why.
+        assert (after.next_escalation_at is None) == (after.held is not None)
+    else:
+        assert (after.held is HoldReason.ACKNOWLEDGED) == after.is_open
+        assert (after.next_escalation_at, after.judge_at) == (None, None)
     assert (after.status is AlertStatus.ACKNOWLEDGED) <= (after.first_acknowledged_at is not None)
     if after.is_open:
         assert (after.acknowledged_at is not None) == (after.status is AlertStatus.ACKNOWLEDGED)
-        timers = [at for at in (after.resolve_at, after.acknowledged_until) if at is not None]
-        assert after.due_at == min(timers, default=None)
+        sla = next_mark(after.sla, after.triggered_at, after.sla_marks, after.first_acknowledged_at)
+        timers = [after.resolve_at, after.acknowledged_until, after.next_escalation_at, after.judge_at]
+        timers += [sla[1]] if sla is not None else []
+        assert after.due_at == min((at for at in timers if at is not None), default=None)
         assert after.resolve_at is not None or not after.resolve_by_timeout
     else:
         assert after.due_at is None
         assert after.resolved_at is not None
         assert after.resolved_at >= after.triggered_at
     assert 1 <= after.occurrence_count < 2**31
-    assert 0 <= after.escalation_level <= situation.level_max
+    level_max = len(after.ladder.levels) if after.ladder is not None else situation.level_max
+    assert 0 <= after.escalation_level <= level_max
 
 
 @given(actions, st.none() | alerts(), situations)
-def test_an_event_tells_what_was_and_what_is(action: Action, alert: Alert | None, situation: Situation) -> None:
+def test_events_tell_what_was_and_what_is(action: Action, alert: Alert | None, situation: Situation) -> None:
     decision = decided(action, alert, situation)
     if decision is None or not decision.events:
         return
-    (event,) = decision.events
     after = decision.alert
     assert after is not None
+    assert decision.created == (decision.events[0].kind in NEW)
+    assert decision.created or (alert is not None and after.id == alert.id)
+    before = after if decision.created or alert is None else alert
 
-    assert (event.alert_id, event.dedup_key, event.title) == (after.id, after.dedup_key, after.title)
-    assert (event.severity_after, event.service_after) == (after.severity, after.monitored_service)
-    assert (event.source, event.labels, event.decided_at) == (after.source, after.labels, situation.now)
-    if event.kind in NEW:
-        assert decision.created
-        assert (event.severity_before, event.service_before, event.changes) == (None, None, ())
-        return
-    assert alert is not None
-    assert after.id == alert.id
-    assert (event.severity_before, event.service_before) == (alert.severity, alert.monitored_service)
-    was, is_now = told(alert), told(after)
-    assert {change.field: as_json(change) for change in event.changes} == {
-        name: (was[name], is_now[name]) for name in was if was[name] != is_now[name]
-    }
+    said = told(before)
+    for event in decision.events:
+        assert (event.alert_id, event.dedup_key, event.title) == (after.id, after.dedup_key, after.title)
+        assert (event.severity_after, event.service_after) == (after.severity, after.monitored_service)
+        assert (event.source, event.labels, event.decided_at) == (after.source, after.labels, situation.now)
+        if event.kind in NEW:
+            assert (event.severity_before, event.service_before, event.changes) == (None, None, ())
+        else:
+            assert (event.severity_before, event.service_before) == (before.severity, before.monitored_service)
+        for change in event.changes:
+            assert as_json(change.before) == said[change.field] != as_json(change.after)
+            said[change.field] = as_json(change.after)
+    # What the events tell one after the other is what is different now, and nothing else.
+    assert said == told(after)
+    assert [event.hold_reason for event in decision.events if event.kind is EventKind.HELD] in ([], [after.held])
 
 
-def as_json(change: FieldChange) -> tuple[bytes, bytes]:
-    before, after = (orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for value in (change.before, change.after))
-    return before, after
+def as_json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 @given(actions, st.none() | alerts(), situations)
@@ -144,7 +157,10 @@ def test_what_changes_an_alert_is_told_and_what_is_not_told_changes_only_the_cou
             resolve_at=alert.resolve_at,
             resolve_by_timeout=alert.resolve_by_timeout,
         )
-    assert after == alert
+    # A hold that lasts is looked at again later; that is told of nobody.
+    assert after == replace(alert, judge_at=after.judge_at)
+    assert after.judge_at == alert.judge_at or (isinstance(action, Judge) and after.held is not None)
+    assert decision.deliveries == decision.finishes == ()
 
 
 @given(actions, st.none() | alerts(), situations)
@@ -154,7 +170,7 @@ def test_a_refusal_does_nothing(action: Action, alert: Alert | None, situation: 
         return
 
     assert decision.alert in (None, alert)
-    assert (decision.events, decision.created, decision.changed, decision.counted) == ((), False, False, False)
+    assert replace(decision, alert=None, problem=None) == Decision(None)
     assert decision.problem.message
 
 
@@ -191,6 +207,9 @@ def test_done_twice_is_done_once(action: Action, alert: Alert, situation: Situat
         return
     # A note and a climb to "the next level" are something new each time.
     if isinstance(action, AddNote) or (isinstance(action, Escalate) and action.level is None):
+        return
+    # What is given back climbs at once, and a level may last no time at all.
+    if isinstance(action, Judge) and first.alert.next_escalation_at == situation.now:
         return
 
     again = decided(action, first.alert, situation)
