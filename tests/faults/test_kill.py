@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from alertgraph.core.cursor import decode_log_cursor
-from tests.faults.processes import descendants
+from tests.faults.processes import kill_tree
 from tests.running import ServiceProcess, environment_of
 from tests.servers import free_port
 from tests.sockets import Follower
@@ -46,17 +44,6 @@ def embedded(data_dir: Path, log: Path) -> Iterator[ServiceProcess]:
         yield service
     finally:
         service.kill()
-
-
-def kill_tree(service: ServiceProcess) -> int:
-    """Kill a service and all that it runs at one blow, as a power cut does; return how many that were."""
-    pids = [service.process.pid, *descendants(service.process.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    service.process.wait(10)
-    return len(pids)
 
 
 def verify(data_dir: Path) -> subprocess.CompletedProcess[str]:
