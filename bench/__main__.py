@@ -7,11 +7,11 @@ import os
 import time
 from pathlib import Path
 
-from bench import fanout, fill, reads, report, writes
+from bench import fanout, fill, lateness, reads, report, writes
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
-NAMES = ("writes", "reads", "fanout")
+NAMES = ("writes", "reads", "fanout", "lateness")
 SEED = 20261123
 
 
@@ -62,6 +62,12 @@ def _run(name: str, arguments: argparse.Namespace) -> None:
                 )
                 fanning.run()
                 text, told = fanning.table(), fanning.told()
+            elif name == "lateness":
+                late = lateness.Lateness(
+                    installation, directory, lateness.QUICK if arguments.quick else lateness.FULL
+                )
+                late.run()
+                text, told = late.table(), late.told()
             else:
                 filled = fill.filled(installation, alerts, arguments.seed)
                 settings |= {"alerts": filled.alert_count}

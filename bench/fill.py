@@ -491,6 +491,8 @@ def _alert_record(tenant_id: TenantId, row: _Row) -> tuple[Any, ...]:
         None,
         False,
         None,
+        # No ladder: neither a rule nor a timer, nor anybody told.
+        *(None, None, 0, False, None, None, 0, None, []),
     )
 
 

@@ -123,6 +123,8 @@ class Installation:
             "CRITICAL_ALERT_LOG_FORMAT": "json",
             "CRITICAL_ALERT_LOG_LEVEL": "warning",
             "CRITICAL_ALERT_COST_BUDGET": str(COST_BUDGET),
+            # The providers of pages are ours, on this machine.
+            "CRITICAL_ALERT_ALLOW_PRIVATE_TARGETS": "true",
         }
 
     def tenants(self, prefix: str, count: int, role: Role = Role.INGEST) -> list[TenantWithKey]:

@@ -132,7 +132,7 @@ class DeliveryService:
                 break
             try:
                 moved += await self._turn_of(tenant_id)
-            except AlertGraphError as error:
+            except Exception as error:  # noqa: BLE001
                 # One tenant's trouble keeps nobody else waiting.
                 self._observer.failed("deliveries", error)
         return moved

@@ -10,7 +10,6 @@ from typing import NoReturn
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
 from alertgraph.core.batch import Outcome, Request
-from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.escalation import JUDGED_AGAIN
 from alertgraph.core.ids import AlertId, TenantId, uuid7
 from alertgraph.core.inhibition import InhibitionRule, source_keys, target_keys
@@ -104,7 +103,7 @@ class Engine:
                 async with self._due.claim(tenant_id) as is_mine:
                     if is_mine:
                         acted += await self._turn_of(tenant_id)
-            except AlertGraphError as error:
+            except Exception as error:  # noqa: BLE001
                 # A busy or broken tenant goes to the back of the queue, and keeps nobody else waiting.
                 self._observer.failed("engine", error)
         return acted
@@ -126,7 +125,7 @@ class Engine:
                 async with self._due.claim(tenant_id) as is_mine:
                     if is_mine:
                         await self._judge_anew_of(tenant_id)
-            except AlertGraphError as error:
+            except Exception as error:  # noqa: BLE001  (as above)
                 self._observer.failed("engine", error)
         return len(tenant_ids)
 
