@@ -34,6 +34,8 @@ class Purpose(IntEnum):
     """The alert was given to this person."""
     TEST = 4
     """Somebody tries the channel."""
+    ALIVE = 5
+    """The engine keeps its promises: the dead-man beat, which is about no alert and never waits in the queue."""
 
 
 @dataclass(frozen=True, slots=True)

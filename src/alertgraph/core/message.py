@@ -17,7 +17,7 @@ class Message:
 
     Attributes:
         id: The leading delivery's: the idempotency key of every attempt.
-        alerts: What it is about, worst first; several in a bundle, none in a test with no alert at hand.
+        alerts: What it is about, worst first; several in a bundle, none in a beat or a bare test.
         more_count: How many further alerts a bundle is about, which are too many to be named.
         level: Of the ladder; 0 for updates, tests and assignments.
         responder: Name of the person meant; None where it is the channel itself.

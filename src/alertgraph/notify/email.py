@@ -33,6 +33,7 @@ from alertgraph.notify.templates import (
     instant,
     plain_text,
     public_id,
+    remark,
     render_text,
     send_text,
 )
@@ -350,7 +351,7 @@ def _html(message: Message, own_text: str | None) -> str:
     if text is None and one is not None and one.description:
         text = cut(one.description, DESCRIPTION_SHOWN_MAX)
     if not message.alerts and own_text is None:
-        text = "Somebody tries this channel. There is nothing to do."
+        text = remark(message)
     several = [
         f"[{alert.severity.name}] {alert.title}" for alert in message.alerts if one is None and own_text is None
     ]

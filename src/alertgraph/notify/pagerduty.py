@@ -73,6 +73,8 @@ class PagerDutyAdapter:
         routing_key = secrets.get("routingKey")
         if not routing_key:
             return failed("The channel has no routing key.")
+        if message.purpose is Purpose.ALIVE:
+            return failed("PagerDuty knows no beats: it would wake somebody with each of them.")
         url = _enqueue_url(channel)
         summary = send_text(channel.template, message, headline(message))
         events = list(_events(message, summary))
@@ -133,6 +135,8 @@ def _events(message: Message, summary: str) -> Iterator[dict[str, Any]]:
                     yield _trigger(message, alert, summary)
                 else:
                     yield {"event_action": action, "dedup_key": public_id(alert)}
+        case Purpose.ALIVE:
+            return
         case Purpose.PAGE | Purpose.ASSIGNMENT:
             own, others = message.alerts[:EVENT_COUNT_MAX], message.alerts[EVENT_COUNT_MAX:]
             for alert in own:

@@ -34,7 +34,7 @@ from alertgraph.core.delivery import Purpose
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.severity import Severity
 from alertgraph.notify.http import Answer, HttpPoster, failed
-from alertgraph.notify.templates import cut, cut_bytes, headline, plain_text, render_text, send_text
+from alertgraph.notify.templates import cut, cut_bytes, headline, plain_text, remark, render_text, send_text
 
 PARAMETER_PREFIX = "param-"
 
@@ -242,6 +242,8 @@ def _best_link(message: Message) -> tuple[str | None, str]:
 
 def _spoken(message: Message) -> str:
     """Return what is read out on the phone: no brackets, no links."""
+    if message.purpose is Purpose.ALIVE:
+        return f"{headline(message)}. {remark(message)}"
     if not message.alerts:
         return f"This is a test call of {message.tenant}. There is nothing to do."
     first = message.alerts[0]

@@ -19,7 +19,7 @@ from alertgraph.core.delivery import Purpose
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.severity import Severity
 from alertgraph.notify.http import HttpPoster, failed
-from alertgraph.notify.templates import cut, headline, render_text, send_text
+from alertgraph.notify.templates import cut, headline, remark, render_text, send_text
 
 CARD_CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 CARD_SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
@@ -88,7 +88,7 @@ def built_in_text(message: Message) -> str:
 def _lines(message: Message) -> Iterator[str]:
     match message.alerts:
         case ():
-            yield "Somebody tries this channel. There is nothing to do."
+            yield remark(message)
         case (alert,):
             if alert.description:
                 yield alert.description

@@ -156,7 +156,7 @@ def check_template(template: str) -> None:
 def headline(message: Message) -> str:
     """Return the message in one line, as a subject or a heading."""
     if not message.alerts:
-        return f"Test message of {message.tenant}"
+        return f"{'alertgraph is alive for' if _is_beat(message) else 'Test message of'} {message.tenant}"
     first = message.alerts[0]
     if len(message.alerts) > 1:
         return f"[{first.severity.name}] {len(message.alerts)} alerts, the worst: {first.title}"
@@ -172,6 +172,8 @@ def headline(message: Message) -> str:
             return f"Assigned to you: {text}"
         case Purpose.TEST:
             return f"Test: {text}"
+        case Purpose.ALIVE:
+            raise AssertionError("a beat is about no alert")
 
 
 def change_words(change: str | None) -> str:
@@ -179,12 +181,23 @@ def change_words(change: str | None) -> str:
     return _CHANGES.get(change or "UPDATED") or (change or "").replace("_", " ").capitalize()
 
 
+def remark(message: Message) -> str:
+    """Return what there is to say in a message about no alert."""
+    if _is_beat(message):
+        return "Everybody is told in time. Where these messages stay out, look after alertgraph."
+    return "Somebody tries this channel. There is nothing to do."
+
+
+def _is_beat(message: Message) -> bool:
+    return message.purpose is Purpose.ALIVE
+
+
 def plain_text(message: Message) -> str:
     """Return the built-in text: the headline, what there is to know, and where to look."""
     lines = [headline(message)]
     match message.alerts:
         case ():
-            lines.append("Somebody tries this channel. There is nothing to do.")
+            lines.append(remark(message))
         case (alert,):
             lines += _about(alert)
         case alerts:

@@ -33,6 +33,7 @@ _TYPES = {
     Purpose.PAGE: "alert.page",
     Purpose.ASSIGNMENT: "alert.assigned",
     Purpose.TEST: "alert.test",
+    Purpose.ALIVE: "engine.alive",
     Purpose.UPDATE: "alert.updated",
 }
 _UPDATE_TYPES = {"ACKNOWLEDGED": "alert.acknowledged", "RESOLVED": "alert.resolved"}

@@ -11,7 +11,7 @@ import orjson
 
 from alertgraph.core.alert import check_text
 from alertgraph.core.catalog import Change
-from alertgraph.core.channel import Channel
+from alertgraph.core.channel import Channel, ChannelKind
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import (
     AccessDeniedError,
@@ -110,7 +110,11 @@ class ConfigurationService:
                 patched = replace(patched, default_rule_id=default_rule_id)
             if dead_man_channel_id is not UNSET:
                 if dead_man_channel_id is not None:
-                    require(config.catalog, Channel, dead_man_channel_id, "deadManChannelId")
+                    channel = require(config.catalog, Channel, dead_man_channel_id, "deadManChannelId")
+                    if channel.kind is ChannelKind.PAGERDUTY:
+                        raise InputError(
+                            "PagerDuty knows no beats: it would wake somebody with each.", "deadManChannelId"
+                        )
                 patched = replace(patched, dead_man_channel_id=dead_man_channel_id)
             check_settings(patched)
             if patched == current:

@@ -270,6 +270,18 @@ class Monitors(Protocol):
         ...
 
 
+class DeadManTurns(Protocol):
+    """Whose dead-man beat is due: no event tells of it. Raises DependencyError where the store is away."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[TenantId]:
+        """Return tenants that have set up a beat and whose turn has come, those due longest first."""
+        ...
+
+    async def claim(self, tenant_id: TenantId, now: datetime, every: timedelta) -> bool:
+        """Take a tenant's turn; False where somebody else has taken it. The next one comes a period later."""
+        ...
+
+
 class LostCommitError(Exception):
     """The connection broke while a commit was awaited: it may have happened or not."""
 
@@ -657,6 +669,22 @@ class PagerObserver(Protocol):
 
         `late_seconds` is from when it was due to its begin; `first` says of a page that it was the first attempt.
         """
+        ...
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop of ours caught an error and goes on."""
+        ...
+
+
+class WatchObserver(Protocol):
+    """Where those who watch over the engine report; never raises and never waits."""
+
+    def beaten(self, tenant_id: TenantId, *, outcome: str, why: str | None = None) -> None:
+        """A dead-man beat was sent, withheld or failed: `outcome` is one of the three words."""
+        ...
+
+    def broke_glass(self, *, outcome: str, why: str) -> None:
+        """The operator was told past the store, of what `why` says: `outcome` is sent, failed or unset."""
         ...
 
     def failed(self, part: str, error: BaseException) -> None:

@@ -72,7 +72,10 @@ tenant_settings = Table(
     Column("version", BigInteger, nullable=False, server_default="0"),
     Column("default_rule_id", Uuid),
     Column("dead_man_channel_id", Uuid),
+    Index("tenant_settings_dead_man", "tenant_id", postgresql_where=text("dead_man_channel_id IS NOT NULL")),
 )
+
+dead_man = Table("dead_man", metadata, _of_tenant(), Column("due_at", _Instant, nullable=False))
 
 sla_target = Table(
     "sla_target",

@@ -72,6 +72,7 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id) "
         "VALUES ($1, gen_random_uuid(), 'd', gen_random_uuid())",
         "INSERT INTO engine_position (tenant_id, judged_version) VALUES ($1, 1)",
+        "INSERT INTO dead_man (tenant_id, due_at) VALUES ($1, now())",
     ):
         await world.execute(statement, tenant_id)
 
