@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -11,16 +11,19 @@ from starlette.routing import BaseRoute
 
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import ChannelId, TenantId
+from alertgraph.core.message import SendResult
 from alertgraph.edge import calendars
 from alertgraph.edge.act import act_routes
 from alertgraph.edge.gate import Gate
 from alertgraph.edge.slack_actions import Replies, slack_routes
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.break_glass import BreakGlass
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.catalog_changes import CatalogChanges
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.chat_actions import ChatActionService
+from alertgraph.services.dead_man import DeadMan
 from alertgraph.services.deliveries import DeliveryService
 from alertgraph.services.engine import Engine
 from alertgraph.services.inhibitions import InhibitionService
@@ -32,6 +35,7 @@ from alertgraph.services.ports import (
     Clock,
     CommittedEvents,
     Configuration,
+    DeadManTurns,
     Deliveries,
     Dice,
     DueWork,
@@ -55,6 +59,8 @@ class PagerStores:
     """What those who page keep things in, and what they speak through.
 
     Attributes:
+        break_glass: Makes one attempt to tell the operator where the database is away; None where it is not set.
+        host: What the operator calls this machine.
         replies: Answers a chat's interactions.
         action_key: Signs what buttons and links may do.
         sign_calendar: Signs the addresses of calendar feeds.
@@ -67,7 +73,10 @@ class PagerStores:
     due: DueWork
     deliveries: Deliveries
     monitors: Monitors
+    dead_man: DeadManTurns
     notifier: Notifier
+    break_glass: Callable[[bytes], Awaitable[SendResult]] | None
+    host: str
     replies: Replies
     action_key: bytes
     sign_calendar: Callable[[bytes], bytes]
@@ -106,7 +115,8 @@ class Pager:
         self.schedules = ScheduleService(changes, stores.vault)
         self.channels = ChannelService(changes, stores.vault, dice, stores.notifier, stores.deliveries)
         self.calendars = CalendarFeeds(stores.log, clock, stores.sign_calendar, settings.public_url)
-        self.engine = Engine(stores.due, lanes, memory, clock, dice, telemetry)
+        self._break_glass = BreakGlass(stores.break_glass, stores.host, clock, telemetry)
+        self.engine = Engine(stores.due, lanes, memory, clock, dice, telemetry, self._break_glass.worked)
         messages = MessageMaker(stores.snapshots, stores.deliveries, stores.action_key, settings.public_url)
         self.deliveries = DeliveryService(
             stores.deliveries,
@@ -120,6 +130,22 @@ class Pager:
             self._gone,
         )
         self._watch = MonitorWatch(stores.monitors, stores.snapshots, lanes, clock, dice, telemetry)
+        self._dead_man = DeadMan(
+            stores.dead_man,
+            stores.snapshots,
+            stores.notifier,
+            self.channels.secrets,
+            clock,
+            dice,
+            telemetry,
+            lambda: self._break_glass.works,
+            self._gone,
+        )
+        telemetry.watch(
+            "alertgraph_engine_silence_seconds",
+            "How long the database has not answered this process's engine.",
+            self._break_glass.silent_seconds,
+        )
         telemetry.watch(
             "alertgraph_deliveries_under_way",
             "Messages on their way to a provider.",
@@ -128,7 +154,13 @@ class Pager:
 
     def loops(self) -> Sequence[Coroutine[Any, Any, Any]]:
         """Return the work that nobody asks for."""
-        return (self.engine.run(), self.deliveries.run(), self._watch_monitors())
+        return (
+            self.engine.run(),
+            self.deliveries.run(),
+            self._watch_monitors(),
+            self._dead_man.run(),
+            self._break_glass.run(),
+        )
 
     def routes(self, gate: Gate, alerts: AlertService) -> list[BaseRoute]:
         """Return what people and chats act through without the API."""
@@ -156,6 +188,7 @@ class Pager:
         """Return once what is on its way has arrived or failed."""
         await self._silence_ends.settle()
         await self.deliveries.settle()
+        await self._dead_man.settle()
 
     async def _gone(self, tenant_id: TenantId, channel_id: ChannelId) -> None:
         async with self._stores.snapshots.snapshot(tenant_id) as snapshot:

@@ -16,6 +16,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from alertgraph.core.errors import AlertGraphError
+from alertgraph.core.ids import TenantId
 from alertgraph.edge.graphql import OperationReport
 from alertgraph.services.ports import LostCommitError
 
@@ -210,6 +211,18 @@ class Telemetry:
             buckets=LATENESS_BUCKETS,
             registry=self.registry,
         )
+        self._beats = Counter(
+            "alertgraph_dead_man_beats_total",
+            "Dead-man beats that were due: sent, withheld since a promise is broken, or failed on their way.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._glass = Counter(
+            "alertgraph_break_glass_total",
+            "Times the operator was told past the database: sent, failed, or unset where no address is.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self._failures = Counter(
             "alertgraph_failures_total",
             "Errors that a loop caught before it went on, by part.",
@@ -288,6 +301,19 @@ class Telemetry:
         self._attempt_seconds.labels(kind).observe(seconds)
         if first:
             self._page_late_seconds.observe(max(0.0, late_seconds))
+
+    # -------------------------------------------------------------------- ports.WatchObserver
+
+    def beaten(self, tenant_id: TenantId, *, outcome: str, why: str | None = None) -> None:
+        """A dead-man beat was sent, withheld or failed."""
+        self._beats.labels(outcome).inc()
+        if why is not None:
+            self._log.warning(f"dead-man beat {outcome}: {why}", tenant_id=str(tenant_id))
+
+    def broke_glass(self, *, outcome: str, why: str) -> None:
+        """The operator was told past the store."""
+        self._glass.labels(outcome).inc()
+        self._log.error(f"break glass, {outcome}: {why}")
 
     def failed(self, part: str, error: BaseException) -> None:
         """A loop caught an error and goes on."""

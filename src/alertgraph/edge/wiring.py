@@ -7,6 +7,7 @@ import base64
 import binascii
 import os
 import secrets as system_secrets
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from alertgraph.core.actor import OPERATOR
 from alertgraph.core.channel import ChannelKind
 from alertgraph.core.errors import AlertGraphError, ConflictError, DependencyError, InputError
 from alertgraph.core.ids import TenantId, uuid7
+from alertgraph.core.message import SendResult
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
@@ -42,6 +44,7 @@ from alertgraph.services.wakeups import LinkedWakeups
 from alertgraph.settings import Settings, read_settings
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
+from alertgraph.storage.dead_man import PostgresDeadManTurns
 from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.due import PostgresDueWork
 from alertgraph.storage.embedded import EmbeddedPostgres
@@ -247,7 +250,10 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
             due=due,
             deliveries=PostgresDeliveries(database),
             monitors=PostgresMonitors(database),
+            dead_man=PostgresDeadManTurns(database),
             notifier=ChannelNotifier(_adapters(settings, poster), guard, telemetry),
+            break_glass=await _break_glass(settings, poster, guard),
+            host=socket.gethostname(),
             replies=SlackReplies(poster, allow_private_targets=settings.allow_private_targets),
             action_key=key.action_key,
             sign_calendar=key.sign_calendar,
@@ -272,6 +278,27 @@ def _adapters(settings: Settings, poster: HttpPoster) -> Mapping[ChannelKind, Ad
         ChannelKind.WEBHOOK: WebhookAdapter(poster),
         ChannelKind.EMAIL: email,
     }
+
+
+async def _break_glass(
+    settings: Settings, poster: HttpPoster, guard: Guard
+) -> Callable[[bytes], Awaitable[SendResult]] | None:
+    if settings.break_glass_url is None:
+        return None
+    url = settings.break_glass_url.get_secret_value()
+    try:
+        await guard.check_url(url)
+    except InputError as error:
+        # It may be well again by the time it is needed; until then it is known that it is not.
+        structlog.get_logger("alertgraph").warning(
+            f"CRITICAL_ALERT_BREAK_GLASS_URL can't be reached now: {error.message}"
+        )
+
+    async def post(content: bytes) -> SendResult:
+        answer = await poster.post(url, headers={"Content-Type": "application/json"}, content=content)
+        return answer.result
+
+    return post
 
 
 async def _between_processes(
