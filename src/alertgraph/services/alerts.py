@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
+from uuid import UUID
 
 import orjson
 
@@ -346,6 +347,9 @@ def _plain(value: object) -> object:
         return ["unset"]
     if isinstance(value, timedelta):
         return duration_text(value)
+    if isinstance(value, UUID):
+        # A store's driver may give ids of a class of its own, which orjson does not know.
+        return str(value)
     fields = getattr(value, "__dataclass_fields__", None)
     if fields is None:
         raise TypeError(f"{type(value).__name__} has no canonical form")
