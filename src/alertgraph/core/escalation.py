@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -95,11 +95,15 @@ def contacts(catalog: Catalog, responder_id: ResponderId) -> Iterator[Notice]:
 
 def notices(level: Level, catalog: Catalog, at: datetime) -> tuple[Notice, ...]:
     """Return whom a level reached at `at` tells, each over the same way once; empty where it comes to nobody."""
-    found: dict[tuple[ChannelId, str | None], Notice] = {}
-    for target in level.targets:
-        for notice in _of_target(target, catalog, at):
-            found.setdefault((notice.channel.id, notice.address), notice)
-    return tuple(found.values())
+    return _once(notice for target in level.targets for notice in _of_target(target, catalog, at))
+
+
+def _once(found: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Leave out what would come the same way again, as where one channel stands in for several."""
+    kept: dict[tuple[ChannelId, str | None], Notice] = {}
+    for notice in found:
+        kept.setdefault((notice.channel.id, notice.address), notice)
+    return tuple(kept.values())
 
 
 def _of_target(target: EscalationTarget, catalog: Catalog, at: datetime) -> Iterator[Notice]:
@@ -321,7 +325,7 @@ def assignment_notices(alert: Alert, situation: Situation, responder_id: Respond
     """Return how the person is told whom an alert was given to."""
     return tuple(
         _delivery(alert, situation, index, notice, Purpose.ASSIGNMENT)
-        for index, notice in enumerate(contacts(situation.config.catalog, responder_id))
+        for index, notice in enumerate(_once(contacts(situation.config.catalog, responder_id)))
     )
 
 
