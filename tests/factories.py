@@ -127,7 +127,9 @@ def an_alert(**fields: Any) -> Alert:
 def a_climbing_alert(**fields: Any) -> Alert:
     """Return an open alert at the foot of a ladder, with one rung unless another is given."""
     triggered_at = fields.get("triggered_at", T0)
-    return an_alert(**{"held": None, "ladder": RULE.ladder, "next_escalation_at": triggered_at, **fields})
+    if fields.get("status") is not AlertStatus.ACKNOWLEDGED:
+        fields = {"held": None, "next_escalation_at": triggered_at, **fields}
+    return an_alert(**{"ladder": RULE.ladder, **fields})
 
 
 def a_catalog(**fields: Any) -> Catalog:
