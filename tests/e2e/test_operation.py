@@ -45,6 +45,7 @@ def test_figures_follow_what_happens(service: RunningService) -> None:
     assert grew('alertgraph_graphql_operations_total{outcome="VALIDATION_FAILED",type="none"}') == 1
     assert grew('alertgraph_http_requests_total{method="POST",route="/graphql",status="200"}') == 3
     assert after["alertgraph_queue_age_seconds"] == 0
+    assert after["alertgraph_engine_silence_seconds"] < 60
 
 
 @pytest.mark.debian
