@@ -39,7 +39,7 @@ CHANGES = [
     ("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC)),  # at midnight, which is left out
     ("America/Sao_Paulo", datetime(2019, 2, 17, 2, tzinfo=UTC)),  # at midnight, back to 23:00
     ("Africa/Casablanca", datetime(2026, 2, 15, 2, tzinfo=UTC)),  # back for Ramadan, and forward again
-    ("America/St_Johns", datetime(2010, 11, 7, 2, tzinfo=UTC)),  # at 00:01, back to the day before
+    ("America/St_Johns", datetime(2010, 11, 7, 2, 31, tzinfo=UTC)),  # at 00:01, back to the day before
     ("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),  # a day is left out
     ("Asia/Kathmandu", datetime(2026, 3, 29, 1, tzinfo=UTC)),
 ]
@@ -190,6 +190,38 @@ def plans(draw: st.DrawFn) -> tuple[Schedule, list[ShiftOverride], datetime]:
 
 
 # ------------------------------------------------------------------------------------------ laws
+
+
+@st.composite
+def plans_of_the_hour(draw: st.DrawFn) -> tuple[Schedule, datetime]:
+    """Return a schedule that hands over, opens or closes in the very hour in which clocks are changed."""
+    name, at = draw(changes)
+    shown = wall_clock(at, zone(name))
+    minutes = st.integers(-75, 75)
+    minutes_of_day = minutes.map(lambda offset: (shown.hour * 60 + shown.minute + offset) % 1440)
+    windows = st.builds(WeeklyWindow, st.just(tuple(range(7))), minutes_of_day, minutes_of_day)
+    rotations = st.builds(
+        lambda days, minute, count, windows: Rotation(
+            tuple(PEOPLE[:count]), at - days * DAY + minute * MINUTE, DAY, tuple(windows)
+        ),
+        st.integers(1, 3),
+        minutes,
+        st.integers(2, 4),
+        st.just([]) | st.lists(windows, max_size=2),
+    )
+    return Schedule(SCHEDULE_ID, "primary", name, tuple(draw(st.lists(rotations, min_size=1, max_size=2)))), at
+
+
+@given(plans_of_the_hour())
+def test_every_minute_around_the_change_is_what_the_watcher_says(plan: tuple[Schedule, datetime]) -> None:
+    schedule, change_at = plan
+    since, until = change_at - 3 * HOUR, change_at + 3 * HOUR
+
+    for at, who in watch(schedule, (), since, until):
+        on_call = () if who is None else (who,)
+        assert on_call_at(schedule, (), at) == on_call
+        if at.minute % 5 == 0:
+            assert tuple(shift.responder_id for shift in shifts(schedule, (), at, at + MINUTE)) == on_call
 
 
 @given(plans())

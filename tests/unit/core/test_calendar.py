@@ -143,6 +143,7 @@ def test_a_shift_of_less_than_a_second_is_left_out() -> None:
         (["DTSTART;VALUE=DATE:20261124", "DTEND;VALUE=DATE:20261126"], "11-23 23:00 to 11-25 23:00"),
         (["DTSTART;VALUE=DATE:20261124"], "11-23 23:00 to 11-24 23:00"),
         (["DTSTART;VALUE=DATE:20261124", "DURATION:P2D"], "11-23 23:00 to 11-25 23:00"),
+        (["DTSTART;TZID=America/New_York;VALUE=DATE:20261124"], "11-23 23:00 to 11-24 23:00"),  # a day has no zone
         (["dtstart;value=date:20261124"], "11-23 23:00 to 11-24 23:00"),
         # Under way.
         (["DTSTART:20261101T000000Z", "DTEND:20261124T000000Z"], "11-01 00:00 to 11-24 00:00"),

@@ -194,12 +194,15 @@ def test_sixty_million_hand_offs_later_it_is_as_quick() -> None:
 def test_at_the_ends_of_time_nobody_is_on_call(windows: tuple[WeeklyWindow, ...]) -> None:
     schedule = a_schedule(a_rotation(windows=windows), time_zone="Pacific/Kiritimati")
 
-    for moment in (EVER, NEVER, at("9000-01-01T00:00")):
+    east, west = timezone(14 * HOUR), timezone(-12 * HOUR)
+    for moment in (EVER, EVER.replace(tzinfo=east), NEVER, NEVER.replace(tzinfo=west), at("9000-01-01T00:00")):
         assert on_call_at(schedule, (), moment) == ()
     assert next_change_at(schedule, (), EVER) is None
     assert next_change_at(schedule, (), NEVER) is None
     assert shifts(schedule, (), NEVER - DAY, NEVER) == ()
     assert shifts(schedule, (), EVER, EVER + DAY) == ()
+    assert shifts(schedule, (), EVER.replace(tzinfo=east), EVER + DAY) == ()
+    assert next_change_at(schedule, (), EVER.replace(tzinfo=east)) is None
     (first, *_) = shifts(schedule, (), EVER, at("2026-03-25T00:00"))
     assert first.starts_at == at("2026-03-23T08:00")
     assert shifts(schedule, (), at("8999-12-31T23:00"), NEVER)[-1].ends_at <= at("9000-01-02T00:00")
@@ -381,6 +384,25 @@ def test_of_two_overrides_made_at_once_the_higher_id_counts() -> None:
     assert told(shifts(a_schedule(), [high, low], at("2026-03-24T00:00"), at("2026-03-25T00:00"))) == [
         "Cleo! Tue 24 10:00 to Tue 24 16:00"
     ]
+
+
+def test_a_shift_that_ends_where_the_stretch_begins_is_not_in_it() -> None:
+    weak = an_override(BEN, "2026-03-24T10:00", "2026-03-24T16:00", version=1, number=1)
+    strong = an_override(CLEO, "2026-03-24T12:00", "2026-03-24T13:00", version=2, number=2)
+
+    assert told(shifts(a_schedule(), [weak, strong], at("2026-03-24T13:00"), at("2026-03-24T14:00"))) == [
+        "Ben! Tue 24 13:00 to Tue 24 16:00"
+    ]
+    assert told(shifts(a_schedule(), [weak, strong], at("2026-03-24T11:00"), at("2026-03-24T12:00"))) == [
+        "Ben! Tue 24 10:00 to Tue 24 12:00"
+    ]
+
+
+def test_in_a_stretch_of_no_length_is_no_shift() -> None:
+    moment = at("2026-03-24T12:00")
+
+    assert shifts(a_schedule(a_rotation()), (), moment, moment) == ()
+    assert shifts(a_schedule(a_rotation()), (), moment, moment - SECOND) == ()
 
 
 def test_a_weaker_override_inside_a_stronger_one_does_not_cut_it() -> None:
