@@ -177,7 +177,7 @@ async def test_the_life_of_an_alert(api: Api, sender: Principal, responder: Prin
     alert = reopened["reopenAlert"]["alert"]
     assert alert["id"] != alert_id
     assert (alert["status"], alert["severity"]) == ("TRIGGERED", "CRITICAL")
-    assert [event["kind"] for event in alert["events"]["nodes"]] == ["REOPENED"]
+    assert [event["kind"] for event in alert["events"]["nodes"]] == ["REOPENED", "HELD"]
 
     timeline = await api.data(
         responder,
@@ -188,8 +188,10 @@ async def test_the_life_of_an_alert(api: Api, sender: Principal, responder: Prin
     events = timeline["alert"]["events"]["nodes"]
     assert [event["kind"] for event in events] == [
         "TRIGGERED",
+        "HELD",
         "ACKNOWLEDGED",
         "UNACKNOWLEDGED",
+        "HELD",
         "ESCALATED",
         "FEEDBACK_GIVEN",
         "NOTED",
@@ -197,11 +199,13 @@ async def test_the_life_of_an_alert(api: Api, sender: Principal, responder: Prin
         "RESOLVED",
     ]
     assert [event["note"] for event in events if event["note"]] == ["mine", "seen"]
-    assert events[1]["summary"] == "responder key acknowledged the alert."
+    by_kind = {event["kind"]: event for event in events}
+    assert by_kind["ACKNOWLEDGED"]["summary"] == "responder key acknowledged the alert."
+    assert by_kind["HELD"]["summary"].startswith("Nothing will be sent for now: no escalation rule matches it")
     assert events[0]["actor"] == {"kind": "SENDER", "name": "ingest key"}
-    assert {"field": "severity", "before": "HIGH", "after": "CRITICAL"} in events[6]["changes"]
+    assert {"field": "severity", "before": "HIGH", "after": "CRITICAL"} in by_kind["UPDATED"]["changes"]
     assert events[0]["detail"]["kind"] == "TRIGGERED"
-    assert "mine" not in str(events[1]["detail"])
+    assert "mine" not in str(by_kind["ACKNOWLEDGED"]["detail"])
 
 
 async def test_an_unknown_alert_is_not_found(api: Api, responder: Principal) -> None:
@@ -327,5 +331,5 @@ async def test_a_mutation_shows_what_the_one_before_it_in_the_document_did(
         [(event["kind"], event["alert"]["status"]) for event in data[name]["alert"]["events"]["nodes"]]
         for name in ("taken", "ended")
     )
-    assert first == [("TRIGGERED", "ACKNOWLEDGED"), ("ACKNOWLEDGED", "ACKNOWLEDGED")]
-    assert second == [("TRIGGERED", "RESOLVED"), ("ACKNOWLEDGED", "RESOLVED"), ("RESOLVED", "RESOLVED")]
+    assert first == [(kind, "ACKNOWLEDGED") for kind in ("TRIGGERED", "HELD", "ACKNOWLEDGED")]
+    assert second == [(kind, "RESOLVED") for kind in ("TRIGGERED", "HELD", "ACKNOWLEDGED", "RESOLVED")]

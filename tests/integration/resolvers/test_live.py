@@ -30,17 +30,19 @@ async def test_listed_then_followed_without_a_gap(api: Api, sender: Principal, v
 
     answers = api.follow(viewer, EVENTS, after=listed["alerts"]["asOf"])
     async with asyncio.timeout(20):
-        caught_up, cursor = await anext(answers)
+        (caught_up, cursor), (held, _) = await anext(answers), await anext(answers)
         await send(api, sender, "d")
         live, _ = await anext(answers)
         await answers.aclose()
 
     event = caught_up["data"]["alertEvents"]
-    assert (event["number"], event["alert"]["title"]) == (3, "c")
+    # There is no rule, and each alert says so.
+    assert (event["number"], event["kind"], event["alert"]["title"]) == (5, "TRIGGERED", "c")
     assert cursor == event["cursor"]
-    assert live["data"]["alertEvents"]["number"] == 4
+    assert (held["data"]["alertEvents"]["number"], held["data"]["alertEvents"]["kind"]) == (6, "HELD")
+    assert live["data"]["alertEvents"]["number"] == 7
     # Each event has reads of its own: the timeline is as of now, not as of the subscription.
-    assert live["data"]["alertEvents"]["alert"]["events"]["nodes"] == [{"number": 4}]
+    assert live["data"]["alertEvents"]["alert"]["events"]["nodes"] == [{"number": 7}, {"number": 8}]
 
 
 async def test_batches_say_how_far_they_have_come(api: Api, sender: Principal, viewer: Principal) -> None:
@@ -50,7 +52,7 @@ async def test_batches_say_how_far_they_have_come(api: Api, sender: Principal, v
     answers = api.follow(viewer, BATCHES, after=start)
     numbers: list[int] = []
     async with asyncio.timeout(20):
-        while len(numbers) < 150:
+        while len(numbers) < 300:  # each is triggered, and held since there is no rule
             answer, cursor = await anext(answers)
             batch: dict[str, Any] = answer["data"]["alertEventBatches"]
             assert len(batch["events"]) <= 100
@@ -58,7 +60,7 @@ async def test_batches_say_how_far_they_have_come(api: Api, sender: Principal, v
             numbers += [event["number"] for event in batch["events"]]
         await answers.aclose()
 
-    assert numbers == list(range(1, 151))
+    assert numbers == list(range(1, 301))
     assert batch["live"] is True
     assert batch["cursor"] == batch["events"][-1]["cursor"]
 

@@ -128,7 +128,9 @@ async def test_what_may_be_set_free_is_due_at_once(
         )
     await world.execute("UPDATE alert_open SET due_at = $1, judge_at = $1 WHERE dedup_key = 'early'", T0)
     await world.execute(
-        "UPDATE alert_open SET hold_reason = NULL, due_at = $1 WHERE dedup_key = 'climbs'", T0 + DAY
+        "UPDATE alert_open SET hold_reason = NULL, next_escalation_at = $1, due_at = $1"
+        " WHERE dedup_key = 'climbs'",
+        T0 + DAY,
     )
 
     await due.judge_anew(tenant_id, T0 + HOUR, None)
