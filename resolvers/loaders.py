@@ -24,6 +24,7 @@ from alertgraph.core.ids import (
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import Page, PageRequest
+from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, TenantSettings
@@ -78,6 +79,9 @@ class Loaders:
         self.open_alert: DataLoader[str, Alert | None] = _by_key(reading.open_alerts_by_key)
         self.matching: DataLoader[tuple[tuple[Matcher, ...], datetime | None], Sequence[Alert]] = _one_by_one(
             lambda wanted: reading.matching(*wanted)
+        )
+        self.overrides: DataLoader[tuple[datetime, datetime], Sequence[ShiftOverride]] = _one_by_one(
+            lambda span: reading.overrides(*span)
         )
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[

@@ -14,7 +14,7 @@ from alertgraph.core.ids import NodeKind, ResponderId, decode_key, encode_id
 from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from alertgraph.services.responders import ContactWish
-from alertgraph.services.schedules import shifts_of
+from alertgraph.services.schedules import shifts_of, span_of_overrides
 from resolvers.channel import NotificationChannel, channel_id_of
 from resolvers.context import Info
 from resolvers.deletion import DeleteInput, DeletePayload
@@ -89,9 +89,11 @@ class Responder(Node):
         from resolvers.schedule import Shift
 
         check_span(since, until)
-        catalog = await info.context.catalog()
+        schedules = tuple((await info.context.catalog()).schedules.values())
+        overrides = await info.context.loaders.overrides.load(span_of_overrides(schedules, since, until))
         return [
-            Shift.of(shift, schedule, self) for schedule, shift in shifts_of(catalog, self.kept.id, since, until)
+            Shift.of(shift, schedule, self, overrides)
+            for schedule, shift in shifts_of(schedules, overrides, self.kept.id, since, until)
         ]
 
     @computed("Address of an iCalendar feed, with a token of its own; null but for the person and ADMIN.")

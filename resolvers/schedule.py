@@ -12,6 +12,7 @@ from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, OverrideId, ScheduleId, decode_key, encode_id
 from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
+from alertgraph.services.schedules import span_of_overrides
 from resolvers.actor import Actor
 from resolvers.context import Info
 from resolvers.deletion import DeleteInput, DeletePayload
@@ -23,6 +24,9 @@ from resolvers.permissions import reads, writes
 from resolvers.responder import Responder, Since, Until, check_span, responder_id_of, responders_of
 from resolvers.scalars import LocalTime, Long
 from resolvers.words import Role, Weekday
+
+# The shortest stretch of time there is.
+INSTANT = timedelta(microseconds=1)
 
 
 @strawberry.type(description="Some hours of some days; an end at or before the begin is on the next day.")
@@ -101,31 +105,32 @@ class ShiftOverride(Node):
 class Shift:
     """One person's turn."""
 
-    kept: strawberry.Private[core.Shift]
     schedule: "OnCallSchedule" = strawberry.field(description="On which schedule.", metadata={"cost": 0})
     responder: Responder = strawberry.field(description="Who.", metadata={"cost": 0})
     starts_at: datetime = strawberry.field(description="Begin.")
     ends_at: datetime = strawberry.field(description="End.")
-
-    @computed("The override it comes from; null for a rotation.")
-    @reads(Role.VIEWER)
-    async def override(self, info: Info) -> ShiftOverride | None:
-        """Return the override."""
-        if self.kept.override_id is None:
-            return None
-        catalog = await info.context.catalog()
-        found = next((each for each in catalog.overrides if each.id == self.kept.override_id), None)
-        return ShiftOverride.of(found, self.responder) if found is not None else None
+    override: ShiftOverride | None = strawberry.field(
+        description="The override it comes from; null for a rotation.", metadata={"cost": 0}
+    )
 
     @classmethod
-    def of(cls, shift: core.Shift, schedule: core.Schedule, responder: Responder) -> Self:
-        """Return a shift as the API shows it."""
+    def of(
+        cls,
+        shift: core.Shift,
+        schedule: core.Schedule,
+        responder: Responder,
+        overrides: Sequence[core.ShiftOverride],
+    ) -> Self:
+        """Return a shift as the API shows it; `overrides` are those that it was made with."""
+        override = None
+        if shift.override_id is not None:
+            override = next(each for each in overrides if each.id == shift.override_id)
         return cls(
-            kept=shift,
             schedule=OnCallSchedule.of(schedule),
             responder=responder,
             starts_at=shift.starts_at,
             ends_at=shift.ends_at,
+            override=ShiftOverride.of(override, responder) if override is not None else None,
         )
 
 
@@ -154,7 +159,10 @@ class OnCallSchedule(Node):
         """Return who is on call then."""
         catalog = await info.context.catalog()
         moment = given(at) or info.context.reading.now
-        return responders_of(catalog, core.on_call_at(self.kept, catalog.overrides_of(self.kept.id), moment))
+        # Beyond the years of schedules nobody is on call, and there may be no later instant.
+        begin = min(moment, core.TIME_MAX)
+        overrides = await info.context.loaders.overrides.load((begin, begin + INSTANT))
+        return responders_of(catalog, core.on_call_at(self.kept, overrides, moment))
 
     @computed("Final shifts, overrides applied, by start; at most 100 days.", page_size_default=50)
     @reads(Role.VIEWER)
@@ -162,11 +170,11 @@ class OnCallSchedule(Node):
         """Return who is on call from when to when."""
         check_span(since, until)
         catalog = await info.context.catalog()
-        found = core.shifts(self.kept, catalog.overrides_of(self.kept.id), since, until)
+        overrides = await info.context.loaders.overrides.load(span_of_overrides([self.kept], since, until))
         people = catalog.responders
         return [
-            Shift.of(shift, self.kept, Responder.of(people[shift.responder_id]))
-            for shift in found
+            Shift.of(shift, self.kept, Responder.of(people[shift.responder_id]), overrides)
+            for shift in core.shifts(self.kept, overrides, since, until)
             if shift.responder_id in people
         ]
 
@@ -179,8 +187,11 @@ class OnCallSchedule(Node):
         people = catalog.responders
         return [
             ShiftOverride.of(override, Responder.of(people[override.responder_id]))
-            for override in catalog.overrides_of(self.kept.id)
-            if override.starts_at < until and override.ends_at > since and override.responder_id in people
+            for override in await info.context.loaders.overrides.load((since, until))
+            if override.schedule_id == self.kept.id
+            and override.starts_at < until
+            and override.ends_at > since
+            and override.responder_id in people
         ]
 
     @computed("Address of an iCalendar feed, with a token of its own; null below RESPONDER.")

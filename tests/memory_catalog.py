@@ -155,6 +155,11 @@ class CatalogSnapshot:
         """Return settings, promises and the catalog."""
         return self._config
 
+    async def overrides(self, since: datetime, until: datetime) -> Sequence[ShiftOverride]:
+        """Return the overrides that touch a stretch of time, as far as the catalog has them."""
+        found = self._config.catalog.overrides
+        return [each for each in found if each.starts_at < until and each.ends_at > since]
+
     async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
         """Return open alerts that match, worst first."""
         assert since is None, "what is closed is not at hand here"

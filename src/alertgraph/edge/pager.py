@@ -114,7 +114,9 @@ class Pager:
         self.responders = ResponderService(changes, stores.vault)
         self.schedules = ScheduleService(changes, stores.vault)
         self.channels = ChannelService(changes, stores.vault, dice, stores.notifier, stores.deliveries)
-        self.calendars = CalendarFeeds(stores.log, clock, stores.sign_calendar, settings.public_url)
+        self.calendars = CalendarFeeds(
+            stores.log, stores.snapshots, clock, stores.sign_calendar, settings.public_url
+        )
         self._break_glass = BreakGlass(stores.break_glass, stores.host, clock, telemetry)
         self.engine = Engine(stores.due, lanes, memory, clock, dice, telemetry, self._break_glass.worked)
         messages = MessageMaker(stores.snapshots, stores.deliveries, stores.action_key, settings.public_url)

@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -19,9 +19,9 @@ from uuid import UUID
 from alertgraph.core.calendar import CalendarShift, write_calendar
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.ids import NodeKind, ResponderId, ScheduleId, TenantId, pack, unpack
-from alertgraph.core.schedule import Schedule, Shift, shifts
-from alertgraph.services.ports import Clock, TenantLog
-from alertgraph.services.schedules import shifts_of
+from alertgraph.core.schedule import Schedule, Shift, ShiftOverride, shifts
+from alertgraph.services.ports import Clock, SnapshotSource, TenantLog
+from alertgraph.services.schedules import shifts_of, span_of_overrides
 
 PATH = "/calendars"
 AHEAD = timedelta(days=100)
@@ -53,15 +53,22 @@ class CalendarFeeds:
 
     Args:
         log: Where the tenant's configuration is read.
+        snapshots: Where it is read who stood in.
         clock: What the days told of are counted from.
         sign: A keyed hash of at least 16 bytes that only this installation can make.
         public_url: Where the service is reached; None for addresses without a host.
     """
 
     def __init__(
-        self, log: TenantLog, clock: Clock, sign: Callable[[bytes], bytes], public_url: str | None
+        self,
+        log: TenantLog,
+        snapshots: SnapshotSource,
+        clock: Clock,
+        sign: Callable[[bytes], bytes],
+        public_url: str | None,
     ) -> None:
         self._log = log
+        self._snapshots = snapshots
         self._clock = clock
         self._sign = sign
         self._public_url = (public_url or "").rstrip("/")
@@ -86,16 +93,27 @@ class CalendarFeeds:
         # The same text for an hour, unless somebody changes what is set up.
         made_at = self._clock.now().replace(minute=0, second=0, microsecond=0)
         key = (claim, config.version, made_at)
+        if (kept := self._used(key)) is not None:
+            return kept
+        since, until = made_at - BEHIND, made_at + AHEAD
+        async with self._snapshots.snapshot(claim.tenant_id) as snapshot:
+            overrides = await snapshot.overrides(
+                *span_of_overrides(config.catalog.schedules.values(), since, until)
+            )
         # Thousands of shifts take seconds to write: once for all who ask, one after the other, and in a thread, so
         # that whatever else is asked is answered meanwhile.
         async with self._turn:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            feed = await asyncio.to_thread(_written, config.catalog, claim, made_at)
+            if (kept := self._used(key)) is not None:
+                return kept
+            feed = await asyncio.to_thread(_written, config.catalog, overrides, claim, made_at)
             if feed is not None:
                 self._keep(key, feed)
         return feed
+
+    def _used(self, key: _Key) -> bytes | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
 
     def _keep(self, key: _Key, feed: bytes) -> None:
         self._kept[key] = feed
@@ -117,18 +135,19 @@ class CalendarFeeds:
         return self._sign(_DOMAIN + claim)[:_SIGNATURE_BYTES]
 
 
-def _written(catalog: Catalog, claim: _Claim, at: datetime) -> bytes | None:
+def _written(catalog: Catalog, overrides: Sequence[ShiftOverride], claim: _Claim, at: datetime) -> bytes | None:
     since, until = at - BEHIND, at + AHEAD
     if claim.kind is NodeKind.SCHEDULE:
         schedule = catalog.schedules.get(ScheduleId(claim.key))
         if schedule is None:
             return None
-        found = [(schedule, shift) for shift in shifts(schedule, catalog.overrides_of(schedule.id), since, until)]
+        found = [(schedule, shift) for shift in shifts(schedule, overrides, since, until)]
         return write_calendar(schedule.name, _entries(catalog, found), at)
     responder = catalog.responders.get(ResponderId(claim.key))
     if responder is None:
         return None
-    return write_calendar(responder.name, _entries(catalog, shifts_of(catalog, responder.id, since, until)), at)
+    found = shifts_of(catalog.schedules.values(), overrides, responder.id, since, until)
+    return write_calendar(responder.name, _entries(catalog, found), at)
 
 
 def _entries(catalog: Catalog, found: Iterable[tuple[Schedule, Shift]]) -> Iterator[CalendarShift]:

@@ -33,6 +33,7 @@ from alertgraph.core.labels import Matcher
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
@@ -380,6 +381,10 @@ class Snapshot(Protocol):
 
     async def silences(self, ids: Collection[SilenceId]) -> Mapping[SilenceId, Silence]:
         """Return the silences that exist among the ids, those that are over included."""
+        ...
+
+    async def overrides(self, since: datetime, until: datetime) -> Sequence[ShiftOverride]:
+        """Return the overrides of all schedules that touch [since, until), by begin, also those long over."""
         ...
 
     async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:

@@ -36,6 +36,7 @@ from alertgraph.core.query import (
     PageRequest,
     TimelineQuery,
 )
+from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, Tenant, TenantSettings
@@ -45,6 +46,8 @@ from alertgraph.services.ports import Clock, Snapshot, Vault
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 LABEL_SUGGESTION_COUNT_MAX = 100
+# The catalog has what has been over for less than a day; by another clock than ours.
+OVERRIDES_KEPT = timedelta(hours=12)
 
 
 class Reading:
@@ -207,6 +210,13 @@ class Reading:
         """Return each try, oldest first, of deliveries the caller was shown."""
         self._principal.require(Role.VIEWER)
         return await self._snapshot.attempts_of(ids)
+
+    async def overrides(self, since: datetime, until: datetime) -> Sequence[ShiftOverride]:
+        """Return the overrides of all schedules that touch [since, until), by begin."""
+        self._principal.require(Role.VIEWER)
+        if since > self.now - OVERRIDES_KEPT:
+            return (await self._snapshot.config()).catalog.overrides
+        return await self._snapshot.overrides(since, until)
 
     async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
         """Return how the tenant's channels do; one that was never used is absent."""

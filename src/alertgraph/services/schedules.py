@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from alertgraph.core.calendar import read_calendar
@@ -18,6 +18,8 @@ from alertgraph.core.ids import NodeKind, OverrideId, ResponderId, ScheduleId, e
 from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.rule import ScheduleTarget
 from alertgraph.core.schedule import (
+    TIME_MAX,
+    TIME_MIN,
     Rotation,
     Schedule,
     Shift,
@@ -237,14 +239,43 @@ class ScheduleService:
         )
 
 
+def span_of_overrides(
+    schedules: Iterable[Schedule], since: datetime, until: datetime
+) -> tuple[datetime, datetime]:
+    """Return the stretch of time whose overrides say where the shifts that touch [since, until) begin and end.
+
+    A shift is told whole: who stood in earlier in the same turn says where it begins.
+    """
+    longest = max(
+        (rotation.shift_length for schedule in schedules for rotation in schedule.rotations),
+        default=timedelta(0),
+    )
+    return max(since, TIME_MIN + longest) - longest, min(until, TIME_MAX - longest) + longest
+
+
 def shifts_of(
-    catalog: Catalog, responder_id: ResponderId, since: datetime, until: datetime
+    schedules: Iterable[Schedule],
+    overrides: Iterable[ShiftOverride],
+    responder_id: ResponderId,
+    since: datetime,
+    until: datetime,
 ) -> list[tuple[Schedule, Shift]]:
-    """Return one person's shifts on all schedules that touch [since, until), by begin."""
+    """Return one person's shifts on schedules that touch [since, until), by begin.
+
+    Args:
+        schedules: Which.
+        overrides: Those of these schedules and others, as `span_of_overrides` says.
+        responder_id: Whose.
+        since: Begin.
+        until: End, not included.
+    """
+    by_schedule: dict[ScheduleId, list[ShiftOverride]] = {}
+    for override in overrides:
+        by_schedule.setdefault(override.schedule_id, []).append(override)
     found = [
         (schedule, shift)
-        for schedule in catalog.schedules.values()
-        for shift in shifts(schedule, catalog.overrides_of(schedule.id), since, until)
+        for schedule in schedules
+        for shift in shifts(schedule, by_schedule.get(schedule.id, ()), since, until)
         if shift.responder_id == responder_id
     ]
     return sorted(found, key=lambda pair: (pair[1].starts_at, pair[0].name))

@@ -22,6 +22,7 @@ from alertgraph.core.ids import (
     unpack,
 )
 from alertgraph.core.query import Page, PageRequest
+from alertgraph.core.schedule import OVERRIDE_LENGTH_MAX, ShiftOverride
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import Silence, SilenceState, state_at
 from alertgraph.core.slo import SlaTarget
@@ -251,6 +252,12 @@ _SILENCES_BY_ID = f"""
     SELECT {ITEM_SELECT} FROM config_item
     WHERE tenant_id = $1 AND kind = {ItemKind.SILENCE:d}::smallint AND id = ANY ($2::uuid[])
 """
+# One ends after it begins, and lasts so long at most: that bounds the part of the index to be read.
+_OVERRIDES = f"""
+    SELECT {ITEM_SELECT} FROM config_item
+    WHERE tenant_id = $1 AND kind = {ItemKind.OVERRIDE:d}::smallint AND until > $2::timestamptz
+        AND until < $3::timestamptz + interval '{OVERRIDE_LENGTH_MAX.days} days'
+"""
 _KEYS_BY_ID = f"SELECT {API_KEY_SELECT} FROM api_key WHERE tenant_id = $1 AND id = ANY ($2::uuid[])"
 
 
@@ -262,6 +269,13 @@ async def load_saved_views(
         return {}
     rows = await reader.fetch(_VIEWS_BY_ID, reader.tenant_id, list(ids), subject)
     return {view.id: view for view in map(saved_view_of, rows)}
+
+
+async def load_overrides(reader: Reader, since: datetime, until: datetime) -> list[ShiftOverride]:
+    """Return the overrides of all schedules that touch [since, until), by begin, however long they are over."""
+    rows = await reader.fetch(_OVERRIDES, reader.tenant_id, since, until)
+    found = [item for item in map(item_of, rows) if isinstance(item, ShiftOverride) and item.starts_at < until]
+    return sorted(found, key=lambda override: (override.starts_at, override.id))
 
 
 async def load_api_keys(reader: Reader, ids: Collection[ApiKeyId]) -> dict[ApiKeyId, ApiKey]:

@@ -28,6 +28,7 @@ from alertgraph.core.ids import (
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
@@ -116,6 +117,10 @@ class PostgresSnapshot:
     async def silences(self, ids: Collection[SilenceId]) -> Mapping[SilenceId, Silence]:
         """Return the silences that exist among the ids, those that are over included."""
         return await config_pages.load_silences(self._reader, ids)
+
+    async def overrides(self, since: datetime, until: datetime) -> Sequence[ShiftOverride]:
+        """Return the overrides of all schedules that touch [since, until), by begin, also those long over."""
+        return await config_pages.load_overrides(self._reader, since, until)
 
     async def inhibitors(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[AlertId]]:
         """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""

@@ -79,7 +79,7 @@ class Api:
             log, memory, self.clock, dice, telemetry, self.streams.offer, lambda _: None, level_max=5
         )
         self.indexing = IndexingService(PostgresSearchIndex(database), self.clock, telemetry)
-        store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
+        self.store = store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
         changes = CatalogChanges(store, self.vault, self.clock, dice, self.streams.changed)
         self.deliveries = PostgresDeliveries(database)
         guard = Guard(allow_private=True)
@@ -105,7 +105,7 @@ class Api:
             ResponderService(changes, self.vault),
             ScheduleService(changes, self.vault),
             ChannelService(changes, self.vault, dice, notifier, self.deliveries),
-            CalendarFeeds(log, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
+            CalendarFeeds(log, self.snapshots, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
         )
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))

@@ -6,7 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alertgraph.core.catalog import Change
+from alertgraph.core.event import seal
+from alertgraph.core.ids import NodeKind, OverrideId, ResponderId, ScheduleId, decode_key, encode_id, uuid7
+from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.tenant import Principal
+from tests.factories import a_config_event
 from tests.integration.resolvers.api import Api
 from tests.integration.resolvers.setting_up import (
     CREATE_SCHEDULE,
@@ -138,6 +143,70 @@ async def test_somebody_stands_in(api: Api, admin: Principal, responder: Princip
     await done(api, responder, DELETE_OVERRIDE, id=override["id"])
     found = await api.data(viewer, ON_CALL, id=schedule["id"])
     assert found["onCallSchedule"]["onCall"] == [{"name": "Ada"}]
+
+
+async def test_who_stood_in_long_ago_is_still_told(
+    api: Api, admin: Principal, responder: Principal, viewer: Principal
+) -> None:
+    ada = await a_responder(api, admin, "Ada")
+    bob = await a_responder(api, admin, "Bob")
+    begin = (api.clock.now() - timedelta(days=30)).replace(hour=0, minute=0, second=0, microsecond=0)
+    rotation = {"responderIds": [ada], "startsAt": text(begin), "shiftLength": "P7D"}
+    schedule = (await done(api, admin, CREATE_SCHEDULE, name="weekly", rotations=[rotation]))["onCallSchedule"]
+    schedule_key, bobs_key = decode_key(schedule["id"], NodeKind.SCHEDULE), decode_key(bob, NodeKind.RESPONDER)
+    assert schedule_key is not None
+    assert bobs_key is not None
+    # As somebody would have said it then; today it would be refused.
+    override = ShiftOverride(
+        OverrideId(uuid7(begin, 1)),
+        ScheduleId(schedule_key),
+        ResponderId(bobs_key),
+        begin + timedelta(days=1),
+        begin + timedelta(days=2),
+        responder.actor,
+    )
+    await api.store.change(admin.tenant.id, lambda _: Change(seal(a_config_event()), (override,)))
+
+    days = [text(begin + timedelta(days=count)) for count in range(5)]
+    names = []
+    for day in days[:4]:
+        found = await api.data(viewer, ON_CALL, id=schedule["id"], at=day)
+        names += [who["name"] for who in found["onCallSchedule"]["onCall"]]
+    told = (await api.data(viewer, SHIFTS, id=schedule["id"], since=days[1], until=days[2]))["onCallSchedule"]
+    after = (await api.data(viewer, SHIFTS, id=schedule["id"], since=days[3], until=days[4]))["onCallSchedule"]
+
+    assert names == ["Ada", "Bob", "Ada", "Ada"]
+    override_id = encode_id(NodeKind.OVERRIDE, override.id)
+    assert [(shift["responder"]["name"], shift["override"]) for shift in told["shifts"]] == [
+        ("Bob", {"id": override_id})
+    ]
+    assert [each["id"] for each in told["overrides"]] == [override_id]
+    # A shift is told whole: it began when Bob's time was over, which is before what was asked for.
+    (shift,) = after["shifts"]
+    assert (shift["responder"]["name"], shift["startsAt"]) == ("Ada", days[2])
+    assert after["overrides"] == []
+    mine = await api.data(
+        viewer,
+        """query($id: ID!, $since: DateTime!, $until: DateTime!) { responder(id: $id) {
+        shifts(since: $since, until: $until) { startsAt override { id } } } }""",
+        id=bob,
+        since=days[0],
+        until=days[3],
+    )
+    assert mine["responder"]["shifts"] == [{"startsAt": days[1], "override": {"id": override_id}}]
+
+
+async def test_nobody_is_on_call_at_the_ends_of_time(api: Api, admin: Principal) -> None:
+    schedule = (await done(api, admin, CREATE_SCHEDULE, name="daily"))["onCallSchedule"]
+
+    for since, until in (
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("9999-12-31T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+    ):
+        found = await api.data(admin, SHIFTS, id=schedule["id"], since=since, until=until)
+        assert found["onCallSchedule"] == {"shifts": [], "overrides": []}
+        for at in (since, until):
+            assert (await api.data(admin, ON_CALL, id=schedule["id"], at=at))["onCallSchedule"]["onCall"] == []
 
 
 async def test_a_calendar_is_taken_over(api: Api, admin: Principal, viewer: Principal) -> None:

@@ -16,8 +16,10 @@ from alertgraph.core.responder import Responder
 from alertgraph.core.schedule import Rotation, Schedule, ShiftOverride
 from alertgraph.services import calendars
 from alertgraph.services.calendars import CalendarFeeds
+from alertgraph.services.ports import SnapshotSource
 from tests.factories import ADA as SOMEBODY
 from tests.factories import DAY, HOUR, T0, TENANT, a_config, an_id
+from tests.memory_catalog import CatalogSnapshots
 from tests.memory_log import MemoryLog
 from tests.virtual import VirtualClock
 
@@ -46,7 +48,8 @@ class Feeds:
         )
         for rows in self.log.tenants.values():
             rows.config = a_config(catalog=catalog)
-        self.feeds = CalendarFeeds(self.log, self.clock, sign, "https://alerts.example.com/")
+        self.snapshots: SnapshotSource = CatalogSnapshots(self.log)  # type: ignore[assignment]  # what feeds read
+        self.feeds = CalendarFeeds(self.log, self.snapshots, self.clock, sign, "https://alerts.example.com/")
 
     def token(self, kind: NodeKind, key: ScheduleId | ResponderId, tenant_id: TenantId = TENANT) -> str:
         """Return the token in a feed's address."""
@@ -158,7 +161,7 @@ async def test_an_address_is_the_same_each_time_and_nobody_elses(feeds: Feeds) -
 
 
 async def test_an_installation_without_an_address_tells_the_path(feeds: Feeds) -> None:
-    local = CalendarFeeds(feeds.log, feeds.clock, sign, None)
+    local = CalendarFeeds(feeds.log, feeds.snapshots, feeds.clock, sign, None)
 
     url = local.url(TENANT, NodeKind.SCHEDULE, DAILY.id)
 
@@ -178,7 +181,9 @@ async def test_every_changed_bit_spoils_a_token(feeds: Feeds) -> None:
 
 
 async def test_a_token_of_another_key_opens_nothing(feeds: Feeds) -> None:
-    other = CalendarFeeds(feeds.log, feeds.clock, lambda claim: hmac.digest(b"other", claim, "sha256"), None)
+    other = CalendarFeeds(
+        feeds.log, feeds.snapshots, feeds.clock, lambda claim: hmac.digest(b"other", claim, "sha256"), None
+    )
     url = other.url(TENANT, NodeKind.SCHEDULE, DAILY.id)
 
     assert await feeds.feeds.read(url.removeprefix("/calendars/").removesuffix(".ics")) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,9 +12,9 @@ from alertgraph.core.event import EventKind
 from alertgraph.core.ids import OverrideId, ResponderId, RuleId, ScheduleId
 from alertgraph.core.responder import Responder
 from alertgraph.core.rule import EscalationRule, Level, ScheduleTarget
-from alertgraph.core.schedule import Rotation, Schedule, ShiftOverride, WeeklyWindow
+from alertgraph.core.schedule import TIME_MAX, TIME_MIN, Rotation, Schedule, Shift, ShiftOverride, WeeklyWindow
 from alertgraph.core.tenant import Role
-from alertgraph.services.schedules import shifts_of
+from alertgraph.services.schedules import shifts_of, span_of_overrides
 from tests.factories import ADA as SOMEBODY
 from tests.factories import DAY, HOUR, MINUTE, T0, an_id
 from tests.unit.services.setting_up import SettingUp, a_caller, refusal
@@ -57,6 +57,12 @@ def calendar(*events: tuple[str, datetime, datetime]) -> str:
 def spans(overrides: tuple[ShiftOverride, ...]) -> list[tuple[ResponderId, datetime, datetime]]:
     """Return who stands in when."""
     return [(each.responder_id, each.starts_at, each.ends_at) for each in overrides]
+
+
+def shifts_of_(world: SettingUp, who: Responder, since: datetime, until: datetime) -> list[tuple[Schedule, Shift]]:
+    """Return a person's shifts on all schedules."""
+    schedules = world.catalog.schedules.values()
+    return shifts_of(schedules, world.catalog.overrides, who.id, since, until)
 
 
 async def test_a_schedule_is_kept_and_told(world: SettingUp, ada: Responder, bob: Responder) -> None:
@@ -139,7 +145,7 @@ async def test_somebody_stands_in_and_is_taken_back(world: SettingUp, ada: Respo
     assert (override.created_by, override.version) == (ON_DUTY.actor, 4)
     # Who is on call has changed, and with it the schedule.
     assert world.catalog.schedules[schedule.id].version == 4
-    assert [shift.responder_id for _, shift in shifts_of(world.catalog, bob.id, now, now + DAY)] == [bob.id]
+    assert [shift.responder_id for _, shift in shifts_of_(world, bob, now, now + DAY)] == [bob.id]
 
     await world.schedules.delete_override(ON_DUTY, override.id, expected_version=4)
     assert world.catalog.overrides == ()
@@ -308,7 +314,7 @@ async def test_shifts_of_a_person_are_told_over_all_schedules(
     for name, people in (("b", (ada.id, bob.id)), ("a", (bob.id, ada.id)), ("c", (ada.id,))):
         await world.schedules.create(ADMIN, name=name, rotations=[Rotation(people, T0, DAY)])
 
-    found = shifts_of(world.catalog, ada.id, T0, T0 + 2 * DAY)
+    found = shifts_of_(world, ada, T0, T0 + 2 * DAY)
 
     assert [(schedule.name, shift.starts_at - T0) for schedule, shift in found] == [
         ("b", 0 * DAY),
@@ -316,3 +322,14 @@ async def test_shifts_of_a_person_are_told_over_all_schedules(
         ("a", DAY),
         ("c", DAY),
     ]
+
+
+def test_a_turn_is_told_whole_by_who_stood_in_around_it() -> None:
+    weekly = Schedule(ScheduleId(an_id(1)), "weekly", rotations=(Rotation((), T0, 7 * DAY), Rotation((), T0, DAY)))
+
+    assert span_of_overrides([], T0, T0 + DAY) == (T0, T0 + DAY)
+    assert span_of_overrides([weekly], T0, T0 + DAY) == (T0 - 7 * DAY, T0 + 8 * DAY)
+    for at in (datetime.min.replace(tzinfo=UTC), TIME_MIN, TIME_MAX, datetime.max.replace(tzinfo=UTC)):
+        since, until = span_of_overrides([weekly], at, at)
+        assert since >= TIME_MIN
+        assert until <= TIME_MAX
