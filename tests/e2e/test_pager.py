@@ -125,14 +125,14 @@ async def test_when_slack_fails_the_fallback_has_the_page_in_time(tenant: Runnin
     assert seconds < FALLBACK_WITHIN_SECONDS
     assert {received.target for received in slack.received} == {"/api/chat.postMessage"}
     assert [page["id"] for page in pagers.last.json["data"]["alerts"]] == [alert_id]
+    fell_back = alert["events"]["nodes"][2]["detail"]["detail"]
     told = [(event["kind"], event["summary"]) for event in alert["events"]["nodes"]]
     assert told == [
         ("TRIGGERED", "admin triggered the alert with severity CRITICAL."),
-        ("ESCALATED", "The escalation engine escalated the alert to level 1."),
-        ("DELIVERY_FELL_BACK", "A notification failed, and the fallback channel took over."),
-        ("DELIVERY_SENT", "A notification was delivered."),
+        ("ESCALATED", "Level 1 is reached: slack is told."),
+        ("DELIVERY_FELL_BACK", f"slack failed ({fell_back['error'].rstrip('.')}); pagers takes over."),
+        ("DELIVERY_SENT", "pagers was told."),
     ]
-    fell_back = alert["events"]["nodes"][2]["detail"]["detail"]
     assert (fell_back["channel"], fell_back["fallback"]) == ("slack", "pagers")
     failed, sent = sorted(alert["deliveries"]["nodes"], key=lambda delivery: delivery["channelName"], reverse=True)
     assert (failed["channelName"], failed["status"], failed["attemptCount"]) == ("slack", "FAILED", 2)

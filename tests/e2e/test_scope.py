@@ -80,7 +80,7 @@ def test_a_key_sees_and_counts_what_matches(
     assert seen["alerts"] == {"totalCount": 1, "nodes": [{"id": scoped.alert_id}]}
     # Views and keys, whose making is in the log, too, are nobody's alerts.
     assert seen["events"]["nodes"] == [
-        {"alert": {"id": scoped.alert_id}, "kind": "TRIGGERED", "subjectType": None}
+        {"alert": {"id": scoped.alert_id}, "kind": kind, "subjectType": None} for kind in ("TRIGGERED", "HELD")
     ]
 
 
@@ -169,7 +169,7 @@ def test_what_an_alert_was_before_it_came_into_reach_stays_unknown(
     moved = {**draft, "title": "Moved", "labels": {"walk": "yes"}}
     alert_id = service.data(CREATE, {"input": moved})["createAlert"]["alert"]["id"]
     everything = '{ alerts(filter: {dedupKey: ["moving"]}) { nodes { events { nodes { id kind } } } } }'
-    triggered, updated = service.data(everything)["alerts"]["nodes"][0]["events"]["nodes"]
+    triggered, held, updated = service.data(everything)["alerts"]["nodes"][0]["events"]["nodes"]
 
     seen = service.data(everything, key=scoped.key)["alerts"]["nodes"][0]["events"]["nodes"]
     by_filter = service.data(
@@ -178,8 +178,9 @@ def test_what_an_alert_was_before_it_came_into_reach_stays_unknown(
         key=scoped.key,
     )["events"]["nodes"]
 
-    assert (triggered["kind"], updated["kind"]) == ("TRIGGERED", "UPDATED")
-    assert service.data(ONE, {"id": triggered["id"]}, key=scoped.key) == {"node": None}
+    assert [event["kind"] for event in (triggered, held, updated)] == ["TRIGGERED", "HELD", "UPDATED"]
+    for event in (triggered, held):
+        assert service.data(ONE, {"id": event["id"]}, key=scoped.key) == {"node": None}
     assert service.data(ONE, {"id": updated["id"]}, key=scoped.key) != {"node": None}
     assert seen == by_filter == [updated]
 
@@ -189,7 +190,7 @@ def test_what_left_its_reach_is_gone(service: RunningService, scoped: Caller) ->
     alert_id = service.data(CREATE, {"input": draft}, key=scoped.key)["createAlert"]["alert"]["id"]
     service.data(CREATE, {"input": {**draft, "title": "Kanarie", "labels": {"walk": "no"}}})
 
-    events = service.data("{ events(last: 1) { nodes { kind alert { title } } } }", key=scoped.key)
+    events = service.data("{ events(last: 2) { nodes { kind alert { title } } } }", key=scoped.key)
 
     assert service.data(ONE, {"id": alert_id}, key=scoped.key) == {"node": None}
-    assert events["events"]["nodes"] == [{"kind": "TRIGGERED", "alert": None}]
+    assert events["events"]["nodes"] == [{"kind": kind, "alert": None} for kind in ("TRIGGERED", "HELD")]
