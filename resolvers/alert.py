@@ -1,5 +1,6 @@
 """Alerts as the API shows them, and which of them are asked for."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
@@ -7,9 +8,10 @@ import strawberry
 
 from alertgraph.core import alert as core
 from alertgraph.core import query
-from alertgraph.core.ids import AlertId, NodeKind, ResponderId, decode_alert_id, encode_id
+from alertgraph.core.ids import NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
 from alertgraph.core.query import Page
 from alertgraph.core.search import search_words
+from alertgraph.core.silence import covering
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
 from resolvers.actor import Actor
 from resolvers.context import Info
@@ -45,7 +47,10 @@ if TYPE_CHECKING:
     from resolvers.delivery import DeliveryConnection
     from resolvers.event import LogEventConnection
     from resolvers.responder import Responder
+    from resolvers.rule import EscalationLevel, EscalationRule
+    from resolvers.silence import Silence
 
+INHIBITOR_COUNT_DEFAULT = 10
 AS_OF = "The log as this page saw it: subscribe with `after: asOf` and miss nothing."
 
 Kinds: TypeAlias = Annotated[list[EventKind] | None, strawberry.argument(description="Only these kinds.")]
@@ -85,8 +90,7 @@ class AlertSla:
 class CriticalAlert(Node):
     """One open or closed condition; everything but its relations is read from one row."""
 
-    key: strawberry.Private[AlertId]
-    assignee_id: strawberry.Private[ResponderId | None]
+    kept: strawberry.Private[core.Alert]
     id: strawberry.ID = strawberry.field(description="Opaque.")
     version: Long = strawberry.field(
         description=(
@@ -116,6 +120,9 @@ class CriticalAlert(Node):
     resolved_at: datetime | None = strawberry.field(description="When it ended.")
     resolved_by: Actor | None = strawberry.field(description="Who or what ended it.", metadata={"cost": 0})
     escalation_level: int = strawberry.field(description="0 until the first level is notified.")
+    next_escalation_at: datetime | None = strawberry.field(
+        description="When the next level is reached if nobody reacts."
+    )
     hold_reason: HoldReason | None = strawberry.field(
         description="Why there is no next level; null while there is one and after it is resolved."
     )
@@ -126,12 +133,68 @@ class CriticalAlert(Node):
     @reads(Role.VIEWER)
     async def assignee(self, info: Info) -> Annotated["Responder", strawberry.lazy("resolvers.responder")] | None:
         """Return the person whom the alert was given to."""
+        # Here, since people know their channels, and channels the alerts that messages are about.
         from resolvers.responder import Responder
 
-        if self.assignee_id is None:
+        if self.kept.assignee is None:
             return None
-        found = (await info.context.catalog()).responders.get(self.assignee_id)
+        found = (await info.context.catalog()).responders.get(self.kept.assignee)
         return Responder.of(found) if found is not None else None
+
+    @computed("The rule that matched, as it stands today; null where none did or it was deleted.")
+    @reads(Role.VIEWER)
+    async def escalation_rule(
+        self, info: Info
+    ) -> Annotated["EscalationRule", strawberry.lazy("resolvers.rule")] | None:
+        """Return the rule whose ladder the alert climbs: where none matched, that is the tenant's default rule."""
+        # Here, since rules know people and schedules, which know who did something with an alert.
+        from resolvers.rule import EscalationRule
+
+        if self.kept.ladder is None:
+            return None
+        found = (await info.context.catalog()).rule(self.kept.ladder.rule_id)
+        return EscalationRule.of(found) if found is not None else None
+
+    @computed("The ladder it climbs, frozen when it triggered.", cost=0, page_size_default=5)
+    @reads(Role.VIEWER)
+    async def escalation_levels(
+        self,
+        info: Info,  # noqa: ARG002 - who asks is read from it
+    ) -> list[Annotated["EscalationLevel", strawberry.lazy("resolvers.rule")]]:
+        """Return the ladder; empty where no rule is for the alert."""
+        from resolvers.rule import levels_of
+
+        return levels_of(self.kept.ladder.levels) if self.kept.ladder is not None else []
+
+    @computed("Silences that cover it now.", page_size_default=1)
+    @reads(Role.VIEWER)
+    async def silenced_by(self, info: Info) -> list[Annotated["Silence", strawberry.lazy("resolvers.silence")]]:
+        """Return the silences whose window it is and that match the alert; none once it is resolved."""
+        # Here, since silences show the alerts that they would cover.
+        from resolvers.silence import Silence
+
+        if not self.kept.is_open:
+            return []
+        now = info.context.reading.now
+        silences = (await info.context.catalog()).silences
+        return [Silence.of(found, now) for found, _ in covering(silences, core.alert_match_values(self.kept), now)]
+
+    @computed("Bigger alerts that cover it now.", page_size_default=INHIBITOR_COUNT_DEFAULT)
+    @reads(Role.VIEWER)
+    async def inhibited_by(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="1 to 100.")] = INHIBITOR_COUNT_DEFAULT,
+    ) -> list["CriticalAlert"]:
+        """Return the open alerts that cover this one, oldest first, read together with those of its siblings."""
+        size = page_of(first, None, None, None).size
+        if not self.kept.is_open:
+            return []
+        loaders, now = info.context.loaders, info.context.reading.now
+        ids = await loaders.inhibitors(size).load(self.kept.id)
+        found = await loaders.alert.load_many(ids or ())
+        # A key sees no alert beyond its scope, though it may cover one within.
+        return [CriticalAlert.of(alert, now) for alert in found if alert is not None]
 
     @computed("Who was told, and how, oldest first.")
     @reads(Role.VIEWER)
@@ -148,7 +211,7 @@ class CriticalAlert(Node):
         from resolvers.delivery import DeliveryConnection
 
         loader = info.context.loaders.deliveries_of(page_of(first, after, last, before))
-        return DeliveryConnection.of(await loader.load(self.key))
+        return DeliveryConnection.of(await loader.load(self.kept.id))
 
     @computed("Its timeline, oldest first.")
     @reads(Role.VIEWER)
@@ -169,7 +232,7 @@ class CriticalAlert(Node):
         loader = info.context.loaders.timeline(
             frozenset(asked) if asked is not None else None, page_of(first, after, last, before)
         )
-        return LogEventConnection.of(await loader.load(self.key))
+        return LogEventConnection.of(await loader.load(self.kept.id))
 
     @classmethod
     def of(cls, alert: core.Alert, now: datetime) -> Self:
@@ -181,8 +244,7 @@ class CriticalAlert(Node):
         """
         taken, ended = alert.acknowledged_by, alert.resolved_by
         return cls(
-            key=alert.id,
-            assignee_id=alert.assignee,
+            kept=alert,
             id=strawberry.ID(encode_id(NodeKind.ALERT, alert.id)),
             version=Long(alert.version),
             dedup_key=alert.dedup_key,
@@ -204,6 +266,7 @@ class CriticalAlert(Node):
             resolved_at=alert.resolved_at,
             resolved_by=Actor.of(ended) if ended is not None else None,
             escalation_level=alert.escalation_level,
+            next_escalation_at=alert.next_escalation_at,
             hold_reason=alert.held,
             sla=AlertSla.of(alert, now),
             verdict=alert.verdict,
@@ -265,8 +328,15 @@ class AlertFilter:
     triggered_before: datetime | None = strawberry.field(description="Triggered before.")
     resolved_after: datetime | None = strawberry.field(description="Resolved at or after.")
     resolved_before: datetime | None = strawberry.field(description="Resolved before.")
+    escalation_rule_id: strawberry.ID | None = strawberry.field(description="Matched by this rule.")
     escalation_level_min: int | None = strawberry.field(description="At this level or above.")
+    acknowledged_by_id: list[strawberry.ID] | None = strawberry.field(
+        description="Acknowledged by these responders."
+    )
+    assignee_id: list[strawberry.ID] | None = strawberry.field(description="Given to these responders.")
     sla_breached: bool | None = strawberry.field(description="Whether any SLA time was missed.")
+    silenced: bool | None = strawberry.field(description="Whether a silence covers it now.")
+    inhibited: bool | None = strawberry.field(description="Whether a bigger alert covers it now.")
     verdict: list[AlertVerdict] | None = strawberry.field(description="What people said of it.")
 
     def to_core(self, *path: str) -> query.AlertFilter:
@@ -278,7 +348,13 @@ class AlertFilter:
         Raises:
             InputError: A field can't be used; the path names it.
         """
-        for name, values in (("status", self.status), ("severity", self.severity), ("verdict", self.verdict)):
+        for name, values in (
+            ("status", self.status),
+            ("severity", self.severity),
+            ("acknowledgedById", self.acknowledged_by_id),
+            ("assigneeId", self.assignee_id),
+            ("verdict", self.verdict),
+        ):
             check_length(values, *path, name)
         if self.search is not None:
             search_words(self.search, *path, "search")
@@ -294,10 +370,31 @@ class AlertFilter:
             triggered_before=self.triggered_before,
             resolved_after=self.resolved_after,
             resolved_before=self.resolved_before,
+            escalation_rule=_rules_of(self.escalation_rule_id),
             escalation_level_min=self.escalation_level_min,
+            acknowledged_by=_people_of(self.acknowledged_by_id),
+            assignee=_people_of(self.assignee_id),
             sla_breached=self.sla_breached,
+            silenced=self.silenced,
+            inhibited=self.inhibited,
             verdict=tuple(self.verdict) if self.verdict is not None else None,
         )
+
+
+def _rules_of(text: str | None) -> tuple[RuleId, ...] | None:
+    """Return the rule that is asked for; none, and so no alert, where the id names nothing."""
+    if text is None:
+        return None
+    key = decode_key(text, NodeKind.ESCALATION_RULE)
+    return (RuleId(key),) if key is not None else ()
+
+
+def _people_of(texts: Sequence[str] | None) -> tuple[ResponderId, ...] | None:
+    """Return the people who are asked for, without ids that name nothing; None where nobody asks."""
+    if texts is None:
+        return None
+    keys = (decode_key(text, NodeKind.RESPONDER) for text in texts)
+    return tuple(ResponderId(key) for key in keys if key is not None)
 
 
 @strawberry.input(description="Order of alerts.")

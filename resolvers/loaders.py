@@ -83,6 +83,7 @@ class Loaders:
         self.overrides: DataLoader[tuple[datetime, datetime], Sequence[ShiftOverride]] = _one_by_one(
             lambda span: reading.overrides(*span)
         )
+        self._inhibitors: dict[int, DataLoader[AlertId, Sequence[AlertId] | None]] = {}
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[
             tuple[frozenset[EventKind] | None, PageRequest], DataLoader[AlertId, Page[StoredEvent]]
@@ -112,6 +113,13 @@ class Loaders:
                 return [pages[alert_id] for alert_id in alert_ids]
 
             loader = self._deliveries[page] = DataLoader(load, max_batch_size=BATCH_LENGTH_MAX)
+        return loader
+
+    def inhibitors(self, limit: int) -> DataLoader[AlertId, Sequence[AlertId] | None]:
+        """Return the loader of up to `limit` bigger alerts that cover any alert now; None where none does."""
+        loader = self._inhibitors.get(limit)
+        if loader is None:
+            loader = self._inhibitors[limit] = _by_key(lambda ids: self._reading.inhibitors(ids, limit))
         return loader
 
     async def _sla_targets(self, _: TenantId) -> list[SlaTarget]:

@@ -156,6 +156,7 @@ DECLARE
     v_row_count integer;
     v_judged judged_alert;
     v_place tid;
+    v_end delivery_end;
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant::text, true);
     -- Whoever looks for this flush, having lost sight of it, waits until it has ended one way or the other.
@@ -475,50 +476,53 @@ BEGIN
 
     -- 9. The deliveries. Whoever sends claims rows in the order of ids: so they are locked here, too.
     IF cardinality(p_unwanted) > 0 THEN
-        PERFORM d.id FROM delivery_open d
-        WHERE d.tenant_id = p_tenant AND d.alert_id = ANY (p_unwanted) AND d.purpose = 1
-        ORDER BY d.id FOR NO KEY UPDATE;
+        -- In the order of an index, which is nearly that of their ids: both are numbered by time.
+        v_places := ARRAY(
+            SELECT w.ctid FROM unnest(p_unwanted) AS u (alert_id) CROSS JOIN LATERAL (
+                SELECT d.ctid FROM delivery_open d
+                WHERE d.tenant_id = p_tenant AND d.alert_id >= u.alert_id AND d.alert_id <= u.alert_id
+                    AND d.purpose = 1
+                ORDER BY d.alert_id, d.id FOR NO KEY UPDATE) w);
         -- An attempt under way goes on, and is the last; what waits is filed by whoever comes by next.
-        UPDATE delivery_open d SET
-            wanted = false,
-            status = CASE WHEN d.status = 2 THEN d.status ELSE 6 END,
-            due_at = CASE WHEN d.status = 2 THEN d.due_at ELSE o_recorded_at END
-        WHERE d.tenant_id = p_tenant AND d.alert_id = ANY (p_unwanted) AND d.purpose = 1;
+        FOREACH v_place IN ARRAY v_places LOOP
+            UPDATE delivery_open d SET
+                wanted = false,
+                status = CASE WHEN d.status = 2 THEN d.status ELSE 6 END,
+                due_at = CASE WHEN d.status = 2 THEN d.due_at ELSE o_recorded_at END
+            WHERE d.ctid = v_place;
+        END LOOP;
     END IF;
     IF cardinality(p_ends) > 0 THEN
-        PERFORM d.id FROM delivery_open d
-        WHERE d.tenant_id = p_tenant AND d.id = ANY (ARRAY(SELECT e.id FROM unnest(p_ends) e))
-        ORDER BY d.id FOR UPDATE;
-        WITH gone AS (
-            DELETE FROM delivery_open d USING unnest(p_ends) e
-            WHERE d.tenant_id = p_tenant AND d.id = e.id AND d.attempt_count = e.fence
-            RETURNING d.*, e.status AS end_status, e.at AS end_at, e.error AS end_error,
-                      e.fell_back_to AS end_fell_back_to
-        ), kept AS (
-            INSERT INTO delivery ({_DELIVERY})
-            SELECT g.tenant_id, g.id, g.alert_id, g.channel_id, g.channel_name, g.purpose, g.level, g.round,
-                   g.responder_id, g.address, g.end_status, g.wanted, g.created_at, g.due_at, g.attempt_count,
-                   CASE WHEN g.end_status = 3 THEN g.end_at END, coalesce(g.end_error, g.last_error),
-                   g.fallback_of, g.end_fell_back_to, g.bundle_id, g.change, g.is_first
-            FROM gone g RETURNING 1
-        )
-        SELECT count(*)::integer INTO v_row_count FROM kept;
-        IF v_row_count <> cardinality(p_ends) THEN
-            RAISE EXCEPTION 'stale delivery' USING ERRCODE = '40001';
-        END IF;
-        UPDATE delivery_attempt a SET
-            duration = e.duration, status_code = e.status_code, error = e.attempt_error
-        FROM unnest(p_ends) e
-        WHERE e.attempt IS NOT NULL
-            AND a.tenant_id = p_tenant AND a.delivery_id = e.id AND a.number = e.attempt;
-        INSERT INTO delivery_receipt (tenant_id, alert_id, channel_id, address_hash, receipt)
-        SELECT DISTINCT ON (d.alert_id, d.channel_id, address_hash(d.address))
-               p_tenant, d.alert_id, d.channel_id, address_hash(d.address), e.receipt
-        FROM unnest(p_ends) e JOIN delivery d ON d.tenant_id = p_tenant AND d.id = e.id
-        WHERE e.receipt IS NOT NULL AND d.alert_id IS NOT NULL
-        ON CONFLICT (tenant_id, alert_id, channel_id, address_hash) DO UPDATE SET receipt = excluded.receipt;
+        -- Each for itself: while the tenant seems to have one open delivery, a join would begin with all it has.
+        FOREACH v_end IN ARRAY p_ends LOOP
+            SELECT d.ctid INTO v_place FROM delivery_open d
+            WHERE d.tenant_id = p_tenant AND d.id >= v_end.id AND d.id <= v_end.id
+                AND d.attempt_count = v_end.fence
+            ORDER BY d.id LIMIT 1 FOR UPDATE;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'stale delivery' USING ERRCODE = '40001';
+            END IF;
+            WITH gone AS (
+                DELETE FROM delivery_open d WHERE d.ctid = v_place RETURNING d.*
+            ), kept AS (
+                INSERT INTO delivery ({_DELIVERY})
+                SELECT g.tenant_id, g.id, g.alert_id, g.channel_id, g.channel_name, g.purpose, g.level, g.round,
+                       g.responder_id, g.address, v_end.status, g.wanted, g.created_at, g.due_at, g.attempt_count,
+                       CASE WHEN v_end.status = 3 THEN v_end.at END, coalesce(v_end.error, g.last_error),
+                       g.fallback_of, v_end.fell_back_to, g.bundle_id, g.change, g.is_first
+                FROM gone g
+            )
+            INSERT INTO delivery_receipt (tenant_id, alert_id, channel_id, address_hash, receipt)
+            SELECT p_tenant, g.alert_id, g.channel_id, address_hash(g.address), v_end.receipt
+            FROM gone g WHERE v_end.receipt IS NOT NULL AND g.alert_id IS NOT NULL
+            ON CONFLICT (tenant_id, alert_id, channel_id, address_hash) DO UPDATE SET receipt = excluded.receipt;
+            UPDATE delivery_attempt t
+            SET duration = v_end.duration, status_code = v_end.status_code, error = v_end.attempt_error
+            WHERE t.tenant_id = p_tenant AND t.delivery_id = v_end.id AND t.number = v_end.attempt;
+        END LOOP;
     END IF;
     IF cardinality(p_deliveries) > 0 THEN
+        PERFORM ensure_delivery_months(ARRAY(SELECT n.id FROM unnest(p_deliveries) n));
         INSERT INTO delivery_open ({_DELIVERY})
         SELECT p_tenant, n.id, n.alert_id, n.channel_id, n.channel_name, n.purpose, n.level, n.round,
                -- Somebody may have reacted in the very flush that decided a page: then it is not sent, but filed.

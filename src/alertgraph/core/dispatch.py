@@ -165,7 +165,9 @@ def _grouped(
     groups: dict[tuple[Address, Purpose, DeliveryId | None], list[Delivery]] = {}
     for delivery in ready:
         address = (delivery.channel_id, delivery.address)
-        groups.setdefault((address, delivery.purpose, delivery.bundle_id), []).append(delivery)
+        # What was tried before is tried again as it was, under its key: nobody is told of it under two.
+        tried_as = delivery.bundle_id or (delivery.id if delivery.attempt_count else None)
+        groups.setdefault((address, delivery.purpose, tried_as), []).append(delivery)
     found: list[tuple[Delivery, ...]] = []
     for (address, _, bundle_id), group in groups.items():
         if bundle_id is not None:

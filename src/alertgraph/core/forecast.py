@@ -189,9 +189,7 @@ def _step(
         reason += f", {_length(delivery.due_at - reached_at)} after it is reached"
     if channel.id != meant.id:
         reason += f"; {channel.name} stands in for {meant.name}, which is down"
-    return ForecastStep(
-        delivery.due_at, delivery.level, delivery.responder_id, schedule_id, channel, f"{reason}."
-    )
+    return ForecastStep(delivery.due_at, delivery.level, delivery.responder_id, schedule_id, channel, f"{reason}.")
 
 
 def _schedule_of(delivery: Delivery, alert: Alert, config: TenantConfig, at: datetime) -> ScheduleId | None:

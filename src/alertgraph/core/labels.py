@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 import re2
 
@@ -15,6 +17,7 @@ from alertgraph.core.errors import InputError
 BUILT_INS = ("@title", "@severity", "@source", "@service", "@dedup_key")
 PATTERN_LENGTH_MAX = 1024
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+T = TypeVar("T")
 # RE2 compiles in time linear in the pattern, but `a{1000}{1000}` multiplies: its own budget bounds that.
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -60,6 +63,30 @@ class Matcher:
 def matches_all(matchers: tuple[Matcher, ...], values: Mapping[str, str]) -> bool:
     """Say whether every matcher holds; none at all holds always."""
     return all(matcher.matches(values) for matcher in matchers)
+
+
+class MatcherIndex(Generic[T]):
+    """Things with matchers, such as silences, by a text that they ask for: most are never looked at.
+
+    Args:
+        things: Each with the matchers that must all hold.
+    """
+
+    def __init__(self, things: Iterable[tuple[T, tuple[Matcher, ...]]]) -> None:
+        self._asking: defaultdict[tuple[str, str], list[tuple[T, tuple[Matcher, ...]]]] = defaultdict(list)
+        self._others: list[tuple[T, tuple[Matcher, ...]]] = []
+        for thing, matchers in things:
+            # What an absent label equals, too, is no text to be found by.
+            asked = (each for each in matchers if each.operator is MatchOperator.EQUAL and each.value)
+            first = next(asked, None)
+            group = self._others if first is None else self._asking[first.label, first.value]
+            group.append((thing, matchers))
+
+    def matching(self, values: Mapping[str, str]) -> Iterator[T]:
+        """Yield the things whose matchers all hold of the labels and built-ins in `values`, in no order."""
+        for asked in values.items():
+            yield from (thing for thing, matchers in self._asking.get(asked, ()) if matches_all(matchers, values))
+        yield from (thing for thing, matchers in self._others if matches_all(matchers, values))
 
 
 def check_matcher(matcher: Matcher, *path: str) -> Matcher:

@@ -13,7 +13,7 @@ from alertgraph.core.alert import AlertStatus, AlertVerdict, match_values
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.errors import InputError
 from alertgraph.core.event import ADMIN_SUBJECT_TYPES, CONFIG_KINDS, EventKind, StoredEvent
-from alertgraph.core.ids import AlertId
+from alertgraph.core.ids import AlertId, ResponderId, RuleId
 from alertgraph.core.labels import Matcher, matches_all
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Role
@@ -97,6 +97,12 @@ class AlertFilter:
     """Which alerts. Every field given must hold; of a list, one value is enough; None is not given.
 
     An empty list, unlike None, matches nothing.
+
+    Attributes:
+        escalation_rule: On the ladder of one of these rules, be it the default where none matched.
+        acknowledged_by: Taken by one of these people.
+        silenced: Whether a silence covers it now; a resolved alert is covered by none.
+        inhibited: Whether a bigger alert covers it now; a resolved alert is covered by none.
     """
 
     status: tuple[AlertStatus, ...] | None = None
@@ -110,8 +116,13 @@ class AlertFilter:
     triggered_before: datetime | None = None
     resolved_after: datetime | None = None
     resolved_before: datetime | None = None
+    escalation_rule: tuple[RuleId, ...] | None = None
     escalation_level_min: int | None = None
+    acknowledged_by: tuple[ResponderId, ...] | None = None
+    assignee: tuple[ResponderId, ...] | None = None
     sla_breached: bool | None = None
+    silenced: bool | None = None
+    inhibited: bool | None = None
     verdict: tuple[AlertVerdict, ...] | None = None
 
 
@@ -121,7 +132,7 @@ class AlertQuery:
 
     Attributes:
         scope: Matchers of the caller's key, on top of the filter's.
-        now: What `sla_breached` is judged by.
+        now: What `sla_breached` and `silenced` are judged by.
         with_total: Whether somebody asked for the total count.
     """
 

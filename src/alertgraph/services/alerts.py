@@ -276,7 +276,8 @@ class AlertService:
                 if not page.has_next or not page.items:
                     return found, 0
                 after = page.items[-1][0]
-        return found, max(0, (total or 0) - len(found))
+        # Where nobody counted them there is at least one more: the last page said so.
+        return found, 1 if total is None else total - len(found)
 
     def _request(
         self,

@@ -218,6 +218,14 @@ class Reading:
             return (await self._snapshot.config()).catalog.overrides
         return await self._snapshot.overrides(since, until)
 
+    async def inhibitors(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[AlertId]]:
+        """Return up to `limit` open alerts that cover each of these now; of an alert that none covers, nothing.
+
+        It names alerts beyond the scope of the caller's key, too: read them by `alerts`, which leaves them out.
+        """
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.inhibitors(alert_ids, limit)
+
     async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
         """Return how the tenant's channels do; one that was never used is absent."""
         self._principal.require(Role.VIEWER)

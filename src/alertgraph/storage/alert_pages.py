@@ -2,6 +2,12 @@
 
 What columns can tell is asked in SQL. EQUAL matchers on labels and search words come as ids from the search
 index; matchers that no index knows are judged row by row, in rounds and within bounds.
+
+Who covers an alert now is in no column: an acknowledged one is not held by the silence that covers it, and a
+hold is looked at when it falls due, not when its silence is over. So it is judged row by row, too, by the silences
+whose window it is and by the open sources of inhibition. Where few of them are there, SQL leaves out the alerts
+that none of them can cover; where none is, nothing is judged at all. A silence of exactly one alert is as good as
+a filter by its dedup key, and one silence alone as good as its matchers.
 """
 
 # ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
@@ -18,10 +24,22 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, match_values
+from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import InputError
-from alertgraph.core.ids import AlertId, from_microseconds, pack, to_microseconds, unpack
-from alertgraph.core.labels import Matcher, MatchOperator, matches_all
+from alertgraph.core.ids import (
+    AlertId,
+    NodeKind,
+    ResponderId,
+    encode_id,
+    from_microseconds,
+    pack,
+    to_microseconds,
+    unpack,
+)
+from alertgraph.core.inhibition import InhibitionRule
+from alertgraph.core.labels import Matcher, MatcherIndex, MatchOperator, matches_all
 from alertgraph.core.query import (
     TOTAL_COUNT_MAX,
     AlertFilter,
@@ -32,6 +50,8 @@ from alertgraph.core.query import (
 )
 from alertgraph.core.search import alert_words, label_term, search_words
 from alertgraph.core.severity import Severity
+from alertgraph.core.silence import window_at
+from alertgraph.storage.inhibitors import load_inhibitors
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.rows import ALERT_SELECT, alert_of
 from alertgraph.storage.search import FOUND_MAX, find_alerts
@@ -52,8 +72,10 @@ _CURSOR_VERSION = 1
 _ID_MIN, _ID_MAX = UUID(int=0), UUID(int=(1 << 128) - 1)
 _TIME_MIN, _TIME_MAX = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _OPEN_STATUSES = frozenset({AlertStatus.TRIGGERED, AlertStatus.ACKNOWLEDGED})
+_TAKEN_STATUSES = frozenset({AlertStatus.ACKNOWLEDGED, AlertStatus.RESOLVED})
 _MATCHED_COLUMNS = (
-    "id, title, description, severity, source, monitored_service, dedup_key, labels, triggered_at, last_seen_at"
+    "id, title, description, severity, status, source, monitored_service, dedup_key, labels, triggered_at,"
+    " last_seen_at"
 )
 _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
     AlertOrderField.TRIGGERED_AT: "triggered_at",
@@ -132,7 +154,12 @@ class _Conditions:
         terms: Words and labels that the search index knows; all must hold.
         words: The words among the terms.
         equals: The matchers that became terms.
+        takers: The actors, by reference, one of whom must have taken it.
+        covers: For each sort of cover that is asked for, the matchers of each that there is: of one of them, all
+            must hold.
         matchers: What only a look at each row can tell.
+        silences: The matchers of each silence whose window it is, where a look at each row must tell.
+        inhibitions: The rules that are applied, the same.
     """
 
     statuses: frozenset[AlertStatus]
@@ -142,6 +169,9 @@ class _Conditions:
     dedup_keys: frozenset[str] | None = None
     titles: frozenset[str] | None = None
     verdicts: frozenset[int] | None = None
+    rules: frozenset[UUID] | None = None
+    takers: frozenset[str] | None = None
+    assignees: frozenset[UUID] | None = None
     triggered_after: datetime | None = None
     triggered_before: datetime | None = None
     resolved_after: datetime | None = None
@@ -151,13 +181,33 @@ class _Conditions:
     terms: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     equals: tuple[Matcher, ...] = ()
+    covers: tuple[tuple[tuple[Matcher, ...], ...], ...] = ()
     matchers: tuple[Matcher, ...] = ()
+    silenced: bool | None = None
+    silences: tuple[tuple[Matcher, ...], ...] = ()
+    inhibited: bool | None = None
+    inhibitions: tuple[InhibitionRule, ...] = ()
 
     @property
     def satisfiable(self) -> bool:
         """Whether any alert at all could satisfy these."""
-        sets = (self.severities, self.services, self.sources, self.dedup_keys, self.titles, self.verdicts)
+        sets = (
+            self.severities,
+            self.services,
+            self.sources,
+            self.dedup_keys,
+            self.titles,
+            self.verdicts,
+            self.rules,
+            self.takers,
+            self.assignees,
+        )
         return bool(self.statuses) and all(values is None or values for values in sets)
+
+    @property
+    def judged(self) -> bool:
+        """Whether a look at each row is needed."""
+        return bool(self.matchers or self.words) or self.silenced is not None or self.inhibited is not None
 
 
 def _either(before: frozenset[T] | None, now: Collection[T] | None) -> frozenset[T] | None:
@@ -184,6 +234,9 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
         sources=_storable(wanted.source),
         dedup_keys=_storable(wanted.dedup_key),
         verdicts=_either(None, wanted.verdict),
+        rules=_either(None, wanted.escalation_rule),
+        takers=_either(None, _references(wanted.acknowledged_by)),
+        assignees=_either(None, wanted.assignee),
         triggered_after=_clamped(wanted.triggered_after),
         triggered_before=_clamped(wanted.triggered_before),
         resolved_after=_clamped(wanted.resolved_after),
@@ -194,6 +247,8 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
         terms=words,
         words=words,
     )
+    if wanted.acknowledged_by is not None:
+        conditions = replace(conditions, statuses=conditions.statuses & _TAKEN_STATUSES)
     for matcher in (*wanted.matchers, *scope):
         conditions = _with_matcher(conditions, matcher)
     if conditions.resolved_before is not None:
@@ -203,6 +258,66 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         conditions = replace(conditions, statuses=conditions.statuses & {AlertStatus.RESOLVED})
     return conditions
+
+
+def _references(people: Sequence[ResponderId] | None) -> list[str] | None:
+    return None if people is None else [encode_id(NodeKind.RESPONDER, person) for person in people]
+
+
+def _with_covers(conditions: _Conditions, wanted: AlertFilter, catalog: Catalog, now: datetime) -> _Conditions:
+    """Return the conditions with what a filter asks of who covers an alert now."""
+    if wanted.silenced is not None:
+        silences = tuple(each.matchers for each in catalog.silences if window_at(each, now) is not None)
+        conditions = _with_cover(conditions, silences, wanted=wanted.silenced)
+        # Of one silence alone, its matchers have told all there is to tell.
+        if len(silences) > 1 or (silences and not wanted.silenced):
+            conditions = replace(conditions, silenced=wanted.silenced, silences=silences)
+    if wanted.inhibited is not None:
+        rules = tuple(rule for rule in catalog.inhibitions if rule.enabled)
+        conditions = _with_cover(
+            conditions, tuple(rule.target_matchers for rule in rules), wanted=wanted.inhibited
+        )
+        if rules:
+            conditions = replace(conditions, inhibited=wanted.inhibited, inhibitions=rules)
+    return conditions
+
+
+def _with_cover(
+    conditions: _Conditions, alternatives: tuple[tuple[Matcher, ...], ...], *, wanted: bool
+) -> _Conditions:
+    """Return the conditions for alerts that one of these can cover, as far as that can be told beforehand."""
+    if not wanted:
+        return conditions
+    # What is resolved is covered by nothing.
+    conditions = replace(
+        conditions, statuses=conditions.statuses & _OPEN_STATUSES if alternatives else frozenset()
+    )
+    if len(alternatives) == 1:
+        for matcher in alternatives[0]:
+            conditions = _with_matcher(conditions, matcher)
+        return conditions
+    keys = [_asked_key(matchers) for matchers in alternatives]
+    if None not in keys:
+        return replace(
+            conditions, dedup_keys=_either(conditions.dedup_keys, {key for key in keys if key is not None})
+        )
+    if _is_few(alternatives) and all(_asked_key(each) or _asked_labels(each) for each in alternatives):
+        return replace(conditions, covers=(*conditions.covers, alternatives))
+    return conditions
+
+
+def _asked_key(matchers: Sequence[Matcher]) -> str | None:
+    """Return the dedup key that matchers ask for; None where they let several pass."""
+    return next((value for label, value in _asked(matchers) if label == "@dedup_key"), None)
+
+
+def _asked_labels(matchers: Sequence[Matcher]) -> dict[str, str]:
+    """Return labels that any alert has of which the matchers hold."""
+    return {label: value for label, value in _asked(matchers) if not label.startswith("@")}
+
+
+def _asked(matchers: Sequence[Matcher]) -> list[tuple[str, str]]:
+    return [(each.label, each.value) for each in matchers if each.value]
 
 
 def _with_matcher(conditions: _Conditions, matcher: Matcher) -> _Conditions:
@@ -334,6 +449,10 @@ def _branch(
         keys = parameters.named("dedup_keys", sorted(conditions.dedup_keys))
         drive = f"unnest({keys}::text[]) AS one (dedup_key)"
         driven = frozenset({"dedup_key"})
+    elif by_time and conditions.assignees is not None:
+        people = parameters.named("assignees", list(conditions.assignees))
+        drive = f"unnest({people}::uuid[]) AS one (assignee)"
+        driven = frozenset({"assignee"})
     elif by_time and table != "alert_open" and services and None not in services and _is_few(services):
         drive = f"unnest({parameters.named('services', list(services))}::text[]) AS one (monitored_service)"
         driven = frozenset({"monitored_service"})
@@ -386,6 +505,23 @@ def _residual(
         where.append(f"source = ANY ({parameters.named('sources', sorted(conditions.sources))}::text[])")
     if conditions.titles is not None:
         where.append(f"title = ANY ({parameters.named('titles', sorted(conditions.titles))}::text[])")
+    if conditions.rules is not None:
+        where.append(f"rule_id = ANY ({parameters.named('rules', list(conditions.rules))}::uuid[])")
+    if conditions.assignees is not None and "assignee" not in driven:
+        where.append(f"assignee = ANY ({parameters.named('assignees', list(conditions.assignees))}::uuid[])")
+    if conditions.takers is not None:
+        takers = parameters.named("takers", sorted(conditions.takers))
+        where.append(
+            f"(acknowledged_by ->> 'kind')::smallint = {ActorKind.PERSON:d}"
+            f" AND acknowledged_by ->> 'reference' = ANY ({takers}::text[])"
+        )
+    for place, alternatives in enumerate(conditions.covers):
+        keys = [key for each in alternatives if (key := _asked_key(each)) is not None]
+        labels = [_asked_labels(each) for each in alternatives if _asked_key(each) is None]
+        where.append(
+            f"(labels @> ANY ({parameters.named(f'covered_labels_{place}', labels)}::jsonb[])"
+            f" OR dedup_key = ANY ({parameters.named(f'covered_keys_{place}', keys)}::text[]))"
+        )
     if conditions.verdicts is not None:
         where.append(f"verdict = ANY ({parameters.named('verdicts', sorted(conditions.verdicts))}::smallint[])")
     for name, comparison, value in (
@@ -411,11 +547,16 @@ def _residual(
 # --------------------------------------------------------------------------------------- pages
 
 
-async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
+async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Page[Alert]:
     """Return a page of alerts.
 
     Where rows had to be judged one by one and a bound was reached, the page is what was found until then, there
     is a next page, and the last edge's cursor says where the judging goes on.
+
+    Args:
+        reader: Whose alerts.
+        query: Which.
+        catalog: What is set up; looked at only where the filter asks who covers an alert.
 
     Raises:
         InputError: A cursor is not of this order, a search names no word, or nothing at all was found among
@@ -425,12 +566,13 @@ async def alert_page(reader: Reader, query: AlertQuery) -> Page[Alert]:
     after = _place_of_cursor(page.after, order, "after") if page.after is not None else None
     before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
     as_of = await reader.as_of()
-    conditions, ids = await _selected(reader, _conditions(query.filter, query.scope))
+    asked = _with_covers(_conditions(query.filter, query.scope), query.filter, catalog, query.now)
+    conditions, ids = await _selected(reader, asked)
     if not conditions.satisfiable or ids == []:
         return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
     scan = _Scan(conditions, order, query.now, low, high, order.descending is not page.backward, ids)
-    judged = bool(conditions.matchers or conditions.words)
+    judged = conditions.judged
     if judged:
         found = await _judged(reader, scan, page.size)
     else:
@@ -486,19 +628,19 @@ async def _scanned(reader: Reader, scan: _Scan, size: int) -> _Found:
 
 
 async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
-    """Return alerts that satisfy matchers which only a look at each row can judge."""
+    """Return alerts that satisfy what only a look at each row can judge."""
     loop = asyncio.get_running_loop()
     begun_at, examined, chunk = loop.time(), 0, size + 1
+    silences = MatcherIndex((each, each) for each in scan.conditions.silences)
     columns = f"{_MATCHED_COLUMNS}, description" if scan.conditions.words else _MATCHED_COLUMNS
     place_of = _place(scan.order)
     places: list[_Place] = []
     while True:
         rows = (await reader.run(_page_statement(scan, columns, chunk, reader.tenant_id)))[:chunk]
-        for row in rows:
-            if _satisfies(row, scan.conditions):
-                if len(places) == size:
-                    return _Found(await _with_alerts(reader, places), more=True)
-                places.append(place_of(row))
+        for row in await _satisfying(reader, rows, scan.conditions, silences):
+            if len(places) == size:
+                return _Found(await _with_alerts(reader, places), more=True)
+            places.append(place_of(row))
         if len(rows) < chunk:
             return _Found(await _with_alerts(reader, places), more=False)
         scan = scan.behind(place_of(rows[-1]))
@@ -524,8 +666,33 @@ async def _with_alerts(reader: Reader, places: Sequence[_Place]) -> list[tuple[_
     return [(place, alerts[AlertId(place.id)]) for place in places]
 
 
-def _satisfies(row: Record, conditions: _Conditions) -> bool:
-    values = match_values(
+async def _satisfying(
+    reader: Reader, rows: Sequence[Record], conditions: _Conditions, silences: MatcherIndex[tuple[Matcher, ...]]
+) -> list[Record]:
+    """Return those of the rows that satisfy what only a look at each can judge."""
+    found = []
+    targets: dict[AlertId, Mapping[str, str]] = {}
+    for row in rows:
+        values = _match_values(row)
+        is_open = row["status"] != AlertStatus.RESOLVED
+        if not _satisfies(row, values, conditions):
+            continue
+        if conditions.silenced is not None:
+            silenced = is_open and next(silences.matching(values), None) is not None
+            if silenced is not conditions.silenced:
+                continue
+        found.append(row)
+        if is_open:
+            targets[AlertId(row["id"])] = values
+    if conditions.inhibited is None:
+        return found
+    # All at once: it takes a look at the sources, which are as many as they are.
+    covered = await load_inhibitors(reader, conditions.inhibitions, targets, 1)
+    return [row for row in found if (row["id"] in covered) is conditions.inhibited]
+
+
+def _match_values(row: Record) -> dict[str, str]:
+    return match_values(
         title=row["title"],
         severity=Severity(row["severity"]),
         source=row["source"],
@@ -533,6 +700,9 @@ def _satisfies(row: Record, conditions: _Conditions) -> bool:
         dedup_key=row["dedup_key"],
         labels=row["labels"],
     )
+
+
+def _satisfies(row: Record, values: Mapping[str, str], conditions: _Conditions) -> bool:
     return matches_all(conditions.matchers, values) and (
         not conditions.words or conditions.words <= alert_words(row["title"], row["description"])
     )
@@ -595,7 +765,7 @@ async def matching_alerts(
     found: list[AlertId] = []
     while True:
         rows = (await reader.run(_page_statement(scan, _MATCHED_COLUMNS, _CHUNK, reader.tenant_id)))[:_CHUNK]
-        found += [AlertId(row["id"]) for row in rows if _satisfies(row, conditions)]
+        found += [AlertId(row["id"]) for row in rows if _satisfies(row, _match_values(row), conditions)]
         examined += len(rows)
         elapsed = timedelta(seconds=loop.time() - begun_at)
         if (

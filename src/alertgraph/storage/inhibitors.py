@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from alertgraph.core.alert import alert_match_values
 from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
 from alertgraph.core.inhibition import InhibitionKey, InhibitionRule, target_keys
-from alertgraph.storage.alert_pages import load_alerts
 from alertgraph.storage.catalog import Fetch
 from alertgraph.storage.database import Connection
 from alertgraph.storage.reader import Reader, Rows
@@ -59,13 +57,19 @@ async def load_sources(
 
 
 async def load_inhibitors(
-    reader: Reader, rules: Sequence[InhibitionRule], alert_ids: Collection[AlertId], limit: int
+    reader: Reader, rules: Sequence[InhibitionRule], targets: Mapping[AlertId, Mapping[str, str]], limit: int
 ) -> dict[AlertId, list[AlertId]]:
-    """Return up to `limit` open alerts that cover each of these open alerts, oldest first; absent: none does."""
+    """Return up to `limit` open alerts that cover each of some open alerts, oldest first; absent: none does.
+
+    Args:
+        reader: Whose alerts.
+        rules: As they stand today.
+        targets: What matchers look at in each, as `core.alert.alert_match_values` returns it.
+        limit: For each alert.
+    """
     if not rules:
         return {}
-    alerts = await load_alerts(reader, alert_ids)
-    keys = {id_: target_keys(rules, alert_match_values(alert)) for id_, alert in alerts.items() if alert.is_open}
+    keys = {id_: target_keys(rules, values) for id_, values in targets.items()}
     # One more than is asked for: an alert never covers itself, not even by what an older rule left behind.
     wanted = frozenset[InhibitionKey]().union(*keys.values())
 

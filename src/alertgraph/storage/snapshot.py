@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 
-from alertgraph.core.alert import Alert
+from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.catalog import Catalog
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import NotFoundError
@@ -125,7 +126,11 @@ class PostgresSnapshot:
     async def inhibitors(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[AlertId]]:
         """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""
         rules = (await self.config()).catalog.inhibitions
-        return await load_inhibitors(self._reader, rules, alert_ids, limit)
+        if not rules:
+            return {}
+        alerts = await alert_pages.load_alerts(self._reader, alert_ids)
+        targets = {id_: alert_match_values(alert) for id_, alert in alerts.items() if alert.is_open}
+        return await load_inhibitors(self._reader, rules, targets, limit)
 
     async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
         """Return the deliveries that exist among the ids."""
@@ -175,7 +180,9 @@ class PostgresSnapshot:
 
     async def alert_page(self, query: AlertQuery) -> Page[Alert]:
         """Return a page of alerts; errors as `alert_pages.alert_page` says."""
-        return await alert_pages.alert_page(self._reader, query)
+        asks_who_covers = query.filter.silenced is not None or query.filter.inhibited is not None
+        catalog = (await self.config()).catalog if asks_who_covers else Catalog()
+        return await alert_pages.alert_page(self._reader, query, catalog)
 
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:
         """Return a page of the log, oldest first; errors as `event_pages.event_page` says."""
