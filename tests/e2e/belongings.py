@@ -21,16 +21,51 @@ INDEXED_SECONDS = 10.0
 CREATE = """mutation Create($input: CreateAlertInput!) {
   createAlert(input: $input) { alert { id } errors { code message path } }
 }"""
+# Lists of what pages are set up by.
+PAGER = (
+    "notificationChannels",
+    "responders",
+    "onCallSchedules",
+    "escalationRules",
+    "inhibitionRules",
+    "silences",
+    "heartbeatMonitors",
+)
+# What an id begins with, by what it is of.
+PREFIXES = {
+    "alert": "alr",
+    "view": "vew",
+    "key": "key",
+    "channel": "chn",
+    "responder": "rsp",
+    "schedule": "sch",
+    "override": "ovr",
+    "rule": "rul",
+    "inhibition": "inh",
+    "silence": "sil",
+    "monitor": "mon",
+}
+TEST = "mutation Test($id: ID!) { testNotificationChannel(input: {id: $id}) { delivered errors { message } } }"
 LISTS = """{
   alerts(first: 100) { nodes { id } edges { cursor } asOf }
   seen: alerts(first: 100, orderBy: {field: LAST_SEEN_AT}) { edges { cursor } }
   worst: alerts(first: 100, orderBy: {field: SEVERITY}) { edges { cursor } }
-  events(last: 100) { nodes { id cursor kind subjectType } }
+  events(last: 100) { nodes { id cursor kind subjectType } pageInfo { hasPreviousPage } }
   savedViews(first: 100) { nodes { id } edges { cursor } }
   apiKeys(first: 100) { nodes { id prefix } edges { cursor } }
+  deliveries(first: 100) { nodes { id } edges { cursor } }
   viewer { tenant { id } }
-}"""
+  PAGER
+}""".replace("PAGER", " ".join(f"{name}(first: 100) {{ nodes {{ id }} edges {{ cursor }} }}" for name in PAGER))
 STATE = """{
+  notificationChannels(first: 100) { nodes { id version name enabled template } totalCount }
+  responders(first: 100) { nodes { id version name email contactMethods { address } } totalCount }
+  onCallSchedules(first: 100) { nodes { id version name rotations { startsAt } } totalCount }
+  escalationRules(first: 100) { nodes { id version name enabled position } totalCount }
+  inhibitionRules(first: 100) { nodes { id version name enabled } totalCount }
+  silences(first: 100) { nodes { id version comment state endsAt } totalCount }
+  heartbeatMonitors(first: 100) { nodes { id version name interval } totalCount }
+  deliveries(first: 100) { nodes { id status } pageInfo { hasNextPage } }
   alerts(first: 100, orderBy: {direction: ASC}) {
     nodes {
       id version status title description severity labels annotations occurrenceCount lastSeenAt
@@ -83,25 +118,50 @@ class Belongings:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a key and a few things of their own."""
+    """Somebody with a key and things of their own.
+
+    Attributes:
+        ids: Of one thing of each kind, by `Case.about`.
+    """
 
     service: RunningService
     key: str
-    alert_id: str
-    view_id: str
-    key_id: str
+    ids: Mapping[str, str]
     client: httpx2.Client = field(repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def alert_id(self) -> str:
+        """An alert of theirs."""
+        return self.ids["alert"]
+
+    @property
+    def view_id(self) -> str:
+        """A view of theirs."""
+        return self.ids["view"]
+
+    @property
+    def key_id(self) -> str:
+        """An API key that they made."""
+        return self.ids["key"]
+
     def own(self, case: Case) -> str:
         """Return the id of a thing of the caller's own, of the kind that a field is about."""
-        if "SavedView" in case.field:
-            return self.view_id
-        return self.key_id if "ApiKey" in case.field else self.alert_id
+        return self.ids[case.about]
+
+    def request(self, case: Case, value: Any = None, *, own: str | None = None) -> dict[str, Any]:
+        """Return the body of a request about things of the caller's own.
+
+        Args:
+            case: What is asked.
+            value: For its slot.
+            own: What the field is about, where it is to be something else.
+        """
+        return case.request(own or self.own(case), value, self.ids)
 
     def ask(self, case: Case, value: Any = None) -> httpx2.Response:
         """Return the answer to a case with this value in its slot."""
-        return self.client.post("/graphql", json=case.request(self.own(case), value))
+        return self.client.post("/graphql", json=self.request(case, value))
 
     def fire(self, word: str) -> None:
         """Send an alert of the caller's own."""
@@ -111,7 +171,7 @@ class Caller:
 
 
 def a_caller(service: RunningService, key: str | None = None, **labels: str) -> Caller:
-    """Return somebody who has an alert, a view and an API key of their own.
+    """Return somebody who has an alert, a view, an API key and what pages are set up by.
 
     Args:
         service: Of the tenant.
@@ -131,7 +191,8 @@ def a_caller(service: RunningService, key: str | None = None, **labels: str) -> 
     assert not made["alert"]["errors"], made
     alert_id, view_id = made["alert"]["alert"]["id"], made["view"]["savedView"]["id"]
     key_id, _ = a_key(service, "INGEST", name="my own")
-    return Caller(service, secret, alert_id, view_id, key_id, service.client(secret), labels)
+    ids = {"alert": alert_id, "view": view_id, "key": key_id, **set_up(service, "my own")}
+    return Caller(service, secret, ids, service.client(secret), labels)
 
 
 def a_key(
@@ -148,6 +209,55 @@ def a_key(
     return made["apiKey"]["id"], made["secret"]
 
 
+# By kind: the mutation that makes one, its input, and the field of its payload.
+SET_UP: Mapping[str, tuple[str, str, str]] = {
+    "channel": ("createNotificationChannel", "NotificationChannelInput", "notificationChannel"),
+    "responder": ("createResponder", "ResponderInput", "responder"),
+    "schedule": ("createOnCallSchedule", "OnCallScheduleInput", "onCallSchedule"),
+    "override": ("overrideShift", "OverrideShiftInput", "override"),
+    "rule": ("createEscalationRule", "EscalationRuleInput", "escalationRule"),
+    "inhibition": ("createInhibitionRule", "InhibitionRuleInput", "inhibitionRule"),
+    "silence": ("createSilence", "SilenceInput", "silence"),
+    "monitor": ("createHeartbeatMonitor", "HeartbeatMonitorInput", "heartbeatMonitor"),
+}
+
+
+def set_up(service: RunningService, word: str) -> dict[str, str]:
+    """Have one of everything that pages are set up by, used for nothing; return the ids by kind.
+
+    Args:
+        service: Of the tenant.
+        word: In every name and text.
+    """
+    ids: dict[str, str] = {}
+    slug = word.replace(" ", "-")
+    never = [{"label": f"{slug}_label", "value": "never"}]
+
+    def make(kind: str, **contents: Any) -> None:
+        mutation, input_type, thing = SET_UP[kind]
+        answer = f"{thing} {{ id }} errors {{ path message }}"
+        query = f"mutation M($i: {input_type}!) {{ {mutation}(input: $i) {{ {answer} }} }}"
+        payload = service.data(query, {"i": contents})[mutation]
+        assert not payload["errors"], payload
+        ids[kind] = payload[thing]["id"]
+
+    config = {"email": {"to": [f"ops@{slug}.example"]}}
+    make("channel", name=f"{word} channel", enabled=False, config=config, template=f"{word} template")
+    way = {"channelId": ids["channel"], "address": f"ada@{slug}.example"}
+    make("responder", name=f"{word} person", email=f"{slug}@example.com", contactMethods=[way])
+    rotation = {"responderIds": [ids["responder"]], "startsAt": walk.YESTERDAY, "shiftLength": "P1D"}
+    make("schedule", name=f"{word} schedule", rotations=[rotation])
+    stretch = {"startsAt": walk.YESTERDAY, "endsAt": walk.TOMORROW}
+    make("override", scheduleId=ids["schedule"], responderId=ids["responder"], **stretch)
+    targets = [{f"{kind}Id": ids[kind]} for kind in ("responder", "schedule", "channel")]
+    levels = [{"delay": "PT5M", "targets": targets}]
+    make("rule", name=f"{word} rule", enabled=False, matchers=never, levels=levels)
+    make("inhibition", name=f"{word} inhibition", enabled=False, sourceMatchers=never, targetMatchers=never)
+    make("silence", matchers=never, endsAt=walk.TOMORROW, comment=f"{word} silence")
+    make("monitor", name=f"{word} monitor", interval="P30D", labels={f"{slug}_label": slug})
+    return ids
+
+
 def furnish(service: RunningService) -> Belongings:
     """Give a tenant some of everything there is, and return what of it can be named."""
     mark = f"kanarie{token_hex(6)}"
@@ -156,7 +266,10 @@ def furnish(service: RunningService) -> Belongings:
     key_id, secret = a_key(service, "RESPONDER", name=f"{mark} key")
     by_mutation = {}
     with service.client() as client:
-        owner = Caller(service, service.admin_key, alerts["other"], view_ids[0], key_id, client)
+        ids = {"alert": alerts["other"], "view": view_ids[0], "key": key_id, **set_up(service, mark)}
+        owner = Caller(service, service.admin_key, ids, client)
+        # It goes nowhere, and is kept as what failed.
+        service.data(TEST, {"id": ids["channel"]})
         for case in walk.cases("mutation"):
             if case.slot is not None and case.slot.kind == "idempotency_key":
                 by_mutation[case.field] = f"{mark}-{case.field}"
@@ -167,16 +280,22 @@ def furnish(service: RunningService) -> Belongings:
     events = lists["events"]["nodes"]
     # One event for each who may see it: the log is read in the same way for all of them.
     sorts = {event["subjectType"]: event["id"] for event in events}
-    assert len(sorts) == 4, f"events about alerts, views, keys and settings: {sorts.keys()}"
-    ids = [
+    assert len(sorts) == 12, f"events about alerts and everything that is set up: {sorts.keys()}"
+    assert lists["deliveries"]["nodes"], "the test of a channel is a delivery"
+    named = [
         *alerts.values(),
         *sorts.values(),
-        *(node["id"] for name in ("savedViews", "apiKeys") for node in lists[name]["nodes"]),
+        *(node["id"] for name in ("savedViews", "apiKeys", "deliveries") for node in lists[name]["nodes"]),
+        *(own_id for kind, own_id in ids.items() if kind in SET_UP),
         lists["viewer"]["tenant"]["id"],
     ]
     cursors = [
         *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
-        *(edge["cursor"] for name in ("savedViews", "apiKeys") for edge in lists[name]["edges"][:1]),
+        *(
+            edge["cursor"]
+            for name in ("savedViews", "apiKeys", "deliveries", *PAGER)
+            for edge in lists[name]["edges"][:1]
+        ),
         *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
         lists["alerts"]["asOf"],
     ]
@@ -184,7 +303,7 @@ def furnish(service: RunningService) -> Belongings:
     prefixes = [node["prefix"] for node in lists["apiKeys"]["nodes"]]
     all_alert_ids = [node["id"] for node in lists["alerts"]["nodes"]]
     secrets = {service.tenant, secret, *prefixes, *all_alert_ids}
-    return _belongings(mark, ids, cursors, by_mutation, secrets)
+    return _belongings(mark, named, cursors, by_mutation, secrets)
 
 
 def furnish_alerts(service: RunningService) -> Belongings:
@@ -294,14 +413,18 @@ def fire(service: RunningService, word: str) -> str:
 def do_everything(service: RunningService, mark: str, alert_id: str) -> None:
     """Have events of every sort."""
     service.data(
-        """mutation Live($id: ID!, $note: String!) {
+        """mutation Live($id: ID!, $note: String!, $until: DateTime!) {
           acknowledgeAlert(input: {alertId: $id, note: $note}) { changed }
           updateAlert(input: {alertId: $id, title: $note}) { changed }
           resolveAlert(input: {alertId: $id}) { changed }
           createSavedView(input: {name: $note, filter: {}, shared: true}) { savedView { id } }
           createApiKey(input: {name: $note, role: VIEWER}) { apiKey { id } }
+          createResponder(input: {name: $note}) { responder { id } }
+          createSilence(input: {matchers: [{label: "a", value: $note}], endsAt: $until, comment: $note}) {
+            silence { id }
+          }
         }""",
-        {"id": alert_id, "note": f"{mark} live"},
+        {"id": alert_id, "note": f"{mark} live", "until": walk.TOMORROW},
     )
 
 

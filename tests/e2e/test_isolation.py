@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e import walk
 from tests.e2e.belongings import (
+    PREFIXES,
     STATE,
     Belongings,
     Caller,
@@ -58,9 +59,9 @@ def untouched(victim: RunningService, belongings: Belongings) -> Iterator[None]:
 
 def test_the_owner_sees_what_the_walk_looks_for(victim: RunningService, belongings: Belongings) -> None:
     """Else the walk would find nothing because it asks for nothing."""
-    alert, view, key = (next(i for i in belongings.ids if i.startswith(p)) for p in ("alr", "vew", "key"))
+    ids = {kind: next(i for i in belongings.ids if i.startswith(prefix)) for kind, prefix in PREFIXES.items()}
     with victim.client() as client:
-        owner = Caller(victim, victim.admin_key, alert, view, key, client)
+        owner = Caller(victim, victim.admin_key, ids, client)
         seen: dict[str, set[str]] = {}
         for case in walk.cases("query"):
             places = {None: [None]} if case.slot is None else {case.slot.place: belongings.handles(case)}

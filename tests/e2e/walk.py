@@ -9,7 +9,7 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -28,6 +28,7 @@ from graphql import (
     GraphQLOutputType,
     GraphQLScalarType,
     GraphQLSchema,
+    GraphQLUnionType,
     build_schema,
     get_named_type,
     is_leaf_type,
@@ -49,12 +50,24 @@ ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription
 ROUTES: Mapping[str, tuple[str, str]] = {
     "CriticalAlert": ("$own: ID!", "alert(id: $own)"),
     "AlertMetrics": ("", f'alertMetrics(since: "{YESTERDAY}", until: "{TOMORROW}")'),
+    "OnCallSchedule": ("$own: ID!", "onCallSchedule(id: $own)"),
+    "Responder": ("$own: ID!", "responder(id: $own)"),
+    "SilencePreview": ("", 'silencePreview(matchers: [{label: "@title", operator: REGEX, value: ".+"}])'),
 }
 # For arguments in the middle of an answer, which have no slot there.
-WRITTEN_ARGUMENTS = {"bucket": '"P1D"', "by": "MONITORED_SERVICE", "first": "3"}
+WRITTEN_FIRST = 3
+WRITTEN_ARGUMENTS = {
+    "bucket": '"P1D"',
+    "by": "MONITORED_SERVICE",
+    "first": str(WRITTEN_FIRST),
+    "since": f'"{YESTERDAY}"',
+    "until": f'"{TOMORROW}"',
+}
 
 # Entries of a thousand at once: what hangs on them would cost too much.
 COUNTED_BY_THOUSANDS = ("AlertOutcome", "CreateAlertOutcome")
+# What hangs on more answers than these is left out.
+ENTRIES_MAX = 150
 
 # What sort of thing a value names, by the name of its argument or input field; ids are known by their type.
 HANDLES = {
@@ -65,7 +78,34 @@ HANDLES = {
     "idempotencyKey": "idempotency_key",
 }
 # Texts that are looked for, not kept: the walk looks for words of somebody else's there.
-SEARCHED = ("AlertFilter", "EventFilter", "MetricsFilter", "LabelMatcherInput")
+SEARCHED = ("AlertFilter", "EventFilter", "MetricsFilter", "DeliveryFilter", "LabelMatcherInput")
+# What an id is of, where it is not of what the field is about.
+KINDS = {
+    "alertId": "alert",
+    "channelId": "channel",
+    "fallbackId": "channel",
+    "deadManChannelId": "channel",
+    "responderId": "responder",
+    "responderIds": "responder",
+    "scheduleId": "schedule",
+    "defaultEscalationRuleId": "rule",
+}
+# The kind of thing that a field is about, by a part of its name in lower case; else it is about an alert.
+ABOUT = {
+    "savedview": "view",
+    "apikey": "key",
+    "escalationrule": "rule",
+    "inhibitionrule": "inhibition",
+    "notification": "channel",
+    "shiftoverride": "override",
+    "schedule": "schedule",
+    "responder": "responder",
+    "silence": "silence",
+    "monitor": "monitor",
+}
+# What may do without matchers. Whatever else has some is for no alert there is: a walk is to silence nothing.
+UNMATCHED = ("ApiKeyInput", "AlertFilter", "EventFilter")
+NEVER = {"label": "walk", "operator": "EQUAL", "value": "never"}
 # What to put where nothing is named, by the name of the argument or input field.
 PLAIN: Mapping[str, Any] = {
     "title": "Walked over",
@@ -82,7 +122,7 @@ PLAIN: Mapping[str, Any] = {
     "since": YESTERDAY,
     "expiresAt": TOMORROW,
     "level": 1,
-    "name": "walk",
+    "name": "\x00fresh",
     "shared": False,
     "costBudget": 600_000,
     "expectedVersion": None,
@@ -94,10 +134,45 @@ PLAIN: Mapping[str, Any] = {
     "bucket": "P1D",
     "window": "P1D",
     "every": "PT1S",
+    "at": None,
+    # What is set up is used for nothing: nobody is to be told anything by a walk.
+    "enabled": False,
+    "position": 1,
+    "incidentProbabilityMin": None,
+    "repeatCount": 1,
+    "escalateOnSla": True,
+    "delay": "PT5M",
+    "interval": "P30D",
+    "equalLabels": "walk",
+    "timeZone": "Europe/Berlin",
+    "shiftLength": "P7D",
+    "calendar": None,
+    "startsAt": YESTERDAY,
+    "endsAt": TOMORROW,
+    "recurrence": "FREQ=WEEKLY;COUNT=2",
+    "endOnResolve": True,
+    "comment": "By a walk",
+    "email": "walk@walk.example",
+    "address": "U012345",
+    "template": "By a walk",
+    "botToken": "xoxb-walk",
+    "signingSecret": "walkwalkwalkwalkwalkwalkwalkwalk",
+    "channel": "#walk",
+    # Where a host is named it is looked for at once, and there is none that a walk could name.
+    "apiUrl": None,
+    "workflowUrl": "https://walk.example/workflow",
+    "routingKey": "walkwalkwalkwalkwalkwalkwalkwalk",
+    "eventsUrl": None,
+    "url": "https://walk.example/hook",
+    "to": "walk@walk.example",
+    "headers": {"X-Walk": "yes"},
 }
 # Of an enum the first value, where no other does the job better.
 CHOSEN = {"role": "INGEST", "by": "MONITORED_SERVICE", "status": "TRIGGERED"}
-_ID = re.compile(r"(?:tnt|alr|key|vew|evt)_[A-Za-z0-9_-]{22}|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}")
+_ID = re.compile(
+    r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv)_[A-Za-z0-9_-]{22}"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}"
+)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _VARYING = frozenset(
     (
@@ -105,8 +180,9 @@ _VARYING = frozenset(
         *("cursor", "startCursor", "endCursor", "asOf"),
     )
 )
-# What stands for an id of the caller's own, and for a key that nobody used before.
-OWN, FRESH = "\x00own", "\x00fresh"
+# What stands for an id of the caller's own, of what the field is about or of a kind, and for a key or a name that
+# nobody used before.
+OWN, OWN_OF, FRESH = "\x00own", "\x00own of ", "\x00fresh"
 
 _fresh = count(1)
 
@@ -151,14 +227,21 @@ class Case:
     def __str__(self) -> str:
         return f"{self.field} {self.slot.place if self.slot else 'plainly'}"
 
-    def request(self, own: str, value: Any = None) -> dict[str, Any]:
-        """Return the body of a request with keys that nobody used before.
+    @property
+    def about(self) -> str:
+        """What kind of thing the field is about."""
+        name = self.field.lower()
+        return next((kind for part, kind in ABOUT.items() if part in name), "alert")
+
+    def request(self, own: str, value: Any = None, others: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the body of a request with keys and names that nobody used before.
 
         Args:
             own: An id of the caller's own, of what the field is about.
             value: For the slot.
+            others: Ids of the caller's own by kind; `own` for each where left out.
         """
-        variables = _filled_in(self.variables, own)
+        variables = _filled_in(self.variables, own, others or {})
         if self.slot is not None:
             put(variables, self.slot.path, [value] if self.slot.is_list else value)
         return {"query": self.document, "variables": variables}
@@ -172,15 +255,17 @@ def put(variables: Any, path: Path, value: Any) -> None:
     variables[last] = value
 
 
-def _filled_in(value: Any, own: str) -> Any:
+def _filled_in(value: Any, own: str, others: Mapping[str, str]) -> Any:
     """Return a copy of variables with keys and ids in place of what stands for them."""
     match value:
         case dict():
-            return {name: _filled_in(each, own) for name, each in value.items()}
+            return {name: _filled_in(each, own, others) for name, each in value.items()}
         case list():
-            return [_filled_in(each, own) for each in value]
+            return [_filled_in(each, own, others) for each in value]
         case str() if value == OWN:
             return own
+        case str() if value.startswith(OWN_OF):
+            return others.get(value.removeprefix(OWN_OF), own)
         case str() if value == FRESH:
             return f"walk-{next(_fresh)}"
     return value
@@ -217,6 +302,7 @@ def cases(root: str) -> Iterator[Case]:
                     if type_.name not in ROUTES:
                         teach(f"how to reach {type_.name}, whose field {name} takes arguments")
                     declared, route = ROUTES[type_.name]
+                    route = route.replace("{", "{{").replace("}", "}}")
                     form = f"query {{declared}}{{{{ {route} {{{{ {name}{{given}}{{body}} }}}} }}}}"
                     yield from _cases(root, f"{type_.name}.{name}", field, form, declared)
 
@@ -228,7 +314,7 @@ def _cases(root: str, name: str, field: GraphQLField, form: str, declared: str) 
         given = {each: field.args[each] for each in variables}
         written = [declared, *(f"${each}: {argument.type}" for each, argument in given.items())]
         header = ", ".join(filter(None, written))
-        body = selection(field.type)
+        body = selection(field.type, 1 if "ids" in field.args else _size(field, first=50))
         document = form.format(
             declared=f"({header}) " if header else "",
             given=f"({', '.join(f'{each}: ${each}' for each in given)})" if given else "",
@@ -345,17 +431,19 @@ def _plain(type_: GraphQLInputType, place: str, name: str, *, everything: bool) 
             return _plain(type_.of_type, place, name, everything=everything)
         case GraphQLList():
             inner = get_named_type(type_)
-            if name in ("matchers", "links") and not everything:
+            if name == "links" and not everything:
                 return []
             if isinstance(inner, GraphQLInputObjectType) and inner.name in SEARCHED:
-                return []
+                return [] if place.startswith(UNMATCHED) else [NEVER]
             return [_plain(type_.of_type, place, name, everything=everything)]
         case GraphQLInputObjectType():
             return _object(type_, everything=everything and type_.name not in SEARCHED)
         case GraphQLEnumType():
             return CHOSEN.get(name, next(iter(type_.values)))
         case GraphQLScalarType(name="ID"):
-            return OWN
+            return f"{OWN_OF}{KINDS[name]}" if name in KINDS else OWN
+        case GraphQLScalarType(name="LocalTime"):
+            return {"startsAt": "09:00", "endsAt": "17:00"}[name]
         case GraphQLScalarType() if name in ("dedupKey", "dedupKeys", "idempotencyKey"):
             return FRESH
         case GraphQLScalarType() if name in ("after", "before"):
@@ -372,30 +460,62 @@ def _plain(type_: GraphQLInputType, place: str, name: str, *, everything: bool) 
 # -------------------------------------------------------------------------------------- selections
 
 
-def selection(type_: GraphQLOutputType) -> str:
-    """Return a selection of everything that hangs on a type; what occurs again, without what hangs on it."""
-    return _selection(get_named_type(type_), set(), plain=False)
+def selection(type_: GraphQLOutputType, entries: int = 1) -> str:
+    """Return a selection of everything that hangs on a type; what occurs again, without what hangs on it.
+
+    Args:
+        type_: Of a field.
+        entries: How many answers of this type there may be; of many not everything is asked, which would cost too
+            much.
+    """
+    return _selection(get_named_type(type_), set(), entries)
 
 
-def _selection(type_: Any, met: set[str], *, plain: bool) -> str:
+def _selection(type_: Any, met: set[str], entries: int, *, aliased: Set[str] = frozenset()) -> str:
+    """Return a selection of a type's fields, those in `aliased` under names that no other type has."""
     if is_leaf_type(type_):
         return ""
-    first = type_.name not in met
-    met.add(type_.name)
-    chosen = ["__typename"]
-    plain = plain or type_.name in COUNTED_BY_THOUSANDS
-    for name, field in type_.fields.items():
-        inner = get_named_type(field.type)
-        if is_leaf_type(inner) or (first and not (plain and field.args)):
-            below = _selection(inner, met, plain=plain)
-            chosen.append(f"{name}{_written(field, f'{type_.name}.{name}')}{below}")
-    if isinstance(type_, GraphQLInterfaceType) and first:
-        chosen += [
-            f"... on {kind} {_selection(kind, met, plain=plain)}" for kind in schema().get_possible_types(type_)
-        ]
-    elif not isinstance(type_, GraphQLInterfaceType | GraphQLObjectType):
+    if not isinstance(type_, GraphQLInterfaceType | GraphQLObjectType | GraphQLUnionType):
         teach(f"to select from {type_}")
+    first = type_.name not in met
+    if entries <= ENTRIES_MAX:
+        met.add(type_.name)
+    chosen = ["__typename"]
+    for name, field in {} if isinstance(type_, GraphQLUnionType) else type_.fields.items():
+        inner = get_named_type(field.type)
+        size = 1 if type_.name.endswith("Connection") else _size(field)
+        is_bearable = entries * size <= ENTRIES_MAX or (size == 1 and type_.name in COUNTED_BY_THOUSANDS)
+        if is_leaf_type(inner) or (first and is_bearable):
+            below = _selection(inner, met, entries * size)
+            alias = f"{name}Of{type_.name}: " if name in aliased else ""
+            chosen.append(f"{alias}{name}{_written(field, f'{type_.name}.{name}')}{below}")
+    if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType) and first:
+        kinds = schema().get_possible_types(type_)
+        conflicting = _conflicting(kinds)
+        chosen += [f"... on {kind} {_selection(kind, met, entries, aliased=conflicting)}" for kind in kinds]
     return f"{{ {' '.join(chosen)} }}"
+
+
+def _size(field: GraphQLField, first: int = WRITTEN_FIRST) -> int:
+    """Return how many answers a field may have, as its cost is counted."""
+    inner = get_named_type(field.type)
+    if inner.name in COUNTED_BY_THOUSANDS:
+        return 1000
+    if "first" in field.args:
+        return first
+    is_list = isinstance(field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type, GraphQLList)
+    return 10 if is_list or inner.name.endswith("Connection") else 1
+
+
+def _conflicting(kinds: Sequence[GraphQLObjectType]) -> Set[str]:
+    """Return the names of fields that are of different types in these, which one selection can't hold."""
+    types: dict[str, str] = {}
+    return {
+        name
+        for kind in kinds
+        for name, field in kind.fields.items()
+        if types.setdefault(name, str(field.type)) != str(field.type)
+    }
 
 
 def _written(field: GraphQLField, place: str) -> str:
