@@ -154,7 +154,9 @@ def test_a_sender_reads_plain_fields_of_its_alert_and_no_relation(service: Runni
                 answer = service.graphql(query % selected, {"i": draft}, key=keys[Role.INGEST])
             assert codes(answer) == ({"FORBIDDEN"} if relation else set()), f"{way}.{name}: {answer}"
 
-    assert relations == {"events"}
+    assert relations == {
+        *("events", "deliveries", "silencedBy", "inhibitedBy", "escalationRule", "escalationLevels", "assignee")
+    }
 
 
 def test_a_sender_reads_who_it_is_and_what_is_left(service: RunningService, keys: Keys) -> None:
