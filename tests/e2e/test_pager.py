@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx2
+import orjson
 import pytest
+from slack_sdk.signature import SignatureVerifier
 
-from tests.integration.notify.provider import Provider, answers, provider
-from tests.running import RunningService, ServiceProcess, environment_of, new_tenant
+from alertgraph.core.action_token import read, sign
+from alertgraph.edge.slack_actions import SLACK_ACTIONS_PATH
+from alertgraph.storage.secrets import MasterKey
+from tests.integration.notify.provider import Provider, Received, Reply, answers, checks, provider
+from tests.running import MASTER_KEY, RunningService, ServiceProcess, environment_of, new_tenant
 from tests.servers import DatabaseServers, free_port
 from tests.wire import Wire, wire
 
@@ -21,6 +29,9 @@ from tests.wire import Wire, wire
 pytestmark = pytest.mark.xdist_group("pager")
 
 FALLBACK_WITHIN_SECONDS = 30.0
+# After that Slack shows whoever pressed a button that the app did not answer.
+SLACK_WAITS_SECONDS = 3.0
+SLACK_USER = {"id": "UA8RXUSPL", "username": "jtorrance", "name": "jtorrance", "team_id": "T9TK3CUKW"}
 CREATE_CHANNEL = """mutation Create($input: NotificationChannelInput!) {
   createNotificationChannel(input: $input) { made: notificationChannel { id } errors { code message } } }"""
 CREATE_RESPONDER = """mutation Create($input: ResponderInput!) {
@@ -38,6 +49,7 @@ ALERT = """query Alert($id: ID!) { alert(id: $id) {
   events(first: 50) { nodes { kind summary detail } }
   deliveries(first: 50) { nodes { channelName level status attemptCount lastError fellBackTo { channelName } } }
 } }"""
+SILENCES = """query Alert($id: ID!) { alert(id: $id) { silencedBy { endsAt createdBy { name } } } }"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +75,12 @@ def paging(
 @pytest.fixture
 def tenant(paging: tuple[str, dict[str, str]]) -> RunningService:
     """A tenant of its own on it."""
+    return new_tenant(*paging, f"t-{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def neighbour(paging: tuple[str, dict[str, str]]) -> RunningService:
+    """Another one."""
     return new_tenant(*paging, f"t-{uuid4().hex[:12]}")
 
 
@@ -214,3 +232,264 @@ async def test_a_link_in_a_page_asks_first_and_then_acknowledges(tenant: Running
     assert done.status_code == 200
     assert (alert["status"], alert["acknowledgedBy"]) == ("ACKNOWLEDGED", {"kind": "PERSON", "name": "Ada"})
     assert forged.status_code == 404
+
+
+# ---------------------------------------------------------------------------------- buttons in Slack
+
+
+@dataclass
+class Workspace:
+    """A Slack workspace on loopback with our app in a channel, whose buttons somebody presses.
+
+    Attributes:
+        web_api: Where the service calls the Web API, and where it tells people how a press ended.
+        service: Where Slack sends what was pressed.
+        signing_secret: The app's, as slack-sdk signs with it.
+    """
+
+    web_api: Provider
+    service: RunningService
+    browser: httpx2.AsyncClient
+    signing_secret: str = field(default_factory=lambda: uuid4().hex)
+
+    async def channel(self, connection: Wire, name: str = "slack", **fields: Any) -> str:
+        """Set the app up as a channel of a tenant; return its id."""
+        config = {
+            "botToken": f"xoxb-{uuid4().hex}",
+            "signingSecret": self.signing_secret,
+            "channel": "C1",
+            "apiUrl": f"{self.web_api.url}/api/",
+        }
+        return await made(connection, CREATE_CHANNEL, name=name, config={"slack": config}, **fields)
+
+    def calls(self, method: str) -> list[dict[str, Any]]:
+        """Return what was said by calls of a method so far."""
+        return [received.json for received in self.web_api.received if received.target == f"/api/{method}"]
+
+    @property
+    def told(self) -> list[str]:
+        """What was told to nobody but who pressed."""
+        replies = [received.json for received in self.web_api.received if received.target == "/response"]
+        assert all(reply["response_type"] == "ephemeral" for reply in replies)
+        return [reply["text"] for reply in replies]
+
+    async def calls_of(self, method: str, count: int) -> list[dict[str, Any]]:
+        """Return the calls of a method once there are that many."""
+        async with asyncio.timeout(FALLBACK_WITHIN_SECONDS):
+            while len(found := self.calls(method)) < count:
+                await self.web_api.wait_for(len(self.web_api.received) + 1)
+        return found
+
+    async def press(
+        self, message: dict[str, Any], action: str, *, token: str | None = None, **how: Any
+    ) -> httpx2.Response:
+        """Press a button of a message, as Slack tells of it.
+
+        Args:
+            message: What chat.postMessage or chat.update said.
+            action: Of the button.
+            token: Its value, where not the message's own.
+            **how: `age` of the request, or the `secret` to sign with, where they are not right.
+        """
+        pressed = button(message, action)
+        body = urlencode(
+            {
+                "payload": orjson.dumps(
+                    {
+                        "type": "block_actions",
+                        "team": {"id": "T9TK3CUKW", "domain": "example"},
+                        "user": SLACK_USER,
+                        "trigger_id": uuid4().hex,
+                        "channel": {"id": "C1", "name": "on-call"},
+                        "message": {"type": "message", "ts": "1.000001", **message},
+                        "response_url": f"{self.web_api.url}/response",
+                        "actions": [
+                            {**pressed, "value": token or pressed["value"], "action_ts": f"{time.time():.6f}"}
+                        ],
+                    }
+                ).decode()
+            }
+        )
+        timestamp = str(int(time.time() - how.get("age", 0)))
+        verifier = SignatureVerifier(how.get("secret", self.signing_secret))
+        signature = verifier.generate_signature(timestamp=timestamp, body=body)
+        assert signature is not None
+        started = time.monotonic()
+        answer = await self.browser.post(
+            f"{self.service.url}{SLACK_ACTIONS_PATH}",
+            content=body,
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "X-Slack-Request-Timestamp": timestamp,
+                "X-Slack-Signature": signature,
+            },
+        )
+        assert time.monotonic() - started < SLACK_WAITS_SECONDS
+        return answer
+
+
+def web_api() -> Any:
+    """Return what plays Slack's Web API: every message gets a `ts` of its own, by which it can be updated."""
+    posted = 0
+
+    def judge(received: Received) -> Reply:
+        nonlocal posted
+        match received.target:
+            case "/api/chat.postMessage":
+                posted += 1
+                said = {"ok": True, "channel": "C1", "ts": f"{posted}.000001", "message": received.json}
+            case "/api/chat.update":
+                said = {"ok": True, "channel": "C1", "ts": received.json["ts"], "text": received.json["text"]}
+            case "/response":
+                said = {"ok": True}
+            case _:
+                said = {"ok": False, "error": "unknown_method"}
+        return Reply.of_json(200, said)
+
+    return checks(judge)
+
+
+def button(message: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return a message's button."""
+    [blocks] = [block["elements"] for block in message["blocks"] if block["type"] == "actions"]
+    [found] = [element for element in blocks if element["action_id"] == f"alertgraph.{action}"]
+    return dict(found)
+
+
+def labels_of(message: dict[str, Any]) -> list[str]:
+    """Return what stands on a message's buttons."""
+    actions = [block["elements"] for block in message["blocks"] if block["type"] == "actions"]
+    return [element["text"]["text"] for elements in actions for element in elements]
+
+
+def fields_of(message: dict[str, Any]) -> str:
+    """Return what a message says of its alert in short: status, level."""
+    fields = [one["text"] for block in message["blocks"] for one in block.get("fields", ())]
+    return "; ".join(field.replace("*", "").replace("\n", " ") for field in fields)
+
+
+@pytest.fixture
+async def workspace(tenant: RunningService) -> AsyncIterator[Workspace]:
+    async with provider(web_api()) as slack, httpx2.AsyncClient(verify=False) as browser:
+        yield Workspace(slack, tenant, browser)
+
+
+async def test_pressed_in_slack_an_alert_is_taken_and_the_message_says_so(
+    tenant: RunningService, workspace: Workspace
+) -> None:
+    async with wire(tenant.url, tenant.admin_key) as connection:
+        slack_id = await workspace.channel(connection)
+        await a_rule(connection, ("PT1H", {"channelId": slack_id}))
+        alert_id = await made(connection, CREATE_ALERT, title="Disk full", severity="CRITICAL")
+        [page] = await workspace.calls_of("chat.postMessage", 1)
+        before = await seen(connection, alert_id)
+        answer = await workspace.press(page, "acknowledge")
+        alert = await seen(connection, alert_id)
+        [update] = await workspace.calls_of("chat.update", 1)
+        [_, reply] = await workspace.calls_of("chat.postMessage", 2)
+
+    assert page["channel"] == "C1"
+    assert labels_of(page) == ["Acknowledge", "Escalate", "Resolve", "Silence 1 h"]
+    assert before["status"] == "TRIGGERED"
+    # Slack would show whatever was answered in the channel.
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert (alert["status"], alert["acknowledgedBy"]) == (
+        "ACKNOWLEDGED",
+        {"kind": "PERSON", "name": "jtorrance"},
+    )
+    assert workspace.told == ["Acknowledged: Disk full"]
+    # The same message, now without the button that was pressed.
+    assert (update["channel"], update["ts"]) == ("C1", "1.000001")
+    assert "Status Acknowledged by jtorrance" in fields_of(update)
+    assert labels_of(update) == ["Escalate", "Resolve", "Silence 1 h"]
+    # And in its thread, what happened.
+    assert (reply["channel"], reply["thread_ts"]) == ("C1", "1.000001")
+    assert reply["text"] == "jtorrance acknowledged the alert."
+    assert "blocks" not in reply
+
+
+async def test_escalate_resolve_and_silence_are_buttons_too(tenant: RunningService, workspace: Workspace) -> None:
+    async with provider() as second, wire(tenant.url, tenant.admin_key) as connection:
+        slack_id = await workspace.channel(connection)
+        second_id = await a_webhook(connection, second)
+        await a_rule(connection, ("PT1H", {"channelId": slack_id}), ("PT1H", {"channelId": second_id}))
+        alert_id = await made(connection, CREATE_ALERT, title="Disk full", severity="CRITICAL")
+        [page] = await workspace.calls_of("chat.postMessage", 1)
+
+        assert (await workspace.press(page, "silence")).status_code == 200
+        silences = (await connection.graphql(SILENCES, {"id": alert_id})).json()["data"]["alert"]["silencedBy"]
+        assert (await workspace.press(page, "escalate")).status_code == 200
+        await second.wait_for(1)
+        escalated = await seen(connection, alert_id)
+        [update] = await workspace.calls_of("chat.update", 1)
+        assert (await workspace.press(update, "resolve")).status_code == 200
+        resolved = await seen(connection, alert_id)
+        last = (await workspace.calls_of("chat.update", 2))[-1]
+        thread = (await workspace.calls_of("chat.postMessage", 3))[1:]
+
+    silenced_for = datetime.fromisoformat(silences[0]["endsAt"]) - datetime.now(UTC)
+    assert timedelta(minutes=59) < silenced_for <= timedelta(hours=1)
+    assert silences[0]["createdBy"] == {"name": "jtorrance"}
+    # Whoever escalates by hand wants the next level told, silence or not.
+    assert second.received[0].json["data"]["level"] == 2
+    assert escalated["escalationLevel"] == 2
+    assert "Level 2" in fields_of(update)
+    assert (resolved["status"], resolved["escalationLevel"]) == ("RESOLVED", 2)
+    assert {call["ts"] for call in workspace.calls("chat.update")} == {"1.000001"}
+    assert labels_of(last) == []
+    assert "Status Resolved by jtorrance" in fields_of(last)
+    assert {call["thread_ts"] for call in thread} == {"1.000001"}
+    assert thread[-1]["text"] == "jtorrance resolved the alert."
+    told = workspace.told
+    assert re.fullmatch(r"Silenced until \d\d:\d\d UTC: Disk full", told[0])
+    assert told[1:] == ["Escalated to level 2: Disk full", "Resolved: Disk full"]
+
+
+async def test_a_press_that_is_not_slacks_or_not_this_tenants_or_too_old_changes_nothing(
+    tenant: RunningService, neighbour: RunningService, workspace: Workspace
+) -> None:
+    theirs = Workspace(workspace.web_api, neighbour, workspace.browser)
+    pages = []
+    async with (
+        wire(tenant.url, tenant.admin_key) as connection,
+        wire(neighbour.url, neighbour.admin_key) as their_connection,
+    ):
+        alert_ids = []
+        for side, to in ((workspace, connection), (theirs, their_connection)):
+            await a_rule(to, ("PT1H", {"channelId": await side.channel(to)}))
+            alert_ids.append(await made(to, CREATE_ALERT, title="Disk full", severity="CRITICAL"))
+            pages.append((await workspace.calls_of("chat.postMessage", len(alert_ids)))[-1])
+            await eventually(to, alert_ids[-1], "DELIVERY_SENT")
+        before = [await seen(connection, alert_ids[0]), await seen(their_connection, alert_ids[1])]
+        key = MasterKey.parse(MASTER_KEY).action_key
+        good, foreign = (button(page, "acknowledge")["value"] for page in pages)
+        now = datetime.now(UTC)
+        expired = sign(replace(read(good, key, now), expires_at=now - timedelta(seconds=1)), key)
+
+        refused = [
+            (await workspace.press(pages[0], "acknowledge", **how)).status_code
+            for how in (
+                {"secret": "0" * 32},
+                # One's own app signs well, but nothing of the other tenant's, and the other way round.
+                {"secret": theirs.signing_secret},
+                {"token": foreign},
+                {"age": 301},
+                {"age": -301},
+                {"token": good[:-2] + ("AA" if good[-2:] != "AA" else "BB")},
+            )
+        ]
+        told_before = workspace.told
+        # This is Slack's, and an hour ago it was good: so the person who pressed is told why nothing happens.
+        late = await workspace.press(pages[0], "acknowledge", token=expired)
+        after = [await seen(connection, alert_ids[0]), await seen(their_connection, alert_ids[1])]
+        taken = await workspace.press(pages[0], "acknowledge")
+        at_last = await seen(connection, alert_ids[0])
+
+    assert refused == [401] * 6
+    assert told_before == []
+    assert late.status_code == 200
+    assert workspace.told[0].startswith("This link or button was good until")
+    assert after == before
+    # Nothing but what was wrong stood in the way.
+    assert taken.status_code == 200
+    assert at_last["status"] == "ACKNOWLEDGED"
