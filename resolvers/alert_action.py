@@ -31,6 +31,7 @@ from resolvers.alert_input import (
     AlertFeedbackInput,
     AlertsActionInput,
     AlertSelector,
+    AssignAlertInput,
     CreateAlertInput,
     EscalateAlertInput,
     UpdateAlertInput,
@@ -308,6 +309,12 @@ async def escalate_alert(info: Info, input: Annotated[EscalateAlertInput, WHAT])
         input.idempotency_key,
     )
     return _acted(answer, info.context)
+
+
+@writes(Role.RESPONDER)
+async def assign_alert(info: Info, input: Annotated[AssignAlertInput, WHAT]) -> AlertActionPayload:
+    """Give an alert to a person, who is told."""
+    return _acted(await _act(info, input.to_core, "assignAlert", input.idempotency_key), info.context)
 
 
 @writes(Role.RESPONDER)

@@ -10,11 +10,12 @@ from alertgraph.core import alert as core
 from alertgraph.core.alert import Draft
 from alertgraph.core.errors import InputError, Problem, RefusedError
 from alertgraph.core.ids import decode_alert_id
-from alertgraph.core.lifecycle import ById, Unset, Update
+from alertgraph.core.lifecycle import Assign, ById, Unset, Update
 from alertgraph.services.alerts import BULK_COUNT_MAX, BySelection
 from resolvers.alert import AlertFilter
 from resolvers.errors import unknown
 from resolvers.patch import cleared, patched
+from resolvers.responder import responder_id_of
 from resolvers.scalars import JSON
 from resolvers.words import AlertVerdict, ErrorCode, Severity
 
@@ -150,6 +151,26 @@ class EscalateAlertInput:
     note: str | None = strawberry.field(description=TIMELINE)
     level: int | None = strawberry.field(description="To this level; the next one where left out.")
     idempotency_key: str | None = strawberry.field(description=RETRIES)
+
+
+@strawberry.input(description="To give an alert to somebody.")
+class AssignAlertInput:
+    """To give an alert to somebody."""
+
+    alert_id: strawberry.ID = strawberry.field(description="Which.")
+    responder_id: strawberry.ID | None = strawberry.field(description="To whom; null to nobody.")
+    note: str | None = strawberry.field(description=TIMELINE)
+    idempotency_key: str | None = strawberry.field(description=RETRIES)
+
+    def to_core(self) -> Assign:
+        """Return the action.
+
+        Raises:
+            RefusedError: An id names no such thing; paths are relative to this input.
+        """
+        given = self.responder_id
+        responder_id = responder_id_of(given, "responderId") if given is not None else None
+        return Assign(target(self.alert_id), responder_id, self.note)
 
 
 @strawberry.input(description="To write a note.")

@@ -189,6 +189,10 @@ class Mutation:
         resolver=resolvers.alert_action.escalate_alert,
         description="Climbs now, also when acknowledged. RESPONDER.",
     )
+    assign_alert: AlertActionPayload = strawberry.field(
+        resolver=resolvers.alert_action.assign_alert,
+        description="Gives an alert to a responder, who is notified. RESPONDER.",
+    )
     add_alert_note: AlertActionPayload = strawberry.field(
         resolver=resolvers.alert_action.add_alert_note, description="Writes on the timeline. RESPONDER."
     )

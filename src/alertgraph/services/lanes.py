@@ -299,11 +299,13 @@ class Lanes:
         memory = await self._remembered(tenant_id, doubted=doubted)
         loaded, is_remembered = await self._load(tenant_id, memory, asked, trusted=not doubted)
         decided = self._decide(memory.config, loaded, taken)
-        reliance = decided.flush.reliance
-        if is_remembered and decided.batch.is_empty and (reliance.keys or reliance.alerts):
+        if decided.batch.is_empty and not doubted:
             # No append will check what was remembered: look before anybody is told that nothing is to be done.
-            loaded, _ = await self._load(tenant_id, memory, asked, trusted=False)
-            decided = self._decide(memory.config, loaded, taken)
+            reliance, known = decided.flush.reliance, memory.config
+            memory = await self._remembered(tenant_id, doubted=True)
+            if memory.config.version != known.version or (is_remembered and (reliance.keys or reliance.alerts)):
+                loaded, _ = await self._load(tenant_id, memory, asked, trusted=False)
+                decided = self._decide(memory.config, loaded, taken)
         return decided
 
     async def _load(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
+from alertgraph.core.ids import NodeKind, encode_id, uuid7
 from alertgraph.core.tenant import Principal
 from tests.factories import a_matcher
 from tests.integration.resolvers.api import Api, scoped
+from tests.integration.resolvers.setting_up import a_responder, a_webhook
 
 CREATE = """
 mutation($input: CreateAlertInput!) {
@@ -333,3 +336,48 @@ async def test_a_mutation_shows_what_the_one_before_it_in_the_document_did(
     )
     assert first == [(kind, "ACKNOWLEDGED") for kind in ("TRIGGERED", "HELD", "ACKNOWLEDGED")]
     assert second == [(kind, "RESOLVED") for kind in ("TRIGGERED", "HELD", "ACKNOWLEDGED", "RESOLVED")]
+
+
+ASSIGN = """mutation($input: AssignAlertInput!) { assignAlert(input: $input) { changed errors { code path }
+  alert { assignee { id name } events(kinds: [ASSIGNED]) { nodes { summary note actor { name } } }
+    deliveries { nodes { level channel { name } responder { name } } } } } }"""
+
+
+async def test_an_alert_is_given_to_somebody_who_is_told(
+    api: Api, sender: Principal, admin: Principal, responder: Principal
+) -> None:
+    alert_id = await created(api, sender)
+    grace = await a_responder(
+        api,
+        admin,
+        "Grace",
+        contactMethods=[{"channelId": await a_webhook(api, admin)}],
+    )
+
+    async def assign(**input: object) -> dict[str, Any]:
+        answer = await api.data(responder, ASSIGN, input={"alertId": alert_id, **input})
+        return cast("dict[str, Any]", answer["assignAlert"])
+
+    given = await assign(responderId=grace, note="yours", idempotencyKey="once")
+    assert (given["changed"], given["errors"]) == (True, [])
+    assert given["alert"]["assignee"] == {"id": grace, "name": "Grace"}
+    (event,) = given["alert"]["events"]["nodes"]
+    assert (event["note"], "gave the alert to Grace." in event["summary"]) == ("yours", True)
+    assert given["alert"]["deliveries"]["nodes"] == [
+        {"level": 0, "channel": {"name": "hook"}, "responder": {"name": "Grace"}}
+    ]
+    assert await assign(responderId=grace, note="yours", idempotencyKey="once") == given
+    assert (await assign(responderId=grace))["changed"] is False
+
+    stranger = encode_id(NodeKind.RESPONDER, uuid7(datetime.now(UTC), 1))
+    for unknown in ("nonsense", stranger, alert_id):
+        refused = await assign(responderId=unknown)
+        assert refused == {
+            "changed": False,
+            "alert": None,
+            "errors": [{"code": "NOT_FOUND", "path": ["input", "responderId"]}],
+        }
+
+    back = await assign(responderId=None)
+    assert (back["changed"], back["alert"]["assignee"]) == (True, None)
+    assert len(back["alert"]["deliveries"]["nodes"]) == 1
