@@ -25,6 +25,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def local_ports(pid: int) -> set[int]:
+    """Return the ports at this end of a process's TCP connections."""
+    sockets = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets.add(str(entry.readlink()))
+        except OSError:
+            continue
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in sockets}
+
+
 def kill_tree(service: ServiceProcess) -> int:
     """Kill a service and all that it runs at one blow, as a power cut does; return how many that were."""
     pids = [service.process.pid, *descendants(service.process.pid)]

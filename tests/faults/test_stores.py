@@ -10,8 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,11 +20,10 @@ from uuid import uuid4
 import pytest
 
 from alertgraph.core.cursor import decode_log_cursor
-from alertgraph.storage.embedded import EmbeddedPostgres
-from alertgraph.storage.migrate import upgrade
 from tests.faults.processes import descendants
-from tests.running import RunningService, ServiceProcess, environment_of, new_tenant
-from tests.servers import RedisServer, free_port, short_directory, wheel_pg_bin
+from tests.faults.stores import Postgres, running
+from tests.running import RunningService, ServiceProcess, environment_of
+from tests.servers import RedisServer, free_port
 from tests.sockets import Follower
 from tests.wire import Creates, UnansweredError, check_kept, wire
 
@@ -33,68 +31,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 CONNECTIONS = 16
 RECOVERY_SECONDS = 10.0
-
-
-@dataclass
-class Postgres:
-    """A PostgreSQL that is killed, held back and made to hang."""
-
-    embedded: EmbeddedPostgres
-
-    @property
-    def url(self) -> str:
-        return self.embedded.url
-
-    @contextmanager
-    def killed(self) -> Iterator[None]:
-        """Kill it, and let it stay away for as long as the context lasts."""
-        server = self.embedded._server
-        assert server is not None
-        # Whoever would start it again has to wait for this.
-        with server._fork_or_stop:
-            self._signal(signal.SIGKILL)
-            yield
-
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
-        """Keep its connections open, and answer nothing."""
-        self._signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._signal(signal.SIGCONT)
-
-    def _signal(self, signum: signal.Signals) -> None:
-        pid = self.embedded.pid
-        assert pid is not None
-        for each in (pid, *descendants(pid)):
-            os.kill(each, signum)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with (
-        short_directory() as directory,
-        EmbeddedPostgres(directory, pg_bin=wheel_pg_bin(), server_settings={"max_connections": "100"}) as embedded,
-    ):
-        upgrade(embedded.url)
-        yield Postgres(embedded)
-
-
-@contextmanager
-def running(postgres: Postgres, log: Path, **more: str) -> Iterator[tuple[ServiceProcess, RunningService]]:
-    """Run a service on it, and yield a tenant of its own."""
-    environment = environment_of(postgres.url, CRITICAL_ALERT_COST_BUDGET="100000000", **more)
-    service = ServiceProcess(environment).start(log)
-    try:
-        # In a thread: it runs a loop of its own.
-        with ThreadPoolExecutor(1) as thread:
-            tenant = thread.submit(new_tenant, service.url, environment, f"t-{uuid4().hex[:12]}").result()
-        yield service, tenant
-        assert service.stop() == 0
-    finally:
-        service.kill()
-    assert "Traceback" not in log.read_text()
 
 
 @dataclass

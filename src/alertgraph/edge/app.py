@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 import secrets
 import sys
 import time
@@ -31,6 +32,7 @@ SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 ANSWER_WITHIN_SECONDS = 14.0
 # For a client to send its body.
 BODY_WITHIN_SECONDS = 60.0
+FILE_COUNT_MAX = 65_536
 
 
 class _Patience:
@@ -140,6 +142,7 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
+        _open_many_files()
         settings = self._settings
         if settings is None:
             settings = read_settings()
@@ -211,6 +214,15 @@ class Application:
             "the same: send it again with the same idempotency key."
         )
         await _refuse(send, scope, 503, "UNAVAILABLE", text, quoted)
+
+
+def _open_many_files() -> None:
+    """Have as many files open as the system lets us: each reader is one, and so is each page under way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILE_COUNT_MAX if hard == resource.RLIM_INFINITY else min(hard, FILE_COUNT_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _print(lines: list[str]) -> None:

@@ -68,6 +68,9 @@ def configure_logging(log_format: str | None, level: str) -> None:
     root.setLevel(level.upper())
     # Strawberry prints the whole source of a bad document: that floods, and leaks what is in it.
     logging.getLogger("strawberry.execution").setLevel(logging.CRITICAL + 1)
+    # They tell of every request with its URL, and of its headers: both may be a provider's secrets.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     # Each migration is told of by its docstring's first line: too much for every start.
     logging.getLogger("alembic").setLevel(max(logging.WARNING, root.level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

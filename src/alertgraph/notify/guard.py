@@ -26,7 +26,8 @@ PORTS = frozenset({80, 443, 8080, 8443})
 URL_LENGTH_MAX = 2048
 LOOKUP_TIMEOUT_SECONDS = 5.0
 ADDRESS_COUNT_MAX = 4
-CONNECTION_COUNT_MAX = 200
+CONNECTION_COUNT_MAX = 1000
+"""More than are needed for all pages under way: whoever tells the operator past them waits for none."""
 IDLE_CONNECTION_COUNT_MAX = 20
 IDLE_SECONDS_MAX = 30.0
 

@@ -45,6 +45,8 @@ from alertgraph.services.lanes import Lanes
 from alertgraph.services.messages import MessageMaker
 from alertgraph.services.ports import Clock, Deliveries, Dice, Notifier, PagerObserver, Vault
 
+WIDTH = 640
+"""How many messages are under way at once: each is a connection, and none takes longer than an attempt may."""
 TENANT_COUNT_MAX = 50
 DUE_COUNT_MAX = 5000
 TENANT_SEND_COUNT_MAX = 50
@@ -79,7 +81,7 @@ class DeliveryService:
         observer: PagerObserver,
         gone: Callable[[TenantId, ChannelId], Awaitable[None]],
         *,
-        width: int = 200,
+        width: int = WIDTH,
     ) -> None:
         self._store = store
         self._lanes = lanes
