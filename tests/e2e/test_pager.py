@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -49,13 +50,19 @@ ALERT = """query Alert($id: ID!) { alert(id: $id) {
   events(first: 50) { nodes { kind summary detail } }
   deliveries(first: 50) { nodes { channelName level status attemptCount lastError fellBackTo { channelName } } }
 } }"""
+TEST_CHANNEL = """mutation Test($id: ID!) {
+  testNotificationChannel(input: {id: $id}) { delivered detail errors { code message } } }"""
 SILENCES = """query Alert($id: ID!) { alert(id: $id) { silencedBy { endsAt createdBy { name } } } }"""
 
 
 @pytest.fixture(scope="module")
-def paging(
-    database_servers: DatabaseServers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, dict[str, str]]]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service tells all that it ever tells."""
+    return tmp_path_factory.mktemp("pager") / "log"
+
+
+@pytest.fixture(scope="module")
+def paging(database_servers: DatabaseServers, log: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """A service as a process of its own, which may send to loopback: its URL and its variables."""
     port = free_port()
     with database_servers.get("wheel").database(migrated=True) as url:
@@ -63,10 +70,11 @@ def paging(
             url,
             CRITICAL_ALERT_ALLOW_PRIVATE_TARGETS="true",
             CRITICAL_ALERT_PUBLIC_URL=f"http://127.0.0.1:{port}",
+            CRITICAL_ALERT_LOG_LEVEL="debug",
         )
         process = ServiceProcess(environment, port)
         try:
-            process.start(tmp_path_factory.mktemp("pager") / "log")
+            process.start(log)
             yield process.url, environment
         finally:
             process.kill()
@@ -232,6 +240,31 @@ async def test_a_link_in_a_page_asks_first_and_then_acknowledges(tenant: Running
     assert done.status_code == 200
     assert (alert["status"], alert["acknowledgedBy"]) == ("ACKNOWLEDGED", {"kind": "PERSON", "name": "Ada"})
     assert forged.status_code == 404
+
+
+async def test_what_channels_know_and_send_is_in_no_log(tenant: RunningService, log: Path) -> None:
+    secrets = [f"kanarie-{uuid4().hex}" for _ in range(4)]
+    in_url, in_header, bot_token, in_workflow = secrets
+    async with (
+        provider() as taken,
+        provider(answers(500)) as failing,
+        wire(tenant.url, tenant.admin_key) as connection,
+    ):
+        for to in (taken, failing):
+            for name, config in (
+                ("webhook", {"url": f"{to.url}/{in_url}", "headers": {"Authorization": f"Bearer {in_header}"}}),
+                ("slack", {"botToken": bot_token, "channel": "C1", "apiUrl": f"{to.url}/api/"}),
+                ("teams", {"workflowUrl": f"{to.url}/invoke?sig={in_workflow}"}),
+            ):
+                channel_id = await made(
+                    connection, CREATE_CHANNEL, name=f"{name} {to.port}", config={name: config}
+                )
+                assert (await connection.graphql(TEST_CHANNEL, {"id": channel_id})).status == 200
+
+    assert len(taken.received) == len(failing.received) == 3
+    told = await asyncio.to_thread(log.read_text, encoding="utf-8")
+    assert "debug" in told
+    assert [secret for secret in secrets if secret in told] == []
 
 
 # ---------------------------------------------------------------------------------- buttons in Slack
@@ -439,7 +472,9 @@ async def test_escalate_resolve_and_silence_are_buttons_too(tenant: RunningServi
     assert labels_of(last) == []
     assert "Status Resolved by jtorrance" in fields_of(last)
     assert {call["thread_ts"] for call in thread} == {"1.000001"}
-    assert thread[-1]["text"] == "jtorrance resolved the alert."
+    news = [call["text"] for call in thread]
+    assert news[0] == "jtorrance escalated the alert to level 2: webhook is told."
+    assert news[1].startswith("jtorrance resolved the alert")
     told = workspace.told
     assert re.fullmatch(r"Silenced until \d\d:\d\d UTC: Disk full", told[0])
     assert told[1:] == ["Escalated to level 2: Disk full", "Resolved: Disk full"]

@@ -22,6 +22,7 @@ class Message:
         level: Of the ladder; 0 for updates, tests and assignments.
         responder: Name of the person meant; None where it is the channel itself.
         change: For an UPDATE: the name of the event's kind that it tells of.
+        news: For an UPDATE: the sentence of that event; None where it isn't known.
         timeline: Sentences of what has happened to the one alert, oldest first.
         actions: Signed links to pages that act on the one alert, by action: acknowledge, escalate,
             resolve, silence.
@@ -39,6 +40,7 @@ class Message:
     level: int = 0
     responder: str | None = None
     change: str | None = None
+    news: str | None = None
     timeline: tuple[str, ...] = ()
     actions: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=dict)

@@ -437,10 +437,10 @@ def _title(message: Message, alert: Alert) -> str:
 
 
 def _news(message: Message, *, of_many: bool) -> str:
-    """Return what has just happened: the newest sentence of the timeline, else the change in a word."""
+    """Return what has just happened: the sentence of the timeline, else the change in a word."""
     if of_many:
         return headline(message)
-    return message.timeline[-1] if message.timeline else f"{change_words(message.change)}."
+    return message.news or f"{change_words(message.change)}."
 
 
 def _for(message: Message) -> str:

@@ -10,6 +10,7 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind
 from alertgraph.core.delivery import Delivery
+from alertgraph.core.event import EventKind
 from alertgraph.core.ids import AlertId, NodeKind, TenantId, encode_id
 from alertgraph.core.message import Message
 from alertgraph.core.query import PageRequest, TimelineQuery
@@ -53,7 +54,11 @@ class MessageMaker:
         async with self._snapshots.snapshot(tenant_id) as snapshot:
             tenant = await snapshot.tenant()
             found = await snapshot.alerts(ids[:NAMED_COUNT_MAX])
-            timeline = await _timeline(snapshot, tuple(found), channel) if len(ids) == 1 else ()
+            told = tuple(found) if len(ids) == 1 and channel.kind in _WITH_TIMELINE else ()
+            timeline = await _sentences(snapshot, told, TIMELINE_LENGTH)
+            # More may have happened since, such as that others were told: the thread is to tell of this.
+            change = frozenset({EventKind[first.change]}) if first.change is not None else None
+            news = await _sentences(snapshot, told, 1, change) if change is not None else ()
         alerts = tuple(sorted(found.values(), key=lambda alert: (-alert.severity, alert.triggered_at, alert.id)))
         responder = catalog.responders.get(first.responder_id) if first.responder_id is not None else None
         one = alerts[0] if len(ids) == 1 and alerts else None
@@ -70,6 +75,7 @@ class MessageMaker:
             level=first.level,
             responder=responder.name if responder is not None else None,
             change=first.change,
+            news=news[-1] if news else None,
             timeline=timeline,
             actions=self._links(tokens),
             tokens=tokens,
@@ -101,8 +107,11 @@ class MessageMaker:
         return f"{self._public_url}/alerts/{encode_id(NodeKind.ALERT, alert.id)}"
 
 
-async def _timeline(snapshot: Snapshot, ids: tuple[AlertId, ...], channel: Channel) -> tuple[str, ...]:
-    if channel.kind not in _WITH_TIMELINE or not ids:
+async def _sentences(
+    snapshot: Snapshot, ids: tuple[AlertId, ...], count: int, kinds: frozenset[EventKind] | None = None
+) -> tuple[str, ...]:
+    """Return the newest sentences of alerts' timelines, oldest first; of these kinds, where some are named."""
+    if not ids:
         return ()
-    pages = await snapshot.timelines(TimelineQuery(ids, None, PageRequest(TIMELINE_LENGTH, backward=True)))
+    pages = await snapshot.timelines(TimelineQuery(ids, kinds, PageRequest(count, backward=True)))
     return tuple(summary(stored.event) for page in pages.values() for _, stored in page.items)

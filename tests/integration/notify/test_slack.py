@@ -385,7 +385,12 @@ async def test_the_longest_alert_there_can_be_fits(send: Sender) -> None:
 async def test_a_change_is_shown_in_place_and_told_in_the_thread(send: Sender) -> None:
     posted = await send(a_page())
     taken = an_alert(status=AlertStatus.ACKNOWLEDGED)
-    message = replace(news("ACKNOWLEDGED", taken, posted.receipt), timeline=("Ada acknowledged the alert.",))
+    # Others were told in the meantime, which is no news to this thread.
+    message = replace(
+        news("ACKNOWLEDGED", taken, posted.receipt),
+        news="Ada acknowledged the alert.",
+        timeline=("Ada acknowledged the alert.", "pagers was told."),
+    )
 
     result = await send(message)
 
