@@ -217,7 +217,7 @@ class EmailAdapter:
         if message.purpose is Purpose.UPDATE and (message.receipt is None or message.change not in TOLD_CHANGES):
             return SendResult(delivered=True, receipt=message.receipt)
         if self._server is None:
-            return _refused("no mail server is set")
+            return _refused("no mail server is set: the operator does, by CRITICAL_ALERT_SMTP_URL")
         try:
             recipients = _addresses(channel, address)
         except (MessageError, ValueError, IndexError):

@@ -359,7 +359,8 @@ def test_a_preview_is_what_would_be_sent() -> None:
 
 
 async def test_without_a_server_nothing_can_be_sent_and_it_is_said_why() -> None:
-    assert await sent(None, a_page()) == SendResult(delivered=False, error="no mail server is set")
+    error = "no mail server is set: the operator does, by CRITICAL_ALERT_SMTP_URL"
+    assert await sent(None, a_page()) == SendResult(delivered=False, error=error)
 
 
 @pytest.mark.parametrize(("answer", "retryable"), [("451 try later", True), ("550 no such user", False)])
