@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, TypeGuard, cast
 
 import strawberry
 from graphql import (
+    DocumentNode,
     ExecutionResult,
     GraphQLError,
     OperationType,
@@ -38,6 +39,7 @@ from alertgraph.execution.errors import (
 from alertgraph.execution.inputs import StrictInputs
 from alertgraph.execution.limits import DocumentLimits
 from alertgraph.execution.request import GraphQLRequest
+from alertgraph.execution.sharing import Shareable, Sharing, Standstill
 
 OpenContext = Callable[[], AbstractAsyncContextManager[object]]
 """Makes a new context for resolvers; leaving it gives back what it holds."""
@@ -61,6 +63,7 @@ class PreparedOperation:
         document_id: SHA-256 of the document's text, in hex.
         cost: Points, at least 1.
         executor: Graphql-core's own state of this one execution.
+        shareable: What a subscription has in common with equal ones; None where its source can't be shared.
     """
 
     type: OperationType
@@ -68,6 +71,7 @@ class PreparedOperation:
     document_id: str
     cost: int
     executor: Executor[Any]
+    shareable: Shareable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class GraphQLExecutor:
         self._introspection = introspection
         self._deadline = deadline
         self._inputs = StrictInputs(self._schema)
+        self._sharing = Sharing(self._schema)
         self.documents = DocumentStore(
             self._schema, limits or DocumentLimits(), prices or Prices(), introspection=introspection
         )
@@ -137,17 +142,7 @@ class GraphQLExecutor:
         problems = self._inputs.problems(operation, document.uses.get(name, ()), request.variables)
         if problems:
             raise RefusedError(problems[:_VARIABLE_ERROR_COUNT_MAX])
-        executor = self._executor_class.build(
-            self._schema,
-            document.node,
-            raw_variable_values=dict(request.variables),
-            operation_name=request.operation_name,
-            max_coercion_errors=_VARIABLE_ERROR_COUNT_MAX,
-            is_awaitable=_is_awaitable,
-            hide_suggestions=not self._introspection,
-        )
-        if isinstance(executor, list):
-            raise RefusedError([_variable_error(error) for error in executor])
+        executor = self._built(document.node, request.variables, request.operation_name)
         cost = document.costs[name].points(executor.variable_values.coerced)
         if cost > self._cost_max:
             raise refusal(
@@ -155,7 +150,38 @@ class GraphQLExecutor:
                 f"The operation would cost {cost} points; at most {self._cost_max} are allowed. "
                 "Ask for shorter lists, or for less inside them.",
             )
-        return PreparedOperation(operation.operation, name, document.id, cost, executor)
+        common = None
+        if operation.operation is OperationType.SUBSCRIPTION:
+            common = self._sharing.of(document.id, document.node, operation, request.variables)
+        return PreparedOperation(operation.operation, name, document.id, cost, executor, common)
+
+    def resumed(self, prepared: PreparedOperation, cursor: str) -> PreparedOperation:
+        """Return a shareable subscription, ready to run again from where an answer or a Standstill said it stood.
+
+        Args:
+            prepared: May have run.
+            cursor: Takes the place of what the caller gave.
+        """
+        common = prepared.shareable
+        assert common is not None
+        executor = self._built(common.resumed_at(cursor), common.variables, prepared.name)
+        return replace(prepared, executor=executor)
+
+    def _built(
+        self, document: DocumentNode, variables: Mapping[str, object], operation_name: str | None
+    ) -> Executor[Any]:
+        executor = self._executor_class.build(
+            self._schema,
+            document,
+            raw_variable_values=dict(variables),
+            operation_name=operation_name,
+            max_coercion_errors=_VARIABLE_ERROR_COUNT_MAX,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=not self._introspection,
+        )
+        if isinstance(executor, list):
+            raise RefusedError([_variable_error(error) for error in executor])
+        return executor
 
     async def execute(
         self,
@@ -205,21 +231,44 @@ class GraphQLExecutor:
         Raises:
             FailedStreamError: The source could not be opened, or ended in an error.
         """
-        assert prepared.type is OperationType.SUBSCRIPTION
-        executor = prepared.executor
         try:
-            async with open_context() as source_context:
-                executor.context_value = source_context
-                source = await self._source(executor, request_id)
-                async with aclosing(cast("AsyncGenerator[object, None]", source)) as events:
-                    async for event in events:
-                        yield await self._event_answer(prepared, event, open_context, request_id, extensions)
-        except FailedStreamError:
-            raise
-        except TimeoutError:
-            raise FailedStreamError(self._errors_of(self._late(prepared, request_id, None))) from None
+            async with self.source(prepared, open_context, request_id) as events:
+                async for event in events:
+                    if not isinstance(event, Standstill):
+                        yield await self.event_answer(prepared, event, open_context, request_id, extensions)
         except Exception as error:
-            raise FailedStreamError(self._errors_of(self.failure(error, request_id))) from error
+            raise self.stream_failure(prepared, error, request_id) from error
+
+    @asynccontextmanager
+    async def source(
+        self, prepared: PreparedOperation, open_context: OpenContext, request_id: str
+    ) -> AsyncIterator[AsyncGenerator[object, None]]:
+        """Lend the source of a subscription: its events, and a Standstill wherever it tells of one.
+
+        It has a context of its own for as long as it is lent.
+
+        Args:
+            prepared: Its source is opened at most once.
+            open_context: Makes that context.
+            request_id: Put into each error.
+
+        Raises:
+            Exception: It could not be opened; `stream_failure` tells what the caller may know.
+        """
+        assert prepared.type is OperationType.SUBSCRIPTION
+        async with open_context() as source_context:
+            prepared.executor.context_value = source_context
+            source = await self._source(prepared.executor, request_id)
+            async with aclosing(cast("AsyncGenerator[object, None]", source)) as events:
+                yield events
+
+    def stream_failure(self, prepared: PreparedOperation, error: Exception, request_id: str) -> FailedStreamError:
+        """Return what a subscription ends in whose source, or an event of it, raised an error."""
+        if isinstance(error, FailedStreamError):
+            return error
+        if isinstance(error, TimeoutError):
+            return FailedStreamError(self._errors_of(self._late(prepared, request_id, None)))
+        return FailedStreamError(self._errors_of(self.failure(error, request_id)))
 
     def failure(self, error: Exception, request_id: str) -> Answer:
         """Return the response to a request that failed outside of its resolvers, with no data.
@@ -249,14 +298,26 @@ class GraphQLExecutor:
             )
         return cast("AsyncIterable[object]", source)
 
-    async def _event_answer(
+    async def event_answer(
         self,
         prepared: PreparedOperation,
         event: object,
         open_context: OpenContext,
         request_id: str,
-        extensions: Mapping[str, object] | None,
+        extensions: Mapping[str, object] | None = None,
     ) -> Answer:
+        """Return the response to one event of a subscription's source, made in a context of its own.
+
+        Args:
+            prepared: The operation that the source was opened for.
+            event: What the source yielded.
+            open_context: Makes the context.
+            request_id: Put into each error.
+            extensions: Put into the response.
+
+        Raises:
+            TimeoutError: It took too long.
+        """
         async with open_context() as context:
             executor = prepared.executor.build_per_event_executor(event)
             executor.context_value = context
