@@ -122,6 +122,7 @@ def test_audit_and_doctor_find_a_sound_installation(service: RunningService, env
     # The tests' servers give up durability for speed, and doctor says so.
     assert states.pop("database") == "fault"
     assert set(states.values()) == {"ok"}, doctor.stdout
+    assert "CRITICAL_ALERT_PUBLIC_URL" in doctor.stdout, "without it messages have no links"
     assert doctor.exit_code == 1
 
 

@@ -46,6 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings = [
         Finding("alertgraph", "ok", f"{__version__} on Python {platform.python_version()}, {sys.platform}")
     ]
+    findings += _ways_out(settings)
     try:
         key = master_key(settings)
     except StartError as error:
@@ -56,6 +57,22 @@ def examine(settings: Settings) -> list[Finding]:
     except (AlertGraphError, StartError) as error:
         findings.append(Finding("database", "fault", str(error)))
     return findings
+
+
+def _ways_out(settings: Settings) -> list[Finding]:
+    """Return what messages to people can do, as far as the settings decide it."""
+    links = "none is set: messages have no links to act by, addresses of calendars no host"
+    mail = "none is set: e-mail channels go to their fallback"
+    return [
+        Finding("public URL", "ok", settings.public_url or f"{links} (CRITICAL_ALERT_PUBLIC_URL)"),
+        Finding(
+            "mail server",
+            "ok",
+            f"one is set; mail comes from {settings.mail_from}"
+            if settings.smtp_url is not None
+            else f"{mail} (CRITICAL_ALERT_SMTP_URL)",
+        ),
+    ]
 
 
 async def _examine(settings: Settings, url: str, key: MasterKey) -> list[Finding]:

@@ -114,7 +114,8 @@ class Guard:
             async with asyncio.timeout(LOOKUP_TIMEOUT_SECONDS):
                 await self.addresses(host, port)
         except BlockedError as error:
-            raise InputError(str(error), *path) from None
+            hint = "On a closed network the operator allows it by CRITICAL_ALERT_ALLOW_PRIVATE_TARGETS=true."
+            raise InputError(f"{error} {hint}", *path) from None
         except (OSError, UnicodeError):
             raise InputError(f"The host {host} is not found.", *path) from None
 

@@ -128,6 +128,11 @@ async def test_a_channel_is_not_saved_with_an_address_like_that(url: str) -> Non
     assert "secret" not in caught.value.message
 
 
+async def test_who_is_refused_is_told_what_the_operator_can_do() -> None:
+    with pytest.raises(InputError, match=r"private or reserved\. .*CRITICAL_ALERT_ALLOW_PRIVATE_TARGETS=true"):
+        await Guard().check_url("http://192.168.0.1/hook", "url")
+
+
 @pytest.mark.parametrize("url", ODD)
 async def test_what_is_no_url_is_refused_where_private_addresses_are_allowed_too(url: str) -> None:
     with pytest.raises(InputError):
