@@ -233,6 +233,8 @@ async def test_a_link_in_a_page_asks_first_and_then_acknowledges(tenant: Running
         alert = await seen(connection, alert_id)
 
     assert link.startswith(f"{tenant.url}/act/")
+    # No page shows alerts to people, so no message leads to one.
+    assert phone.received[0].json["data"]["url"] is None
     assert asked.status_code == 200
     assert "Disk full" in asked.text
     assert "Nothing was done so far." in asked.text

@@ -27,7 +27,7 @@ class Message:
         actions: Signed links to pages that act on the one alert, by action: acknowledge, escalate,
             resolve, silence.
         tokens: The same as bare tokens, for buttons.
-        link: Where the one alert is shown; None where the installation has no address.
+        link: Where the one alert is shown; None where the installation has no page for it.
         receipt: What the provider called the message about this alert sent before, as JSON.
         at: When it is told.
     """

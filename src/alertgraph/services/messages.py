@@ -11,7 +11,7 @@ from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind
 from alertgraph.core.delivery import Delivery
 from alertgraph.core.event import EventKind
-from alertgraph.core.ids import AlertId, NodeKind, TenantId, encode_id
+from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.message import Message
 from alertgraph.core.query import PageRequest, TimelineQuery
 from alertgraph.core.summary import summary
@@ -79,7 +79,6 @@ class MessageMaker:
             timeline=timeline,
             actions=self._links(tokens),
             tokens=tokens,
-            link=self._link(one),
             receipt=receipt,
             more_count=max(0, len(ids) - NAMED_COUNT_MAX),
         )
@@ -98,13 +97,6 @@ class MessageMaker:
         if self._public_url is None:
             return {}
         return {name: f"{self._public_url}/act/{token}" for name, token in tokens.items()}
-
-    def _link(self, alert: Alert | None) -> str | None:
-        if self._public_url is None:
-            return None
-        if alert is None:
-            return self._public_url
-        return f"{self._public_url}/alerts/{encode_id(NodeKind.ALERT, alert.id)}"
 
 
 async def _sentences(
