@@ -106,7 +106,8 @@ class LogEvent(Node):
         """Return the note, opened with the tenant's key; None where it was made unreadable."""
         return await info.context.reading.note(self.stored)
 
-    @computed("That thing as it is now; null once deleted.")
+    # Views that are not shared are seen by their owners only.
+    @computed("That thing as it is now; null once deleted.", personal=True)
     @reads(Role.VIEWER)
     async def subject(self, info: Info) -> Node | None:
         """Return the configured thing; None also where the caller may not see it."""

@@ -8,11 +8,12 @@ import strawberry
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def computed(description: str, **prices: object) -> Callable[[F], F]:
+def computed(description: str, **metadata: object) -> Callable[[F], F]:
     """Make a method of a type one of its fields.
 
     Args:
         description: For who reads the schema.
-        prices: What execution/cost.py reads: cost, page_size_default, size_argument.
+        metadata: What execution/cost.py reads (cost, page_size_default, size_argument), and `personal` where the
+            value depends on who asks beyond tenant, role and scope, for execution/sharing.py.
     """
-    return cast("Callable[[F], F]", strawberry.field(description=description, metadata=prices))
+    return cast("Callable[[F], F]", strawberry.field(description=description, metadata=metadata))

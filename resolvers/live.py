@@ -9,7 +9,8 @@ import strawberry
 
 from alertgraph.core import query
 from alertgraph.core.tenant import Role
-from alertgraph.services.streams import StreamBatch
+from alertgraph.execution.sharing import Standstill
+from alertgraph.services.streams import Place, StreamBatch
 from resolvers.context import Info
 from resolvers.event import EventFilter, LogEvent, cursor_of
 from resolvers.metrics import AlertMetrics, MetricsFilter, filter_of
@@ -55,39 +56,48 @@ class LogEventBatch:
         )
 
 
-async def _batches(
+async def _steps(
     info: Info, filter: EventFilter | None, after: Cursor | None
-) -> AsyncGenerator[StreamBatch, None]:
+) -> AsyncGenerator[StreamBatch | Standstill, None]:
     context = info.context
     wanted = given(filter)
-    batches = context.services.streams.follow(
+    steps = context.services.streams.steps(
         context.principal,
         wanted.to_core("filter") if wanted is not None else query.EventFilter(),
         given(after),
     )
     # Closed at once when the client leaves, so that the service forgets it.
-    async with aclosing(cast("AsyncGenerator[StreamBatch, None]", batches)):
-        async for batch in batches:
-            yield batch
+    async with aclosing(steps):
+        async for step in steps:
+            yield _standstill(step) if isinstance(step, Place) else step
+
+
+def _standstill(place: Place) -> Standstill:
+    """Return the place where an equal subscription may take over."""
+    cursor = place.cursor.encode()
+    return Standstill(place.feed, place.number, cursor, place.is_live, place.hold, place.release)
 
 
 @follows(Role.VIEWER)
 async def alert_events(info: Info, filter: Wanted = UNSET, after: From = UNSET) -> AsyncGenerator[LogEvent, None]:
-    """Yield every event that the caller may see, one by one."""
-    async with aclosing(_batches(info, filter, after)) as batches:
-        async for batch in batches:
-            for stored in batch.events:
-                yield LogEvent.of(stored, cursor_of(stored, batch.cursor.log_epoch))
+    """Yield every event that the caller may see, one by one; a Standstill is for the executor, and no event."""
+    async with aclosing(_steps(info, filter, after)) as steps:
+        async for step in steps:
+            if isinstance(step, Standstill):
+                yield cast("LogEvent", step)
+                continue
+            for stored in step.events:
+                yield LogEvent.of(stored, cursor_of(stored, step.cursor.log_epoch))
 
 
 @follows(Role.VIEWER)
 async def alert_event_batches(
     info: Info, filter: Wanted = UNSET, after: From = UNSET
 ) -> AsyncGenerator[LogEventBatch, None]:
-    """Yield the same in batches, with signs of life."""
-    async with aclosing(_batches(info, filter, after)) as batches:
-        async for batch in batches:
-            yield LogEventBatch.of(batch)
+    """Yield the same in batches, with signs of life; a Standstill is for the executor, and no batch."""
+    async with aclosing(_steps(info, filter, after)) as steps:
+        async for step in steps:
+            yield cast("LogEventBatch", step) if isinstance(step, Standstill) else LogEventBatch.of(step)
 
 
 @follows(Role.VIEWER)

@@ -96,7 +96,9 @@ class Responder(Node):
             for schedule, shift in shifts_of(schedules, overrides, self.kept.id, since, until)
         ]
 
-    @computed("Address of an iCalendar feed, with a token of its own; null but for the person and ADMIN.")
+    @computed(
+        "Address of an iCalendar feed, with a token of its own; null but for the person and ADMIN.", personal=True
+    )
     @reads(Role.VIEWER)
     async def calendar_url(self, info: Info) -> str | None:
         """Return the address of the feed."""

@@ -330,6 +330,7 @@ class Subscription:
             "Every event in commit order, one by one. With `after`, first everything since that cursor, then "
             "live, with no gap; where retention has passed it, CURSOR_EXPIRED."
         ),
+        metadata={"resume_argument": "after"},
     )
     alert_event_batches = strawberry.subscription(
         resolver=resolvers.live.alert_event_batches,
@@ -337,6 +338,7 @@ class Subscription:
             "The same in batches, with signs of life that keep a quiet filter's cursor fresh: for stores and "
             "dashboards."
         ),
+        metadata={"resume_argument": "after"},
     )
     alert_metrics = strawberry.subscription(
         resolver=resolvers.live.alert_metrics,

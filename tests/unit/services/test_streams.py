@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -31,7 +31,7 @@ from alertgraph.core.tier import Tier
 from alertgraph.services import streams
 from alertgraph.services.lanes import stored_events
 from alertgraph.services.ports import CommittedEvents
-from alertgraph.services.streams import StreamBatch, StreamService, event_cursor
+from alertgraph.services.streams import Place, StreamBatch, StreamService, event_cursor
 from tests.factories import ADA, TENANT, a_config_event, a_flush_id, a_matcher, an_event, an_id
 from tests.memory_log import MemoryLog, random_pauses
 from tests.virtual import VirtualClock
@@ -807,6 +807,91 @@ async def test_growth_is_told_at_once_again_when_there_is_more_and_when_it_is_qu
     assert process.streams.follower_count == 0
 
 
+# ------------------------------------------------------------------------------------ standing still
+
+
+async def test_a_follower_says_where_it_stands(table: Table, process: Process) -> None:
+    table.add(*numbered(250))
+    steps = process.streams.steps(a_principal(), EventFilter(severity=frozenset({Severity.LOW})), START.encode())
+    async with aclosing(steps):
+        first = await anext(steps)
+        assert isinstance(first, Place)
+        assert (first.number, first.is_live) == (250, True)
+        assert first.cursor == event_cursor(table.tenants[TENANT].events[249], 1)
+        coming = asyncio.create_task(anext(steps))
+        process.write(*numbered(1), an_event(severity_after=Severity.LOW), *numbered(1))
+        batch, place = await coming, await anext(steps)
+    assert isinstance(batch, StreamBatch)
+    assert ([each.number for each in batch.events], batch.cursor.number) == ([252], 253)
+    assert isinstance(place, Place)
+    assert (place.number, place.feed is first.feed) == (253, True)
+
+
+async def test_nobody_steps_over_a_place_that_is_held(table: Table, process: Process) -> None:
+    table.add(*numbered(4))
+    events = table.tenants[TENANT].events
+    live = process.streams.steps(a_principal(), EVERYTHING, None)
+    behind = process.streams.steps(a_principal(), EVERYTHING, START.encode())
+    async with aclosing(live), aclosing(behind):
+        here = await anext(live)
+        assert isinstance(here, Place)
+        process.write(*numbered(6))
+        held = [Place(here.feed, event_cursor(events[number - 1], 1), is_live=True) for number in (6, 7, 7)]
+        for each in held:
+            each.hold()
+        process.write(*numbered(1))
+
+        async def until_number(steps: AsyncIterator[StreamBatch | Place], last: int) -> list[int]:
+            stood: list[int] = []
+            seen: list[int] = []
+            while not stood or stood[-1] < last:
+                step = await anext(steps)
+                if isinstance(step, Place):
+                    assert seen == list(range(seen[0], step.number + 1)) if seen else True
+                    stood.append(step.number)
+                else:
+                    seen += [each.number for each in step.events]
+            return stood
+
+        assert await until_number(live, 11) == [6, 7, 11]
+        held[1].release()
+        assert await until_number(behind, 11) == [6, 7, 11]
+        held[0].release()
+        held[2].release()
+        assert here.feed.stops == {}
+
+
+async def test_an_event_is_handed_only_to_those_who_may_want_it(table: Table, process: Process) -> None:
+    one, other = (process.follow(EventFilter(alert_ids=frozenset({an_id(number)}))) for number in (1, 2))
+    await settle()
+    for number in (1, 1, 2, 3):
+        process.write(an_event(alert_id=an_id(number)))
+    await settle()
+
+    assert (one.numbers, other.numbers) == ([1, 2], [3])
+    assert process.watcher.read == {"memory": 3, "table": 0}
+    for follower in (one, other):
+        await follower.stop()
+
+
+async def test_a_cursor_that_is_remembered_is_not_looked_up(table: Table, process: Process) -> None:
+    first = process.follow()
+    await settle()
+    process.write(*numbered(3))
+    await settle()
+    table.calls.clear()
+    cursors = [event_cursor(each, 1) for each in table.tenants[TENANT].events]
+    herd = [process.follow(after=cursor) for cursor in cursors]
+    liar = process.follow(after=replace(cursors[1], hash_start=b"\xff" * 4))
+    await settle()
+
+    assert [follower.numbers for follower in herd] == [[2, 3], [3], []]
+    assert isinstance(liar.error, CursorExpiredError)
+    assert table.calls["check_cursor"] <= 1
+    for follower in (first, *herd):
+        await follower.stop()
+
+
 # -------------------------------------------------------------------------------------- simulation
 
 
@@ -913,7 +998,7 @@ class Simulation:
                 assert len(reader.seen) == seen, "only at its begin may a stream say that the store is away"
                 await self.clock.sleep(timedelta(milliseconds=100))
             finally:
-                await batches.aclose()  # type: ignore[attr-defined]
+                await batches.aclose()
 
     async def read_on(self, reader: Reader, batches: AsyncIterator[StreamBatch]) -> None:
         stays = self.dice.randint(1, 12)
