@@ -18,6 +18,7 @@ from alertgraph.core.ids import AlertId, ChannelId, ResponderId
 from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark, next_mark
+from alertgraph.core.value import quick
 
 TITLE_LENGTH_MAX = 1024
 DESCRIPTION_LENGTH_MAX = 25_000
@@ -74,6 +75,7 @@ class AlertVerdict(IntEnum):
     NOISE = 2
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link to look at."""
@@ -82,6 +84,7 @@ class Link:
     text: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a sender says of an alert. None means: not said, so a repeat leaves it as it is.
@@ -124,6 +127,7 @@ class Draft:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One condition, open or closed, as after the event numbered `version`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
@@ -30,8 +30,10 @@ from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
 from alertgraph.core.lifecycle import Action, ById, Reopen, check_action, decide, target_of
 from alertgraph.core.metrics import tally
+from alertgraph.core.value import quick, replace
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """Actions that one caller wants done together, each for itself but in one flush.
@@ -48,6 +50,7 @@ class Request:
     idempotency: IdempotencyKey | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one action.

@@ -18,8 +18,10 @@ from alertgraph.core.event import Event, EventKind, FieldChange, instant_text
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, DeliveryId, NodeKind, ResponderId, encode_id
 from alertgraph.core.labels import Matcher, matches_all
+from alertgraph.core.value import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What an action meets besides the alert itself.
@@ -45,6 +47,7 @@ class Situation:
         return not self.scope or matches_all(self.scope, alert_match_values(alert))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What an action comes to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -25,6 +25,7 @@ from alertgraph.core.rule import (
     ScheduleTarget,
     match_rule,
 )
+from alertgraph.core.value import replace
 
 RECHECK_EVERY = timedelta(minutes=1)
 """How often a hold is looked at that ends by no timer: somebody comes on call, a bigger alert ends."""

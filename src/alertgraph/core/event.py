@@ -17,6 +17,7 @@ from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import HoldReason
 from alertgraph.core.ids import AlertId, FlushId, to_microseconds
 from alertgraph.core.severity import Severity
+from alertgraph.core.value import quick
 
 LEAF_PREFIX = b"\x00"  # RFC 6962: a leaf can't be taken for an inner node
 GENESIS_LINK = b"\x00" * 32
@@ -69,6 +70,7 @@ CONFIG_KINDS = frozenset({EventKind.CONFIG_CREATED, EventKind.CONFIG_UPDATED, Ev
 ADMIN_SUBJECT_TYPES = frozenset({"ApiKey"})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class FieldChange:
     """A field before and after, by its name in the API; None where it was or is empty."""
@@ -78,6 +80,7 @@ class FieldChange:
     after: Any
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of the log as it was decided: all that is hashed, and nothing that the append gives it.
@@ -116,6 +119,7 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SealedEvent:
     """An event with its canonical form and leaf hash, ready to be appended."""
@@ -125,6 +129,7 @@ class SealedEvent:
     leaf: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event in its place in the log.

@@ -16,6 +16,7 @@ from alertgraph.core.metrics import Tally
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import TenantSettings
+from alertgraph.core.value import quick
 
 COMMAND_COUNT_MAX = 256
 EVENT_COUNT_MAX = 1000
@@ -56,6 +57,7 @@ class StoredAnswer:
     answer: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reliance:
     """What a decision took for granted; the append refuses when any of it has changed.
@@ -71,6 +73,7 @@ class Reliance:
     alerts: Mapping[AlertId, int] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AlertWrite:
     """An alert as it is after the flush.
@@ -94,6 +97,7 @@ class AlertWrite:
     skips_pages: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Touch:
     """Repeats of an open alert that change nothing else, so that they need no event and no head.
@@ -113,6 +117,7 @@ class Touch:
     resolve_by_timeout: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Flush:
     """Everything that one append writes, for one tenant.
@@ -134,6 +139,7 @@ class Flush:
     finishes: tuple[Finish, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Appended:
     """What the append gave the flush.
@@ -173,6 +179,7 @@ class Head:
     pruned_link: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The state that some commands are about.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
@@ -59,6 +59,7 @@ from alertgraph.core.labels import matches_all
 from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaMark, acknowledge_breached, next_mark, resolve_breached, sla_clocks
+from alertgraph.core.value import quick, replace
 
 _T = TypeVar("_T")
 
@@ -75,6 +76,7 @@ UNSET: Final = Unset.UNSET
 # ------------------------------------------------------------------------------------------ actions
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ById:
     """The alert with this id, open or closed."""
@@ -82,6 +84,7 @@ class ById:
     alert_id: AlertId
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ByKey:
     """The open alert with this dedup key."""
@@ -92,6 +95,7 @@ class ByKey:
 Target: TypeAlias = ById | ByKey
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fire:
     """A sender says that a condition holds: a new alert, or a repeat of an open one.
@@ -107,6 +111,7 @@ class Fire:
         object.__setattr__(self, "target", ByKey(self.draft.key))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Clear:
     """A sender says that a condition is over; no open alert with that key is no error."""
@@ -197,6 +202,7 @@ class Assign:
     note: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Does what has fallen due on an alert: it ends, is given back, misses an SLA time, climbs or is held.
@@ -209,6 +215,7 @@ class Judge:
     inhibited_by: tuple[AlertId, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Report:
     """Says how a delivery about an alert ended."""

@@ -9,6 +9,7 @@ from enum import IntFlag
 
 from alertgraph.core.severity import Severity
 from alertgraph.core.tier import Tier
+from alertgraph.core.value import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ TIER_TARGETS: Mapping[Tier, Mapping[Severity, SlaTarget]] = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SlaClocks:
     """By when an alert is to be acknowledged and resolved."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from uuid import UUID
@@ -42,6 +42,7 @@ from alertgraph.core.query import (
     PageRequest,
 )
 from alertgraph.core.tenant import Principal, Role
+from alertgraph.core.value import quick, replace
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.ports import Clock, Dice, SnapshotSource, TenantLog, Vault
 
@@ -51,6 +52,7 @@ BULK_COUNT_MAX = 1000
 NOTE_PURPOSE = "event.note"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One action with the caller's promise that sending it again is the same request."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from alertgraph.core.flush import (
 )
 from alertgraph.core.ids import AlertId, DeliveryId, FlushId, TenantId
 from alertgraph.core.lifecycle import ById, Report, target_of
+from alertgraph.core.value import replace
 from alertgraph.services.open_alerts import TENANT_ALERT_COUNT_MAX, OpenAlerts, TenantMemory
 from alertgraph.services.ports import (
     Clock,
