@@ -9,6 +9,7 @@ import resolvers.api_key
 import resolvers.channel
 import resolvers.delivery
 import resolvers.event
+import resolvers.forecast
 import resolvers.health
 import resolvers.heartbeat
 import resolvers.inhibition
@@ -40,6 +41,7 @@ from resolvers.channel import (
 from resolvers.deletion import DeletePayload
 from resolvers.delivery import DeliveryConnection
 from resolvers.event import LogEventConnection
+from resolvers.forecast import EscalationForecast
 from resolvers.health import EngineHealth
 from resolvers.heartbeat import HeartbeatMonitorConnection, HeartbeatMonitorPayload
 from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
@@ -140,6 +142,11 @@ class Query:
         resolver=resolvers.metrics.alert_metrics,
         description="Figures of a window of at most 400 days.",
         metadata=resolvers.metrics.FIGURES_COST,
+    )
+    escalation_forecast: EscalationForecast = strawberry.field(
+        resolver=resolvers.forecast.escalation_forecast,
+        description="Who would be told when, of an open alert or of a draft: exactly one of the two.",
+        metadata=resolvers.forecast.FORECAST_COST,
     )
     engine_health: EngineHealth = strawberry.field(
         resolver=resolvers.health.engine_health,

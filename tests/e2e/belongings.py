@@ -104,7 +104,7 @@ class Belongings:
     def handles(self, case: Case) -> Sequence[Any]:
         """Return everything that can be put into a case's slot."""
         assert case.slot is not None, "there is nothing to put anywhere"
-        if case.slot.kind == "idempotency_key":
+        if case.slot.kind == "idempotency_key" and case.root == "mutation":
             return [self.idempotency_keys[case.field]]
         by_kind: Mapping[str, Sequence[Any]] = {
             "id": self.ids,
@@ -112,6 +112,8 @@ class Belongings:
             "dedup_key": self.dedup_keys,
             "word": self.words,
             "matcher": self.matchers,
+            # What is asked under one is asked anew each time, whatever it was good for.
+            "idempotency_key": list(self.idempotency_keys.values()),
         }
         return by_kind[case.slot.kind]
 

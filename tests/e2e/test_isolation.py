@@ -72,7 +72,10 @@ def test_the_owner_sees_what_the_walk_looks_for(victim: RunningService, belongin
 
     blind = {case.field for case in walk.cases("query")} - seen.keys()
     # Nobody is paged here, and nothing covers anything: what an alert has of that is empty.
-    assert blind == {"rateLimit", "AlertMetrics.series", "CriticalAlert.deliveries", "CriticalAlert.inhibitedBy"}
+    assert blind == {
+        *("rateLimit", "AlertMetrics.series", "escalationForecast"),
+        *("CriticalAlert.deliveries", "CriticalAlert.inhibitedBy"),
+    }
     for name in ("monitoredService", "source", "dedupKey", "matchers", "search"):
         assert f"AlertFilter.{name}" in seen["alerts"]
     for name in ("monitoredService", "source", "alertIds", "subjectId", "matchers"):

@@ -64,6 +64,9 @@ WRITTEN_ARGUMENTS = {
     "until": f'"{TOMORROW}"',
 }
 
+# Arguments of which exactly one is given, by their field; the first where the walk does not mind.
+ALTERNATIVES: Mapping[str, tuple[str, ...]] = {"Query.escalationForecast": ("draft", "alertId")}
+
 # Entries of a thousand at once: what hangs on them would cost too much.
 COUNTED_BY_THOUSANDS = ("AlertOutcome", "CreateAlertOutcome")
 # Batches of a hundred, and what is told of each entry of a batch, but nothing below that.
@@ -336,17 +339,20 @@ def _filled(
         everything: Whether what may be left out is given, too, so that a mutation would really do something.
     """
 
-    def plain() -> dict[str, Any]:
+    alternatives = ALTERNATIVES.get(place, ())
+
+    def plain(chosen: str | None = None) -> dict[str, Any]:
+        one = chosen if chosen in alternatives else next(iter(alternatives), None)
         return {
             name: _plain(argument.type, f"{place}({name}:)", name, everything=everything)
             for name, argument in arguments.items()
-            if is_required_argument(argument) or everything
+            if is_required_argument(argument) or everything or name == one
         }
 
     yield plain(), None
     for name, argument in arguments.items():
         for slot in _slots(argument.type, (name,), f"{place}({name}:)", name, searched=not everything):
-            variables = plain()
+            variables = plain(name)
             _make_way(variables, slot.path, argument.type, everything=everything)
             yield variables, slot
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alertgraph.core.catalog import Catalog
-from alertgraph.core.forecast import forecast, forecast_draft
+from alertgraph.core.forecast import alert_to_come, forecast
 from alertgraph.core.ids import ResponderId, RuleId, ScheduleId
 from alertgraph.core.lifecycle import Fire
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import EscalationRule, Level, ScheduleTarget
 from alertgraph.core.schedule import Rotation, Schedule
-from tests.factories import DAY, HOUR, LEVEL_MAX, MINUTE, SECOND, TENANT, WEBHOOK, a_config, a_draft
+from tests.factories import DAY, HOUR, MINUTE, SECOND, TENANT, WEBHOOK, a_config, a_draft
 from tests.simulation.world import World, a_uuid
 
 # In Berlin clocks go from 02:00 to 03:00 on 28 March 2027, at 01:00 UTC.
@@ -78,7 +78,8 @@ async def test_a_ladder_pages_the_right_people_at_the_right_minute(
     ]
     fire = Fire(a_draft())
 
-    told = forecast_draft(fire, CONFIG, NIGHT + fired_after, {}, level_max=LEVEL_MAX)
+    begin = NIGHT + fired_after
+    told = forecast(alert_to_come(fire, CONFIG, begin), CONFIG, begin, {})
     world = World(CONFIG, start=NIGHT)
     world.boot()
     await world.run_until(NIGHT + fired_after)
@@ -86,7 +87,7 @@ async def test_a_ladder_pages_the_right_people_at_the_right_minute(
     await world.settle()
     [alert] = world.log.tenants[TENANT].open.values()
     # Once the first level is reached, what is left to come is the rest of it.
-    told_later = forecast(alert, CONFIG, world.clock.now() + MINUTE, {}, level_max=LEVEL_MAX)
+    told_later = forecast(alert, CONFIG, world.clock.now() + MINUTE, {})
     await world.run_until(NIGHT + 8 * HOUR)
     await world.end()
 

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from alertgraph.core.delivery import Purpose
-from alertgraph.core.forecast import forecast, forecast_draft
+from alertgraph.core.forecast import alert_to_come, forecast
 from alertgraph.core.lifecycle import ByKey, Escalate, Fire
-from tests.factories import LEVEL_MAX, MINUTE, SECOND, T0, TENANT, a_draft
+from tests.factories import MINUTE, SECOND, T0, TENANT, a_draft
 from tests.simulation.scenario import plan_of
 from tests.simulation.world import World
 
@@ -33,7 +33,7 @@ async def _foretell(seed: int) -> None:
     world.boot()
     source = dice.choice(list(plan.rule_of))
     fire = Fire(a_draft(dedup_key="foretold", source=source))
-    told = forecast_draft(fire, plan.config, T0, {}, level_max=LEVEL_MAX)
+    told = forecast(alert_to_come(fire, plan.config, T0), plan.config, T0, {})
     world.act(fire)
     await world.settle()
     # Later, from where the alert stands by then, the rest is forecast the same.
@@ -46,7 +46,7 @@ async def _foretell(seed: int) -> None:
     rows = world.log.tenants[TENANT]
     alert = next(iter(rows.open.values()))
     known = set(rows.decided)
-    rest = forecast(alert, plan.config, middle, {}, level_max=LEVEL_MAX)
+    rest = forecast(alert, plan.config, middle, {})
     await world.run_until(T0 + 60 * MINUTE)
     pages = [(number, one) for number, one in rows.decided.values() if one.purpose is Purpose.PAGE]
     came = sorted((one.due_at, one.level, one.channel_id, one.responder_id or NOBODY) for _, one in pages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,10 +10,12 @@ from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, HoldReason
 from alertgraph.core.channel import Channel, chain
 from alertgraph.core.decision import Decision, Situation
-from alertgraph.core.delivery import ChannelHealth, Delivery, Purpose
+from alertgraph.core.delivery import ChannelHealth, Delivery, DeliveryStatus, Purpose
+from alertgraph.core.errors import RefusedError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, ResponderId, RuleId, ScheduleId, uuid7
-from alertgraph.core.lifecycle import ById, Fire, Judge, decide
+from alertgraph.core.labels import Matcher
+from alertgraph.core.lifecycle import ById, Fire, Judge, check_action, decide
 from alertgraph.core.rule import Ladder, ScheduleTarget
 from alertgraph.core.schedule import next_change_at, on_call_at
 
@@ -21,6 +23,8 @@ STEP_COUNT_MAX = 200
 HORIZON = timedelta(days=366)
 """How far it looks: a ladder that is not climbed by then is not worth waiting for."""
 DECISION_COUNT_MAX = 2000
+WORK_MAX = 100_000
+"""How much it looks at: rotations and silences, over all decisions. Enough for any year but an absurd one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +59,26 @@ class Forecast:
     steps: tuple[ForecastStep, ...]
 
 
-def forecast_draft(
-    fire: Fire,
-    config: TenantConfig,
-    at: datetime,
-    health: Mapping[ChannelId, ChannelHealth],
-    *,
-    level_max: int,
-) -> Forecast:
-    """Return what would happen if a sender said this at that time.
+def alert_to_come(fire: Fire, config: TenantConfig, at: datetime, scope: tuple[Matcher, ...] = ()) -> Alert:
+    """Return the alert that is triggered if a sender says this at that time, while none with its key is open.
+
+    Args:
+        fire: What the sender says.
+        config: What is set up.
+        at: When it is said.
+        scope: Matchers of the sender's key.
 
     Raises:
-        AssertionError: The draft is refused; check it first.
+        RefusedError: It would be refused; the path is that of the API's field.
     """
-    new_id = AlertId(uuid7(at, 0))
-    decision = decide(fire, None, Situation(at, config, ENGINE, new_id, level_max=level_max))
-    assert decision.alert is not None, "what is forecast was checked"
-    return forecast(decision.alert, config, at, health, level_max=level_max)
+    problem = check_action(fire, at)
+    if problem is not None:
+        raise RefusedError([problem])
+    decision = decide(fire, None, Situation(at, config, ENGINE, AlertId(uuid7(at, 0)), scope))
+    if decision.problem is not None:
+        raise RefusedError([decision.problem])
+    assert decision.alert is not None, "what fires and is not refused is an alert"
+    return decision.alert
 
 
 def forecast(
@@ -80,12 +87,13 @@ def forecast(
     now: datetime,
     health: Mapping[ChannelId, ChannelHealth],
     *,
-    inhibited_by: tuple[AlertId, ...] = (),
-    level_max: int,
+    inhibited_by: Sequence[AlertId] = (),
+    waiting: Sequence[Delivery] = (),
 ) -> Forecast:
     """Return what would happen to an alert if nobody reacted, by the engine's own decisions on a clock of its own.
 
     What is set up, and who covers it, are taken to stay as they are; a bigger alert that covers it now, for good.
+    Of an alert that is resolved nobody is told, and nothing holds it.
 
     Args:
         alert: As it is now.
@@ -93,19 +101,19 @@ def forecast(
         now: Nothing is told of what lies before.
         health: How channels do at present: one whose breaker is open at the time hands over to its fallback.
         inhibited_by: Bigger alerts that cover it.
-        level_max: The highest level where no rule is for it.
+        waiting: What was decided about it and has not been sent, such as a contact method with a delay.
     """
     # What would end it by itself is not waited for: it may fire again at any time.
     alert = replace(alert, resolve_at=None, resolve_by_timeout=False)
-    steps: list[ForecastStep] = []
+    steps = list(_waiting_steps(waiting, alert, config, now, health))
     last_rule_id = alert.ladder.rule_id if alert.ladder is not None else None
-    for at, decision in _decisions(alert, config, now, inhibited_by, level_max):
+    for decision in _decisions(alert, config, now, tuple(inhibited_by)):
         after = decision.alert
         assert after is not None
         if after.ladder is not None:
             last_rule_id = after.ladder.rule_id
         steps += [
-            _step(delivery, after, config, at, health)
+            _step(delivery, after, config, delivery.due_at, health)
             for delivery in decision.deliveries
             if delivery.purpose is Purpose.PAGE
         ]
@@ -117,23 +125,45 @@ def forecast(
     return Forecast(last_rule_id, held, tuple(steps[:STEP_COUNT_MAX]))
 
 
+def _waiting_steps(
+    waiting: Sequence[Delivery],
+    alert: Alert,
+    config: TenantConfig,
+    now: datetime,
+    health: Mapping[ChannelId, ChannelHealth],
+) -> Iterator[ForecastStep]:
+    for delivery in waiting:
+        wanted = delivery.wanted and delivery.purpose is Purpose.PAGE and delivery.status in _TO_BE_SENT
+        if wanted and delivery.channel_id in config.catalog.channels:
+            # While an attempt is under way, its due time is when that is given up.
+            under_way = delivery.status is DeliveryStatus.SENDING
+            yield _step(delivery, alert, config, now if under_way else max(delivery.due_at, now), health)
+
+
+_TO_BE_SENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.RETRYING)
+
+
 def _decisions(
-    alert: Alert, config: TenantConfig, now: datetime, inhibited_by: tuple[AlertId, ...], level_max: int
-) -> Iterator[tuple[datetime, Decision]]:
+    alert: Alert, config: TenantConfig, now: datetime, inhibited_by: tuple[AlertId, ...]
+) -> Iterator[Decision]:
     """Yield what the engine would decide, one after the other, until nothing more can come of it."""
     at = now
+    work = 0
     for index in range(DECISION_COUNT_MAX):
         if not alert.is_open or alert.held in (HoldReason.LADDER_EXHAUSTED, HoldReason.NO_MATCHING_RULE):
             return
         due_at = alert.due_at
         if due_at is None or due_at > now + HORIZON:
             return
+        work += _work(alert.ladder, config)
+        if index and work > WORK_MAX:
+            return
         at = max(at, due_at)
-        situation = Situation(at, config, ENGINE, AlertId(uuid7(at, index)), level_max=level_max)
+        situation = Situation(at, config, ENGINE, AlertId(uuid7(at, index)))
         decision = decide(Judge(ById(alert.id), inhibited_by), alert, situation)
         after = decision.alert
         assert after is not None
-        yield at, decision
+        yield decision
         if after == alert and not decision.events:
             return  # held, and nothing but somebody's hand ends it
         if after.held is HoldReason.INHIBITED and alert.held is HoldReason.INHIBITED:
@@ -145,6 +175,23 @@ def _decisions(
                 return
             after = replace(after, judge_at=coming)
         alert = after
+
+
+def _work(ladder: Ladder | None, config: TenantConfig) -> int:
+    """Return how much one decision looks at, in rotations."""
+    catalog = config.catalog
+    default = catalog.rule(config.settings.default_rule_id)
+    levels = (*(ladder.levels if ladder is not None else ()), *(default.levels if default is not None else ()))
+    schedules = [
+        catalog.schedules.get(target.schedule_id)
+        for level in levels
+        for target in level.targets
+        if isinstance(target, ScheduleTarget)
+    ]
+    # Each schedule looks for its overrides among all of them, which is quick.
+    beside = 1 + len(catalog.overrides) // 50
+    rotations = sum(len(schedule.rotations) + beside for schedule in schedules if schedule is not None)
+    return 1 + rotations + len(catalog.silences)
 
 
 def _next_change(ladder: Ladder | None, config: TenantConfig, at: datetime) -> datetime | None:
@@ -163,45 +210,50 @@ def _step(
     delivery: Delivery,
     alert: Alert,
     config: TenantConfig,
-    reached_at: datetime,
+    at: datetime,
     health: Mapping[ChannelId, ChannelHealth],
 ) -> ForecastStep:
+    """Return what is told when a delivery is sent at that time; its level was reached when it was decided."""
     catalog = config.catalog
     meant = catalog.channels[delivery.channel_id]
     channel = next(
         (
             one
             for one in chain(catalog.channels, meant.id)
-            if one.enabled and not health.get(one.id, ChannelHealth()).is_open(delivery.due_at)
+            if one.enabled and not health.get(one.id, ChannelHealth()).is_open(at)
         ),
         meant,
     )
-    schedule_id = _schedule_of(delivery, alert, config, reached_at)
+    schedule_id = _schedule_of(delivery, alert, config)
     responder = catalog.responders.get(delivery.responder_id) if delivery.responder_id is not None else None
     reason = f"Level {delivery.level}"
     if responder is not None and schedule_id is not None:
         reason += f": {responder.name} is on call on {catalog.schedules[schedule_id].name}"
     elif responder is not None:
         reason += f": {responder.name} is named by the rule"
-    else:
+    elif delivery.responder_id is None:
         reason += f": the channel {meant.name} is named by the rule"
-    if delivery.due_at > reached_at:
-        reason += f", {_length(delivery.due_at - reached_at)} after it is reached"
+    delay = delivery.due_at - delivery.created_at
+    if delay >= timedelta(seconds=1) and not delivery.attempt_count:
+        reason += f", {_length(delay)} after it is reached"
     if channel.id != meant.id:
         reason += f"; {channel.name} stands in for {meant.name}, which is down"
-    return ForecastStep(delivery.due_at, delivery.level, delivery.responder_id, schedule_id, channel, f"{reason}.")
+    return ForecastStep(at, delivery.level, delivery.responder_id, schedule_id, channel, f"{reason}.")
 
 
-def _schedule_of(delivery: Delivery, alert: Alert, config: TenantConfig, at: datetime) -> ScheduleId | None:
+def _schedule_of(delivery: Delivery, alert: Alert, config: TenantConfig) -> ScheduleId | None:
+    """Return the schedule of the level by which a person is told; None where the rule names them."""
     if delivery.responder_id is None or alert.ladder is None:
         return None
     catalog = config.catalog
-    for target in alert.ladder.levels[delivery.level - 1].targets:
-        schedule = catalog.schedules.get(target.schedule_id) if isinstance(target, ScheduleTarget) else None
-        if schedule is not None and delivery.responder_id in on_call_at(
-            schedule, catalog.overrides_of(schedule.id), at
-        ):
-            return schedule.id
+    # Of a delivery that waits, the ladder may have been replaced by a shorter one.
+    for level in alert.ladder.levels[delivery.level - 1 : delivery.level]:
+        for target in level.targets:
+            schedule = catalog.schedules.get(target.schedule_id) if isinstance(target, ScheduleTarget) else None
+            if schedule is not None and delivery.responder_id in on_call_at(
+                schedule, catalog.overrides_of(schedule.id), delivery.created_at
+            ):
+                return schedule.id
     return None
 
 

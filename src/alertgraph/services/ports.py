@@ -413,6 +413,14 @@ class Snapshot(Protocol):
         """Return up to `limit` open alerts that cover each of these open alerts under the rules of today."""
         ...
 
+    async def inhibitors_of(self, values: Mapping[str, str], limit: int) -> Sequence[AlertId]:
+        """Return up to `limit` open alerts that would cover a new one in which matchers see these values."""
+        ...
+
+    async def waiting_deliveries(self, alert_id: AlertId, limit: int) -> Sequence[Delivery]:
+        """Return up to `limit` deliveries about an alert that have come to no end yet, oldest first."""
+        ...
+
     async def last_beats(self, ids: Collection[MonitorId]) -> Mapping[MonitorId, datetime]:
         """Return when monitors beat last; one that never did is absent."""
         ...

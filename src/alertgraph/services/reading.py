@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.alert import Alert, Draft, alert_match_values
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
-from alertgraph.core.errors import AccessDeniedError, InputError
+from alertgraph.core.errors import AccessDeniedError, InputError, RefusedError
 from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.flush import TenantConfig
+from alertgraph.core.forecast import HORIZON, STEP_COUNT_MAX, Forecast, alert_to_come, forecast
 from alertgraph.core.health import Health, health_of
 from alertgraph.core.ids import (
     AlertId,
@@ -23,6 +25,7 @@ from alertgraph.core.ids import (
     SilenceId,
 )
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
+from alertgraph.core.lifecycle import Fire
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.query import (
     TOTAL_COUNT_MAX,
@@ -47,7 +50,7 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 LABEL_SUGGESTION_COUNT_MAX = 100
 # The catalog has what has been over for less than a day; by another clock than ours.
-OVERRIDES_KEPT = timedelta(hours=12)
+SET_UP_KEPT = timedelta(hours=12)
 
 
 class Reading:
@@ -214,7 +217,7 @@ class Reading:
     async def overrides(self, since: datetime, until: datetime) -> Sequence[ShiftOverride]:
         """Return the overrides of all schedules that touch [since, until), by begin."""
         self._principal.require(Role.VIEWER)
-        if since > self.now - OVERRIDES_KEPT:
+        if since > self.now - SET_UP_KEPT:
             return (await self._snapshot.config()).catalog.overrides
         return await self._snapshot.overrides(since, until)
 
@@ -225,6 +228,44 @@ class Reading:
         """
         self._principal.require(Role.VIEWER)
         return await self._snapshot.inhibitors(alert_ids, limit)
+
+    async def forecast(self, alert: Alert) -> Forecast:
+        """Return who would be told of an alert that the caller was shown, and when, if nobody reacted."""
+        self._principal.require(Role.VIEWER)
+        config = await self._snapshot.config()
+        health = await self._snapshot.channel_health()
+        inhibitors = await self._snapshot.inhibitors([alert.id], 1)
+        waiting = await self._snapshot.waiting_deliveries(alert.id, STEP_COUNT_MAX)
+        # Off the loop: a year of decisions can take a while.
+        return await asyncio.to_thread(
+            forecast, alert, config, self.now, health, inhibited_by=inhibitors.get(alert.id, ()), waiting=waiting
+        )
+
+    async def forecast_draft(self, draft: Draft, at: datetime | None) -> Forecast:
+        """Return who would be told, and when, of an alert that a sender might send.
+
+        It is taken for a new one, as though none with its dedup key was open.
+
+        Args:
+            draft: What the sender would say.
+            at: When; None for now. What is open now covers what is sent now: of another time nothing is known.
+
+        Raises:
+            RefusedError: createAlert would refuse it, too; the path begins at `draft`. Or `at` is too far away.
+        """
+        self._principal.require(Role.VIEWER)
+        if at is not None and not self.now - SET_UP_KEPT <= at <= self.now + HORIZON:
+            bounds = f"{SET_UP_KEPT // HOUR} hours ago to {HORIZON.days} days ahead"
+            raise InputError(f"at is from {bounds}: {at.isoformat()}.", "at")
+        config = await self._snapshot.config()
+        then = at if at is not None else self.now
+        try:
+            alert = alert_to_come(Fire(draft), config, then, self._principal.scope)
+        except RefusedError as error:
+            raise RefusedError([problem.below("draft") for problem in error.problems]) from error
+        health = await self._snapshot.channel_health()
+        covering = await self._snapshot.inhibitors_of(alert_match_values(alert), 1) if at is None else ()
+        return await asyncio.to_thread(forecast, alert, config, then, health, inhibited_by=covering)
 
     async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
         """Return how the tenant's channels do; one that was never used is absent."""

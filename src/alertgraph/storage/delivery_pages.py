@@ -176,6 +176,10 @@ _BY_ID = f"""
         {_of_both("tenant_id = $1 AND id >= one.id AND id <= one.id", "ORDER BY id LIMIT 1")} LIMIT 1
     ) AS found
 """
+_WAITING = f"""
+    SELECT {DELIVERY_SELECT} FROM delivery_open
+    WHERE tenant_id = $1 AND alert_id = $2 AND alert_id IS NOT NULL ORDER BY id LIMIT $3
+"""
 _ATTEMPTS = """
     SELECT found.* FROM unnest($2::uuid[]) AS one (id) CROSS JOIN LATERAL (
         SELECT delivery_id, number, started_at, duration, status_code, error FROM delivery_attempt
@@ -194,6 +198,11 @@ async def load_deliveries(reader: Reader, ids: Collection[DeliveryId]) -> dict[D
         return {}
     rows = await reader.fetch(_BY_ID, reader.tenant_id, list(ids))
     return {delivery.id: delivery for delivery in map(delivery_of, rows)}
+
+
+async def load_waiting(reader: Reader, alert_id: AlertId, limit: int) -> list[Delivery]:
+    """Return up to `limit` deliveries about an alert that have come to no end yet, oldest first."""
+    return [delivery_of(row) for row in await reader.fetch(_WAITING, reader.tenant_id, alert_id, limit)]
 
 
 async def load_attempts(reader: Reader, ids: Collection[DeliveryId]) -> dict[DeliveryId, Sequence[Attempt]]:

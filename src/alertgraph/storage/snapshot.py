@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.catalog import Catalog
@@ -41,6 +42,8 @@ from alertgraph.storage.reader import Reader
 
 # How many tenants' configurations a process keeps at hand.
 CACHED_TENANT_COUNT_MAX = 1000
+# Stands for an alert that is not there yet; no alert has this id.
+_TO_COME = AlertId(UUID(int=0))
 
 
 class ConfigCache:
@@ -131,6 +134,16 @@ class PostgresSnapshot:
         alerts = await alert_pages.load_alerts(self._reader, alert_ids)
         targets = {id_: alert_match_values(alert) for id_, alert in alerts.items() if alert.is_open}
         return await load_inhibitors(self._reader, rules, targets, limit)
+
+    async def inhibitors_of(self, values: Mapping[str, str], limit: int) -> Sequence[AlertId]:
+        """Return up to `limit` open alerts that would cover a new one in which matchers see these values."""
+        rules = (await self.config()).catalog.inhibitions
+        found = await load_inhibitors(self._reader, rules, {_TO_COME: values}, limit)
+        return found.get(_TO_COME, ())
+
+    async def waiting_deliveries(self, alert_id: AlertId, limit: int) -> Sequence[Delivery]:
+        """Return up to `limit` deliveries about an alert that have come to no end yet, oldest first."""
+        return await delivery_pages.load_waiting(self._reader, alert_id, limit)
 
     async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
         """Return the deliveries that exist among the ids."""

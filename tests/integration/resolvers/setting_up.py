@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alertgraph.core.tenant import Principal
+from alertgraph.services.engine import Engine
 from tests.integration.resolvers.api import Api
 
 CREATE_CHANNEL = """mutation($input: NotificationChannelInput!) { createNotificationChannel(input: $input) {
@@ -77,3 +78,10 @@ async def a_responder(api: Api, admin: Principal, name: str, **fields: object) -
     made = await done(api, admin, CREATE_RESPONDER, name=name, **fields)
     responder_id: str = made["responder"]["id"]
     return responder_id
+
+
+async def worked(engine: Engine) -> None:
+    """Let the engine do what there is to do at this moment."""
+    engine.configured()
+    while await engine.judge_anew() + await engine.turn():
+        pass

@@ -390,8 +390,9 @@ async def test_a_time_too_far_away_is_refused(api: Api, viewer: Principal, away:
 
 async def test_who_may_ask(api: Api, admin: Principal, viewer: Principal, sender: Principal) -> None:
     alert_id = await fired(api, admin)
-    for which in ({"alertId": alert_id}, {"draft": DRAFT}, {}):
-        assert await api.codes(sender, FORECAST, **which) == ["FORBIDDEN"]
+    ways: list[dict[str, Any]] = [{"alertId": alert_id}, {"draft": DRAFT}, {}]
+    for way in ways:
+        assert await api.codes(sender, FORECAST, **way) == ["FORBIDDEN"]
 
     unknown = ("BAD_REQUEST", "alertId: There is no such alert.")
     elsewhere = a_caller(await api.tenant("other"), admin.role)

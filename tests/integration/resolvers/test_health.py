@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from alertgraph.core.tenant import Principal, Role, Tenant
-from alertgraph.edge.clock import SystemDice
-from alertgraph.edge.telemetry import Telemetry
 from alertgraph.services.engine import Engine
-from alertgraph.services.open_alerts import OpenAlerts
-from alertgraph.storage.database import Database
-from alertgraph.storage.due import PostgresDueWork
 from tests.factories import a_matcher
 from tests.integration.resolvers.api import Api, a_caller
-from tests.integration.resolvers.setting_up import a_webhook
+from tests.integration.resolvers.setting_up import a_webhook, worked
 
 FIRE = """mutation($input: CreateAlertInput!) { createAlert(input: $input) { alert { id } errors { code } } }"""
 RULE = """mutation($input: EscalationRuleInput!) { createEscalationRule(input: $input) {
   escalationRule { id } errors { code path message } } }"""
 HEALTH = """{ engineHealth { healthy oldestDueEscalation oldestPendingDelivery pendingDeliveryCount
   violations { invariant text count alert { id title } } } }"""
-
-
-@pytest.fixture
-async def engine(api: Api, database_url: str) -> AsyncIterator[Engine]:
-    database = await Database.connect(database_url, pool_size=4)
-    yield Engine(PostgresDueWork(database), api.lanes, OpenAlerts(), api.clock, SystemDice(), Telemetry())
-    await database.close()
-
-
-async def worked(engine: Engine) -> None:
-    """Let the engine do what there is to do at this moment."""
-    engine.configured()
-    while await engine.judge_anew() + await engine.turn():
-        pass
 
 
 async def test_a_quiet_tenant_is_healthy(api: Api, viewer: Principal) -> None:
