@@ -90,7 +90,7 @@ class SlowProvider:
         """Return once so many messages of one sender are here, all without an answer, and tell how many."""
         found = 0
         while found < count:
-            assert time.monotonic() < deadline, f"{found} are in flight"
+            assert time.monotonic() < deadline, f"{len(self.held_ports)} are in flight, {found} of them of one"
             await asyncio.sleep(0.02)
             # Who sent them is looked up only where it can be enough.
             if len(self.held_ports) >= count:
