@@ -18,8 +18,12 @@ from alertgraph.core.delivery import (
     Claim,
     Delivery,
     DeliveryStatus,
+    Place,
+    Purpose,
+    Reach,
     Retry,
 )
+from alertgraph.core.dispatch import UNANSWERED_AFTER
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.escalation import JUDGED_AGAIN
 from alertgraph.core.event import StoredEvent
@@ -229,6 +233,14 @@ class MemoryDeliveries:
         self._outage.check()
         return {channel: health for (tenant, channel), health in self._health.items() if tenant == tenant_id}
 
+    async def reach(
+        self, tenant_id: TenantId, places: Collection[Place], kept_since: datetime
+    ) -> Mapping[Place, Reach]:
+        """Return for each of these whether anybody knows of the alert."""
+        await self._log.pause()
+        rows = self._rows(tenant_id)
+        return {place: _reach(rows, place) for place in places}
+
     async def claim(
         self,
         tenant_id: TenantId,
@@ -318,6 +330,26 @@ class MemoryDeliveries:
         rows = self._rows(tenant_id)
         rows.finished[delivery.id] = delivery
         rows.attempts[delivery.id] = [attempt]
+
+
+def _reach(rows: TenantRows, place: Place) -> Reach:
+    def is_news(one: Delivery) -> bool:
+        return (one.alert_id, one.channel_id) == place and one.purpose in (Purpose.PAGE, Purpose.ASSIGNMENT)
+
+    waiting = [one for one in rows.deliveries.values() if is_news(one)]
+    ended = [one for one in rows.finished.values() if is_news(one)]
+    if any(one.status is DeliveryStatus.SENT for one in ended):
+        return Reach.TOLD
+    if any(one.status is DeliveryStatus.SENDING for one in waiting):
+        return Reach.UNDER_WAY
+    if any(one.wanted for one in waiting):
+        return Reach.NOBODY
+    is_unanswered = any(
+        attempt.duration is None or (attempt.status_code is None and attempt.duration >= UNANSWERED_AFTER)
+        for one in (*waiting, *ended)
+        for attempt in rows.attempts.get(one.id, ())
+    )
+    return Reach.TOLD if is_unanswered else Reach.NOBODY
 
 
 class MemorySnapshot:

@@ -58,6 +58,7 @@ class Story:
         for alert_id, events in timelines.items():
             found += self._climbed_wrong(alert_id, events)
         found += self._sent_wrong(timelines)
+        found += self._kept_up_wrong()
         found += self._keys_wrong()
         return found
 
@@ -143,7 +144,8 @@ class Story:
             for stored in timelines[delivery.alert_id]
             if stored.event.kind in REACTIONS and stored.number > number
         ]
-        if now.status is DeliveryStatus.SKIPPED and not reacted:
+        # Somebody may react in the very flush that decides it.
+        if now.status is DeliveryStatus.SKIPPED and delivery.wanted and not reacted:
             yield f"{delivery.id}: skipped, and nobody had reacted"
         if now.status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.RETRYING):
             if now.due_at <= self.world.clock.now() - self.send_late_max:
@@ -170,6 +172,43 @@ class Story:
             )
             if clear and (told_at is None or told_at > delivery.due_at + self.fallback_within):
                 yield f"{delivery.id}: its fallback had it at {told_at}, due {delivery.due_at}"
+
+    # ------------------------------------------------------------------------------ the updates
+
+    def _kept_up_wrong(self) -> Iterator[str]:
+        """No update to whom was never paged, and none left out for whom was."""
+        rows = self.world.log.tenants[TENANT]
+        met: dict[tuple[AlertId, ChannelId], set[str]] = defaultdict(set)
+        first_told: dict[tuple[AlertId, ChannelId], datetime] = {}
+        for send in self.world.providers.sends:
+            about = {(alert.id, send.channel_id) for alert in send.message.alerts}
+            if send.message.purpose is not Purpose.UPDATE:
+                for place in about:
+                    met[place].add(send.fate)
+                    if send.fate == "ok":
+                        first_told.setdefault(place, send.at)
+                continue
+            for place in about:
+                # Whoever got it and was too slow to answer has it; and where an answer was lost in a crash,
+                # nobody knows better.
+                if not met[place] & {"ok", "hang"} and not (met[place] and self._lost_an_answer(*place)):
+                    yield f"{place[0]}: channel {place[1]} was brought up to date at {send.at} of no page"
+        for number, one in rows.decided.values():
+            now = rows.finished.get(one.id)
+            if one.purpose is not Purpose.UPDATE or one.alert_id is None or now is None:
+                continue
+            told_at = first_told.get((one.alert_id, one.channel_id))
+            if now.status is DeliveryStatus.SKIPPED and told_at is not None and told_at < one.created_at:
+                yield f"{one.id}: {one.channel_name} was told at {told_at}, and not of event {number}"
+
+    def _lost_an_answer(self, alert_id: AlertId, channel_id: ChannelId) -> bool:
+        rows = self.world.log.tenants[TENANT]
+        return any(
+            attempt.duration is None
+            for one in (*rows.deliveries.values(), *rows.finished.values())
+            if (one.alert_id, one.channel_id) == (alert_id, channel_id) and one.purpose is Purpose.PAGE
+            for attempt in rows.attempts.get(one.id, ())
+        )
 
     def _is_troubled(self, channel_id: ChannelId | None, since: datetime, until: datetime) -> bool:
         # A breaker that opened in a trouble may stay open for a while behind it.

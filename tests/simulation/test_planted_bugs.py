@@ -12,7 +12,7 @@ import pytest
 from alertgraph.core import escalation, lifecycle
 from alertgraph.core.alert import Alert
 from alertgraph.core.decision import Decision
-from alertgraph.core.delivery import Claim
+from alertgraph.core.delivery import Claim, Place, Reach
 from alertgraph.core.event import Event
 from alertgraph.core.ids import DeliveryId, TenantId
 from tests.memory_pager import MemoryDeliveries
@@ -75,6 +75,15 @@ def be_off_by_one_at_the_due_instant(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "_comes_to_climb", comes_to_climb)
 
 
+def update_whoever_was_meant(patch: pytest.MonkeyPatch) -> None:
+    """An update goes to every channel that was to be paged, whether its page went or not."""
+
+    async def reach(self: MemoryDeliveries, tenant_id: TenantId, places: Any, *rest: Any) -> dict[Place, Reach]:
+        return dict.fromkeys(places, Reach.TOLD)
+
+    patch.setattr(MemoryDeliveries, "reach", reach)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -83,6 +92,7 @@ def be_off_by_one_at_the_due_instant(patch: pytest.MonkeyPatch) -> None:
         climb_two_levels,
         drop_the_fallback,
         be_off_by_one_at_the_due_instant,
+        update_whoever_was_meant,
     ],
 )
 async def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None]) -> None:

@@ -147,7 +147,7 @@ class Alert:
             expected by itself.
         sla_marks: Which SLA times have been told of.
         assignee: Who has to deal with it.
-        told: Channels that were told of it, whose messages are kept up to date.
+        told: Channels that are to know of it: what was told there is kept up to date.
         version: 0 on an alert that was decided but not yet appended.
     """
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import IntEnum
+from enum import Enum, IntEnum
+from typing import TypeAlias
 from uuid import UUID
 
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, ResponderId, uuid7
@@ -36,6 +37,22 @@ class Purpose(IntEnum):
     """Somebody tries the channel."""
     ALIVE = 5
     """The engine keeps its promises: the dead-man beat, which is about no alert and never waits in the queue."""
+
+
+class Reach(Enum):
+    """Whether the other end of a channel knows of an alert, by what became of pages and assignments there.
+
+    One that waits counts as nobody's news: when it goes, it says how the alert is by then. An attempt whose
+    answer never came may have arrived all the same, so where nothing waits any more it counts as told.
+    """
+
+    NOBODY = 0
+    UNDER_WAY = 1
+    TOLD = 2
+
+
+# An alert, and a channel over which somebody may know of it.
+Place: TypeAlias = tuple[AlertId, ChannelId]
 
 
 @dataclass(frozen=True, slots=True)

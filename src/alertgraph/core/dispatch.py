@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind, usable
-from alertgraph.core.delivery import ChannelHealth, Delivery, DeliveryStatus, Purpose
+from alertgraph.core.delivery import ChannelHealth, Delivery, DeliveryStatus, Place, Purpose, Reach
 from alertgraph.core.ids import ChannelId, DeliveryId
 from alertgraph.core.message import SendResult
 
@@ -20,6 +20,10 @@ ATTEMPTS_BEFORE_FALLBACK = 2
 """With a fallback: two attempts of ten seconds and a pause of one or two, so that it has the page within 30 s."""
 FALLBACK_WAIT_MAX = timedelta(seconds=8)
 """A provider that asks to be left alone for longer is given up for the fallback at once."""
+UNANSWERED_AFTER = timedelta(seconds=9)
+"""An attempt without an answer that took this long ran into its time limit: what it said may have arrived."""
+UPDATE_PAUSE = timedelta(seconds=1)
+"""How long an update waits to see whether the page arrives that is under way."""
 GIVE_UP_AFTER = timedelta(hours=6)
 UPDATE_GIVE_UP_AFTER = timedelta(hours=1)
 BACKOFF_MIN = timedelta(seconds=1)
@@ -76,6 +80,7 @@ def plan(
     due: Sequence[Delivery],
     catalog: Catalog,
     health: Mapping[ChannelId, ChannelHealth],
+    reach: Mapping[Place, Reach],
     sent: Mapping[Address, Sequence[datetime]],
     now: datetime,
     *,
@@ -87,6 +92,7 @@ def plan(
         due: In the order in which they should go.
         catalog: What is set up.
         health: How the channels do.
+        reach: Who knows of the alerts that `new_updates` of `due` name.
         sent: When messages went to addresses in the last minute, oldest first.
         now: The instant of the plan.
         room: How many messages may go.
@@ -95,7 +101,7 @@ def plan(
     put_off: dict[DeliveryId, datetime] = {}
     ready: list[Delivery] = []
     for delivery in due:
-        verdict = _judged(delivery, catalog, health.get(delivery.channel_id), now)
+        verdict = _judged(delivery, catalog, health.get(delivery.channel_id), reach, now)
         if isinstance(verdict, End):
             ends.append(verdict)
         elif verdict is not None:
@@ -122,12 +128,33 @@ def plan(
     return Plan(tuple(sends), tuple(ends), put_off, turns)
 
 
+def new_updates(due: Iterable[Delivery]) -> frozenset[Place]:
+    """Return what updates that were not tried yet are about: they go only where somebody knows of the alert."""
+    return frozenset(
+        (one.alert_id, one.channel_id)
+        for one in due
+        if one.purpose is Purpose.UPDATE and one.attempt_count == 0 and one.alert_id is not None
+    )
+
+
 def _judged(
-    delivery: Delivery, catalog: Catalog, health: ChannelHealth | None, now: datetime
+    delivery: Delivery,
+    catalog: Catalog,
+    health: ChannelHealth | None,
+    reach: Mapping[Place, Reach],
+    now: datetime,
 ) -> End | datetime | None:
     """Return how a delivery ends now, or until when it waits; None where it may go."""
     if delivery.status is DeliveryStatus.SKIPPED or not delivery.wanted:
         return End(delivery, DeliveryStatus.SKIPPED, "somebody reacted first")
+    for place in new_updates((delivery,)):
+        match reach[place]:
+            case Reach.NOBODY:
+                return End(delivery, DeliveryStatus.SKIPPED, "nobody was told of the alert over this channel")
+            case Reach.UNDER_WAY:
+                return now + UPDATE_PAUSE
+            case Reach.TOLD:
+                pass
     channel = catalog.channels.get(delivery.channel_id)
     if channel is None:
         return End(delivery, DeliveryStatus.FAILED, "the channel was deleted")

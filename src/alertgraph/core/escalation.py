@@ -355,7 +355,9 @@ def follow_ups(
     *,
     but: set[ChannelId] | None = None,
 ) -> tuple[Delivery, ...]:
-    """Return what brings the channels up to date that were told of an alert.
+    """Return what brings the channels up to date that are to know of an alert.
+
+    Whether anybody was told there by then shows when an update is about to be sent: see `core.dispatch`.
 
     Args:
         alert: As it is now.

@@ -33,6 +33,7 @@ from alertgraph.core.dispatch import (
     End,
     after_attempt,
     is_bundled,
+    new_updates,
     plan,
     retry_at,
 )
@@ -153,10 +154,13 @@ class DeliveryService:
         if any(one.channel_id not in config.catalog.channels for one in due):
             config = await self._lanes.config(tenant_id, anew=True)
         health = await self._store.health(tenant_id)
+        places = new_updates(due)
+        kept_since = now - config.settings.retention
+        reach = await self._store.reach(tenant_id, places, kept_since) if places else {}
         addresses = {(one.channel_id, one.address) for one in due}
         sent = {address: self._sent.get((tenant_id, address), ()) for address in addresses}
         room = min(TENANT_SEND_COUNT_MAX, self._width - len(self._sends))
-        planned = plan(due, config.catalog, health, sent, now, room=room)
+        planned = plan(due, config.catalog, health, reach, sent, now, room=room)
         if planned.put_off:
             await self._store.put_off(tenant_id, planned.put_off, now)
         if planned.ends:

@@ -12,7 +12,7 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.cursor import LogCursor
-from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Retry
+from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Place, Reach, Retry
 from alertgraph.core.event import SealedEvent, StoredEvent
 from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Loaded, StoredAnswer, TenantConfig
 from alertgraph.core.health import EngineFigures
@@ -172,6 +172,15 @@ class Deliveries(Protocol):
 
     async def health(self, tenant_id: TenantId) -> Mapping[ChannelId, ChannelHealth]:
         """Return how the tenant's channels do; one that was never used is absent."""
+        ...
+
+    async def reach(
+        self, tenant_id: TenantId, places: Collection[Place], kept_since: datetime
+    ) -> Mapping[Place, Reach]:
+        """Return for each of these whether anybody knows of the alert.
+
+        What is older than `kept_since` may be gone, so that an alert of before counts as told.
+        """
         ...
 
     async def claim(

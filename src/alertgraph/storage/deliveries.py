@@ -10,9 +10,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryStatus, Purpose, Retry
+from alertgraph.core.delivery import (
+    Attempt,
+    ChannelHealth,
+    Claim,
+    Delivery,
+    DeliveryStatus,
+    Place,
+    Purpose,
+    Reach,
+    Retry,
+)
+from alertgraph.core.dispatch import UNANSWERED_AFTER
 from alertgraph.core.errors import DependencyError, StaleDecisionError
-from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, ResponderId, TenantId
+from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, ResponderId, TenantId, uuid7_floor
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage import tables
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
@@ -34,7 +45,35 @@ _CLAIM = "SELECT claim_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _RETRY = "SELECT retry_deliveries_v1($1, $2, $3, $4, $5, $6, $7, $8)"
 _PUT_OFF = "SELECT put_off_deliveries_v1($1, $2, $3, $4)"
 
+# The queue is empty at times: a plan that was made then is none for later.
+_PLANNED_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+
 _HEALTH = f"SELECT {HEALTH_SELECT} FROM channel_health WHERE tenant_id = $1"  # noqa: S608  (columns are constants)
+
+# Pages (1) and assignments (3): what somebody learns of an alert by. An attempt is counted once it has ended,
+# unanswered where it was lost in a crash or ran into its time limit.
+_NEWS = """
+FROM {0} d
+WHERE d.tenant_id = $1 AND d.alert_id = one.alert_id AND d.alert_id IS NOT NULL
+    AND d.channel_id = one.channel_id AND d.purpose IN (1, 3)
+"""
+_UNANSWERED = """
+    AND EXISTS (
+        SELECT FROM delivery_attempt t
+        WHERE t.tenant_id = $1 AND t.delivery_id = d.id
+            AND (t.duration IS NULL OR (t.status_code IS NULL AND t.duration >= $5::interval)))
+"""
+_REACH = f"""
+SELECT one.alert_id, one.channel_id, CASE
+    WHEN one.alert_id < $4::uuid THEN {Reach.TOLD.value}
+    WHEN EXISTS (SELECT {_NEWS.format("delivery")} AND d.status = 3) THEN {Reach.TOLD.value}
+    WHEN EXISTS (SELECT {_NEWS.format("delivery_open")} AND d.status = 2) THEN {Reach.UNDER_WAY.value}
+    WHEN EXISTS (SELECT {_NEWS.format("delivery_open")} AND d.wanted) THEN {Reach.NOBODY.value}
+    WHEN EXISTS (SELECT {_NEWS.format("delivery_open")} {_UNANSWERED}) THEN {Reach.TOLD.value}
+    WHEN EXISTS (SELECT {_NEWS.format("delivery")} {_UNANSWERED}) THEN {Reach.TOLD.value}
+    ELSE {Reach.NOBODY.value} END
+FROM unnest($2::uuid[], $3::uuid[]) AS one (alert_id, channel_id)
+"""  # noqa: S608  (tables and numbers are constants)
 
 _MAKE_HEALTH = "INSERT INTO channel_health (tenant_id, channel_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _LOCK_HEALTH = f"""
@@ -191,6 +230,24 @@ class PostgresDeliveries:
         """Return how the tenant's channels do; one that was never used is absent."""
         async with self._database.transaction(tenant_id, read_only=True) as connection:
             return dict(map(health_of, await connection.fetch(_HEALTH, tenant_id)))
+
+    async def reach(
+        self, tenant_id: TenantId, places: Collection[Place], kept_since: datetime
+    ) -> Mapping[Place, Reach]:
+        """Return for each of these whether anybody knows; an alert of before `kept_since` counts as told."""
+        in_order = sorted(places)
+        # One snapshot: a page that ends meanwhile stands in the one table or in the other.
+        async with self._database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
+            await connection.execute(_PLANNED_ANEW)
+            rows = await connection.fetch(
+                _REACH,
+                tenant_id,
+                [alert_id for alert_id, _ in in_order],
+                [channel_id for _, channel_id in in_order],
+                uuid7_floor(kept_since),
+                UNANSWERED_AFTER,
+            )
+        return {(AlertId(row[0]), ChannelId(row[1])): Reach(row[2]) for row in rows}
 
     async def claim(
         self,

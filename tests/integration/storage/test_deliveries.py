@@ -23,7 +23,9 @@ from alertgraph.core.delivery import (
     Delivery,
     DeliveryQuery,
     DeliveryStatus,
+    Place,
     Purpose,
+    Reach,
     Retry,
 )
 from alertgraph.core.errors import InputError
@@ -357,6 +359,84 @@ async def test_an_acknowledgement_and_a_claim_never_both_win(
             (0, 0, DeliveryStatus.SKIPPED),
             (1, 1, DeliveryStatus.SENDING),
         )
+
+
+# ------------------------------------------------------------------------------ who knows of an alert
+
+TIMED_OUT = Attempt(1, T0, timedelta(seconds=10), None, "no answer within 10 s")
+
+
+async def reach_of(deliveries: PostgresDeliveries, tenant_id: TenantId, *of: Delivery) -> list[Reach]:
+    places: list[Place] = []
+    for one in of:
+        assert one.alert_id is not None
+        places.append((one.alert_id, one.channel_id))
+    found = await deliveries.reach(tenant_id, places, T0 - DAY)
+    return [found[place] for place in places]
+
+
+async def test_who_knows_of_an_alert_follows_from_what_became_of_its_pages(
+    world: World, deliveries: PostgresDeliveries, tenant_id: TenantId
+) -> None:
+    sent, failed, waiting, sending, skipped, given, updated, never = [
+        a_delivery(status=status, purpose=purpose)
+        for status, purpose in (
+            (DeliveryStatus.SENT, Purpose.PAGE),
+            (DeliveryStatus.FAILED, Purpose.PAGE),
+            (DeliveryStatus.RETRYING, Purpose.PAGE),
+            (DeliveryStatus.SENDING, Purpose.PAGE),
+            (DeliveryStatus.SKIPPED, Purpose.PAGE),
+            (DeliveryStatus.SENT, Purpose.ASSIGNMENT),
+            (DeliveryStatus.SENT, Purpose.UPDATE),
+            (DeliveryStatus.PENDING, Purpose.UPDATE),
+        )
+    ]
+    skipped = replace(skipped, wanted=False)
+    elsewhere = a_delivery(alert_id=sent.alert_id, channel_id=MAIL, status=DeliveryStatus.SKIPPED, wanted=False)
+    again = a_delivery(alert_id=sent.alert_id, status=DeliveryStatus.SENDING)
+    every = (sent, failed, waiting, sending, skipped, given, updated, never, elsewhere)
+    await put(world, tenant_id, *every, again)
+
+    nobody, told = Reach.NOBODY, Reach.TOLD
+    expected = [told, nobody, nobody, Reach.UNDER_WAY, nobody, told, nobody, nobody, nobody]
+    assert await reach_of(deliveries, tenant_id, *every) == expected
+    assert await reach_of(deliveries, await world.tenant("other"), sent) == [Reach.NOBODY]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "knows"), [(TIMED_OUT, Reach.TOLD), (replace(TIMED_OUT, status_code=503), Reach.NOBODY)]
+)
+async def test_a_page_whose_answer_never_came_may_have_arrived(
+    world: World, deliveries: PostgresDeliveries, tenant_id: TenantId, attempt: Attempt, knows: Reach
+) -> None:
+    page = await claimed_once(world, deliveries, tenant_id)
+    assert await reach_of(deliveries, tenant_id, page) == [Reach.UNDER_WAY]
+    await deliveries.retry(tenant_id, [Retry(page.id, 1, T0 + MINUTE, attempt)])
+    # It waits: when it goes, it says how the alert is by then.
+    assert await reach_of(deliveries, tenant_id, page) == [Reach.NOBODY]
+    async with world.database.transaction(tenant_id) as connection:
+        await connection.execute("UPDATE delivery_open SET wanted = false, status = 6 WHERE id = $1", page.id)
+
+    assert await reach_of(deliveries, tenant_id, page) == [knows]
+
+
+async def test_a_page_that_a_crash_took_along_may_have_arrived(
+    world: World, deliveries: PostgresDeliveries, tenant_id: TenantId
+) -> None:
+    page = await claimed_once(world, deliveries, tenant_id)
+    async with world.database.transaction(tenant_id) as connection:
+        await connection.execute("DELETE FROM delivery_open WHERE id = $1", page.id)
+    ended = replace(page, status=DeliveryStatus.FAILED)
+    await put(world, tenant_id, ended)
+
+    assert await reach_of(deliveries, tenant_id, ended) == [Reach.TOLD]
+
+
+async def test_an_alert_older_than_what_is_kept_counts_as_told(
+    deliveries: PostgresDeliveries, tenant_id: TenantId
+) -> None:
+    old = a_delivery(alert_id=new_id(T0 - 2 * DAY))
+    assert await reach_of(deliveries, tenant_id, old) == [Reach.TOLD]
 
 
 # ------------------------------------------------------------------------------------ after a failure
