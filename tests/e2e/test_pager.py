@@ -17,6 +17,7 @@ import httpx2
 import orjson
 import pytest
 from slack_sdk.signature import SignatureVerifier
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from alertgraph.core.action_token import read, sign
 from alertgraph.edge.slack_actions import SLACK_ACTIONS_PATH
@@ -29,6 +30,7 @@ from tests.wire import Wire, wire
 # The process is started once, for all tests.
 pytestmark = pytest.mark.xdist_group("pager")
 
+CHANNELS_MD = Path(__file__).parents[2] / "docs" / "channels.md"
 FALLBACK_WITHIN_SECONDS = 30.0
 # After that Slack shows whoever pressed a button that the app did not answer.
 SLACK_WAITS_SECONDS = 3.0
@@ -52,6 +54,7 @@ ALERT = """query Alert($id: ID!) { alert(id: $id) {
 } }"""
 TEST_CHANNEL = """mutation Test($id: ID!) {
   testNotificationChannel(input: {id: $id}) { delivered detail errors { code message } } }"""
+KINDS = "{ notificationChannels(first: 50) { nodes { kind } } }"
 SILENCES = """query Alert($id: ID!) { alert(id: $id) { silencedBy { endsAt createdBy { name } } } }"""
 
 
@@ -267,6 +270,68 @@ async def test_what_channels_know_and_send_is_in_no_log(tenant: RunningService, 
     told = await asyncio.to_thread(log.read_text, encoding="utf-8")
     assert "debug" in told
     assert [secret for secret in secrets if secret in told] == []
+
+
+# ------------------------------------------------------------------------------------ docs/channels.md
+
+
+def printed(language: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the blocks of docs/channels.md in a language, with the variables behind them."""
+    blocks = re.findall(
+        rf"```{language}\n(.*?)```(?:\n\n```json\n(.*?)```)?", CHANNELS_MD.read_text(encoding="utf-8"), re.DOTALL
+    )
+    return [(block, orjson.loads(variables or "{}")) for block, variables in blocks]
+
+
+async def test_every_printed_channel_can_be_made(tenant: RunningService) -> None:
+    async with wire(tenant.url, tenant.admin_key) as connection:
+
+        async def done(operation: str, variables: dict[str, Any]) -> Any:
+            reply = (await connection.graphql(operation, variables)).json()
+            assert "errors" not in reply, (operation, reply["errors"])
+            [payload] = reply["data"].values()
+            assert payload.get("errors", []) == [], operation
+            return payload
+
+        # What makes channels first: everything else is about one of them.
+        operations = sorted(printed("graphql"), key=lambda block: "createNotificationChannel" not in block[0])
+        ids: list[str] = []
+        for operation, variables in operations:
+            if "createNotificationChannel" in operation:
+                ids.append((await done(operation, variables))["notificationChannel"]["id"])
+                continue
+            # Those that were made last are of the presets: to test one of them asks nobody outside.
+            named = {"id": ids[-1], "fallbackId": ids[0], "phones": ids[0], "calls": ids[-1]}
+            if "testNotificationChannel" not in operation:
+                wanted = {name: value for name, value in named.items() if f"${name}:" in operation}
+                await done(operation, wanted | variables)
+        kinds = (await done(KINDS, {}))["nodes"]
+
+    assert {channel["kind"] for channel in kinds} == {"SLACK", "TEAMS", "PAGERDUTY", "WEBHOOK", "EMAIL"}
+    assert len(kinds) == len(ids) == 8
+
+
+async def test_the_printed_receiver_knows_our_signature(tenant: RunningService) -> None:
+    [(create, _)] = [block for block in printed("graphql") if "webhookSecret" in block[0]]
+    [(receiver, _)] = printed("python")
+    [(test, _)] = [block for block in printed("graphql") if "testNotificationChannel" in block[0]]
+    names: dict[str, Any] = {}
+    exec(receiver, names)
+    async with provider() as server, wire(tenant.url, tenant.admin_key) as connection:
+        create = create.replace("https://hooks.example.com", server.url)
+        payload = (await connection.graphql(create)).json()["data"]["createNotificationChannel"]
+        tested = await connection.graphql(test, {"id": payload["notificationChannel"]["id"]})
+
+    assert tested.json()["data"]["testNotificationChannel"]["delivered"] is True
+    got, verified = server.last, names["verified"]
+    assert verified(payload["webhookSecret"], dict(got.headers), got.body)["type"] == "alert.test"
+    for secret, headers, body in (
+        (payload["webhookSecret"], got.headers, got.body.replace(b"alert.test", b"alert.page")),
+        (payload["webhookSecret"], {**got.headers, "webhook-id": "dlv_another"}, got.body),
+        ("whsec_" + "A" * 44, got.headers, got.body),
+    ):
+        with pytest.raises(WebhookVerificationError):
+            verified(secret, dict(headers), body)
 
 
 # ---------------------------------------------------------------------------------- buttons in Slack
