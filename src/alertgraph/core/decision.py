@@ -97,12 +97,13 @@ def count_of(alert: Alert) -> dict[str, Any]:
 
 def contents_of(alert: Alert) -> dict[str, Any]:
     """Return everything a new alert says that its event does not say otherwise."""
-    contents: dict[str, Any] = {
-        "description": alert.description,
-        "annotations": dict(alert.annotations),
-        "links": _link_values(alert.links),
-    }
-    kept = {key: value for key, value in contents.items() if value}
+    kept: dict[str, Any] = {}
+    if alert.description:
+        kept["description"] = alert.description
+    if alert.annotations:
+        kept["annotations"] = dict(alert.annotations)
+    if alert.links:
+        kept["links"] = _link_values(alert.links)
     kept["triggeredAt"] = instant_text(alert.triggered_at)
     kept["acknowledgeBy"] = instant_text(alert.sla.acknowledge_by)
     kept["resolveBy"] = instant_text(alert.sla.resolve_by)
@@ -155,7 +156,9 @@ def is_same(was: object, is_now: object) -> bool:
         return True
     if was != is_now:
         return False
-    return not isinstance(was, dict) or _written(was) == _written(is_now)
+    if not isinstance(was, dict) or all(value.__class__ is str for value in was.values()):
+        return True  # a text is equal to a text only
+    return _written(was) == _written(is_now)
 
 
 def _written(value: object) -> bytes:
@@ -164,6 +167,8 @@ def _written(value: object) -> bytes:
 
 def changes_between(before: Alert, after: Alert) -> tuple[FieldChange, ...]:
     """Return what is different afterwards, of what is worth telling."""
+    if before is after:
+        return ()
     changes = []
     for name, attribute, told in _TOLD:
         was, is_now = getattr(before, attribute), getattr(after, attribute)

@@ -55,7 +55,7 @@ class Notice:
 def rule_for(alert: Alert, situation: Situation) -> EscalationRule | None:
     """Return the rule that an alert climbs: the first that matches, else the tenant's default."""
     catalog = situation.config.catalog
-    rule = match_rule(catalog.rules, alert_match_values(alert), alert.severity)
+    rule = match_rule(catalog.rules, alert_match_values(alert), alert.severity) if catalog.rules else None
     # Whether it is enabled says whether it is matched: as the default it is a net, and a net does not ask.
     return rule or catalog.rule(situation.config.settings.default_rule_id)
 

@@ -163,25 +163,23 @@ def instant_of(text: str) -> datetime:
 
 
 def _content(event: Event) -> dict[str, Any]:
+    actor, alert_id = event.actor, event.alert_id
     content: dict[str, Any] = {
         "v": 1,
-        "kind": event.kind.name,
-        "actor": {
-            "kind": event.actor.kind.name,
-            "name": event.actor.name,
-            "reference": event.actor.reference,
-        },
+        "kind": _name(event.kind),
+        "actor": {"kind": _name(actor.kind), "name": actor.name, "reference": actor.reference},
         "decidedAt": instant_text(event.decided_at),
     }
-    if event.alert_id is not None:
+    if alert_id is not None:
         content["alert"] = {
-            "id": str(event.alert_id),
+            # A store's driver may give ids of a class of its own, which orjson does not know.
+            "id": alert_id if alert_id.__class__ is UUID else str(alert_id),
             "dedupKey": event.dedup_key,
             "title": event.title,
             "severity": [_name(event.severity_before), _name(event.severity_after)],
             "service": [event.service_before, event.service_after],
             "source": event.source,
-            "labels": dict(event.labels),
+            "labels": event.labels if event.labels.__class__ is dict else dict(event.labels),
         }
     if event.subject_type is not None:
         content["subject"] = {"type": event.subject_type, "id": event.subject_id}
@@ -189,14 +187,16 @@ def _content(event: Event) -> dict[str, Any]:
         content["changes"] = [
             {"field": change.field, "before": change.before, "after": change.after} for change in event.changes
         ]
-    extras = {
-        "holdReason": _name(event.hold_reason),
-        "note": event.note,
-        "elapsedMs": event.elapsed_ms,
-        "slaMet": event.sla_met,
-        "selfResolved": event.self_resolved,
-    }
-    content.update({key: value for key, value in extras.items() if value is not None})
+    if event.hold_reason is not None:
+        content["holdReason"] = _name(event.hold_reason)
+    if event.note is not None:
+        content["note"] = event.note
+    if event.elapsed_ms is not None:
+        content["elapsedMs"] = event.elapsed_ms
+    if event.sla_met is not None:
+        content["slaMet"] = event.sla_met
+    if event.self_resolved is not None:
+        content["selfResolved"] = event.self_resolved
     if event.detail:
         content["detail"] = dict(event.detail)
     return content
@@ -291,4 +291,5 @@ def next_link(
 
 
 def _name(value: IntEnum | None) -> str | None:
-    return value.name if value is not None else None
+    # What `name` reads, too, but only behind a descriptor in Python, which here is a tenth of the whole.
+    return value._name_ if value is not None else None

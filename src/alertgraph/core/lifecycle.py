@@ -393,6 +393,43 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
         ends_at, by_timeout = max(
             (alert.resolve_at, False), (ends_at or alert.resolve_at, True), key=lambda end: end[0]
         )
+    counted = replace(
+        alert,
+        occurrence_count=min(alert.occurrence_count + 1, OCCURRENCE_COUNT_MAX),
+        last_seen_at=max(alert.last_seen_at, situation.now),
+        resolve_at=ends_at,
+        resolve_by_timeout=by_timeout,
+    )
+    if not _tells_nothing_new(draft, alert):
+        folded = _retold(draft, counted, situation)
+        changes = changes_between(alert, folded)
+        if changes:
+            event = alert_event(EventKind.UPDATED, alert, folded, situation, detail=count_of(folded))
+            return Decision(folded, (event,), counted=True)
+        counted = folded
+    if counted.occurrence_count & (counted.occurrence_count - 1) == 0:
+        # Prometheus sends each firing alert again every minute: only 2, 4, 8 … are worth an entry.
+        event = alert_event(EventKind.REPEATED, alert, counted, situation, detail=count_of(counted))
+        return Decision(counted, (event,), counted=True)
+    return Decision(counted, counted=True)
+
+
+def _tells_nothing_new(draft: Draft, alert: Alert) -> bool:
+    """Whether a repeat says what is known, as nearly all do; False where that takes a closer look."""
+    return (
+        draft.title == alert.title
+        and draft.severity is alert.severity
+        and (draft.triggered_at is None or draft.triggered_at >= alert.triggered_at)
+        and (draft.description is None or draft.description == alert.description)
+        and (not draft.monitored_service or draft.monitored_service == alert.monitored_service)
+        and (draft.links is None or draft.links == alert.links)
+        and (draft.labels is None or is_same(alert.labels, draft.labels))
+        and (draft.annotations is None or is_same(alert.annotations, draft.annotations))
+    )
+
+
+def _retold(draft: Draft, alert: Alert, situation: Situation) -> Alert:
+    """Return an open alert as a repeat tells of it."""
     started = [alert.triggered_at] if draft.triggered_at is None else [alert.triggered_at, draft.triggered_at]
     triggered_at = min(started)
     folded = replace(
@@ -410,22 +447,8 @@ def _fold_repeat(draft: Draft, alert: Alert, situation: Situation) -> Decision:
             if draft.severity is alert.severity and triggered_at == alert.triggered_at
             else sla_clocks(situation.config.sla_targets[draft.severity], triggered_at)
         ),
-        occurrence_count=min(alert.occurrence_count + 1, OCCURRENCE_COUNT_MAX),
-        last_seen_at=max(alert.last_seen_at, situation.now),
-        resolve_at=ends_at,
-        resolve_by_timeout=by_timeout,
     )
-    if folded.severity > alert.severity:
-        folded = _matched_anew(folded, situation)
-    changes = changes_between(alert, folded)
-    if changes:
-        event = alert_event(EventKind.UPDATED, alert, folded, situation, detail=count_of(folded))
-        return Decision(folded, (event,), counted=True)
-    if folded.occurrence_count & (folded.occurrence_count - 1) == 0:
-        # Prometheus sends each firing alert again every minute: only 2, 4, 8 … are worth an entry.
-        event = alert_event(EventKind.REPEATED, alert, folded, situation, detail=count_of(folded))
-        return Decision(folded, (event,), counted=True)
-    return Decision(folded, counted=True)
+    return _matched_anew(folded, situation) if folded.severity > alert.severity else folded
 
 
 def _newer(known: _T, said: _T | None) -> _T:

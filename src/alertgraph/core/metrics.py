@@ -124,11 +124,22 @@ def mean(total_ms: int, count: int) -> timedelta | None:
     return timedelta(milliseconds=total_ms / count) if count else None
 
 
+_TALLIED = (
+    EventKind.TRIGGERED,
+    EventKind.REOPENED,
+    EventKind.ACKNOWLEDGED,
+    EventKind.RESOLVED,
+    EventKind.ESCALATED,
+    EventKind.UPDATED,
+)
+"""All that `_tally_event` knows: most others are told from these by one look."""
+
+
 def tally(events: Iterable[Event]) -> Tally:
     """Return what events add to the figures; an event about no alert adds nothing."""
     result = Tally()
     for event in events:
-        if event.alert_id is not None:
+        if event.alert_id is not None and event.kind in _TALLIED:
             _tally_event(result, event)
     return result
 

@@ -40,6 +40,11 @@ class SlaMark(IntFlag):
 
 
 NO_MARKS = SlaMark(0)
+# A member is found by a descriptor in Python each time, and its operators are Python, too: every alert is asked.
+_ACKNOWLEDGE_AT_RISK = SlaMark.ACKNOWLEDGE_AT_RISK
+_ACKNOWLEDGE_BREACHED = SlaMark.ACKNOWLEDGE_BREACHED
+_RESOLVE_AT_RISK = SlaMark.RESOLVE_AT_RISK
+_RESOLVE_BREACHED = SlaMark.RESOLVE_BREACHED
 AT_RISK_SHARE = 0.75
 """Of an SLA time: when that much has passed, it is about to be missed."""
 
@@ -88,14 +93,20 @@ def next_mark(
 
     An alert that was acknowledged once has no acknowledge time to keep any more.
     """
-    points = [
-        (SlaMark.RESOLVE_AT_RISK, triggered_at + (clocks.resolve_by - triggered_at) * AT_RISK_SHARE),
-        (SlaMark.RESOLVE_BREACHED, clocks.resolve_by),
-    ]
-    if first_acknowledged_at is None:
-        points += [
-            (SlaMark.ACKNOWLEDGE_AT_RISK, triggered_at + (clocks.acknowledge_by - triggered_at) * AT_RISK_SHARE),
-            (SlaMark.ACKNOWLEDGE_BREACHED, clocks.acknowledge_by),
-        ]
-    left = [point for point in points if point[0] not in passed]
-    return min(left, key=lambda point: (point[1], point[0])) if left else None
+    marks = int(passed)
+    resolve: tuple[SlaMark, datetime] | None = None
+    # What is at risk comes first: a point between triggered and the end of the time itself.
+    if not marks & _RESOLVE_AT_RISK:
+        resolve = (_RESOLVE_AT_RISK, triggered_at + (clocks.resolve_by - triggered_at) * AT_RISK_SHARE)
+    elif not marks & _RESOLVE_BREACHED:
+        resolve = (_RESOLVE_BREACHED, clocks.resolve_by)
+    if first_acknowledged_at is not None:
+        return resolve
+    if not marks & _ACKNOWLEDGE_AT_RISK:
+        at = triggered_at + (clocks.acknowledge_by - triggered_at) * AT_RISK_SHARE
+        acknowledge = (_ACKNOWLEDGE_AT_RISK, at)
+    elif not marks & _ACKNOWLEDGE_BREACHED:
+        acknowledge = (_ACKNOWLEDGE_BREACHED, clocks.acknowledge_by)
+    else:
+        return resolve
+    return acknowledge if resolve is None or acknowledge[1] <= resolve[1] else resolve
