@@ -155,12 +155,17 @@ class MemoryDue:
         return [alert for alert in alerts if after is None or alert.id > after][:limit]
 
     async def keep_sources(
-        self, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+        self,
+        tenant_id: TenantId,
+        inhibits: Mapping[AlertId, frozenset[InhibitionKey]],
+        versions: Mapping[AlertId, int],
     ) -> None:
-        """Replace what these open alerts are a source of."""
+        """Replace what these open alerts are a source of, where they are unchanged."""
         self._outage.check()
         rows = self._log.tenants[tenant_id]
-        rows.inhibits.update({id_: keys for id_, keys in inhibits.items() if id_ in rows.open})
+        for id_, keys in inhibits.items():
+            if id_ in rows.open and rows.open[id_].version == versions[id_]:
+                rows.inhibits[id_] = keys
 
     async def open_alert_count(self) -> int:
         """Return how many alerts are open."""

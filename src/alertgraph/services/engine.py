@@ -201,7 +201,9 @@ class Engine:
             after: AlertId | None = None
             while alerts := await self._due.sources(tenant_id, after, SOURCE_COUNT_MAX):
                 await self._due.keep_sources(
-                    tenant_id, {alert.id: source_keys(rules, alert_match_values(alert)) for alert in alerts}
+                    tenant_id,
+                    {alert.id: source_keys(rules, alert_match_values(alert)) for alert in alerts},
+                    {alert.id: alert.version for alert in alerts},
                 )
                 after = alerts[-1].id
         self._sourced[tenant_id] = rules

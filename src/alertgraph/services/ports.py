@@ -341,9 +341,15 @@ class DueWork(Protocol):
         ...
 
     async def keep_sources(
-        self, tenant_id: TenantId, inhibits: Mapping[AlertId, frozenset[InhibitionKey]]
+        self,
+        tenant_id: TenantId,
+        inhibits: Mapping[AlertId, frozenset[InhibitionKey]],
+        versions: Mapping[AlertId, int],
     ) -> None:
-        """Replace what these open alerts are a source of; one that is closed meanwhile is none."""
+        """Replace what these open alerts are a source of; one that is closed meanwhile is none.
+
+        One that is not of its version any more is left as whoever rewrote it has left it.
+        """
         ...
 
     async def open_alert_count(self) -> int:
