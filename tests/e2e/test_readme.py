@@ -70,6 +70,8 @@ def test_every_printed_line_works(data_dir: Path, tmp_path: Path) -> None:
                     .replace("http://127.0.0.1:8000", service.url)
                     .replace("https://ntfy.sh", push_url)
                     .replace(".venv/bin/", f"{BIN}/")
+                    # On a machine busy with other tests a page may be later than a reader sees it.
+                    .replace("sleep 2", "sleep 6")
                 )
                 run = subprocess.run(
                     ["bash", "-euc", script],
