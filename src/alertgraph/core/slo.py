@@ -45,6 +45,9 @@ _ACKNOWLEDGE_AT_RISK = SlaMark.ACKNOWLEDGE_AT_RISK
 _ACKNOWLEDGE_BREACHED = SlaMark.ACKNOWLEDGE_BREACHED
 _RESOLVE_AT_RISK = SlaMark.RESOLVE_AT_RISK
 _RESOLVE_BREACHED = SlaMark.RESOLVE_BREACHED
+_ACKNOWLEDGE_AT_RISK_BIT, _ACKNOWLEDGE_BREACHED_BIT, _RESOLVE_AT_RISK_BIT, _RESOLVE_BREACHED_BIT = map(
+    int, SlaMark
+)
 AT_RISK_SHARE = 0.75
 """Of an SLA time: when that much has passed, it is about to be missed."""
 
@@ -96,16 +99,16 @@ def next_mark(
     marks = int(passed)
     resolve: tuple[SlaMark, datetime] | None = None
     # What is at risk comes first: a point between triggered and the end of the time itself.
-    if not marks & _RESOLVE_AT_RISK:
+    if not marks & _RESOLVE_AT_RISK_BIT:
         resolve = (_RESOLVE_AT_RISK, triggered_at + (clocks.resolve_by - triggered_at) * AT_RISK_SHARE)
-    elif not marks & _RESOLVE_BREACHED:
+    elif not marks & _RESOLVE_BREACHED_BIT:
         resolve = (_RESOLVE_BREACHED, clocks.resolve_by)
     if first_acknowledged_at is not None:
         return resolve
-    if not marks & _ACKNOWLEDGE_AT_RISK:
+    if not marks & _ACKNOWLEDGE_AT_RISK_BIT:
         at = triggered_at + (clocks.acknowledge_by - triggered_at) * AT_RISK_SHARE
         acknowledge = (_ACKNOWLEDGE_AT_RISK, at)
-    elif not marks & _ACKNOWLEDGE_BREACHED:
+    elif not marks & _ACKNOWLEDGE_BREACHED_BIT:
         acknowledge = (_ACKNOWLEDGE_BREACHED, clocks.acknowledge_by)
     else:
         return resolve

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from alertgraph.core.alert import check_dedup_key
+from alertgraph.core.alert import Alert, check_dedup_key
 from alertgraph.core.batch import Batch, Outcome, Request
 from alertgraph.core.errors import AlertGraphError, DependencyError, NotFoundError, StaleDecisionError
 from alertgraph.core.event import StoredEvent
@@ -375,33 +375,38 @@ class Lanes:
         started: datetime,
     ) -> None:
         """After the commit: remember, answer, and pass the events on."""
-        final = {}
-        flush = decided.flush
+        final: dict[AlertId, Alert] = {}
+        flush, counts = decided.flush, appended.occurrence_counts
         memory = self._memory.get(tenant_id)
         if memory is not None and flush.reliance.config_version == memory.config.version:
             memory.read_at = self._clock.now()
+        due: list[datetime] = []
         for alert_id, (alert, event_index) in decided.batch.alerts().items():
-            after = replace(
+            if event_index is None and alert_id not in counts:
+                continue  # looked at, and left as it is
+            after = final[alert_id] = replace(
                 alert,
                 version=alert.version if event_index is None else appended.first_number + event_index,
-                occurrence_count=appended.occurrence_counts.get(alert_id, alert.occurrence_count),
+                occurrence_count=counts.get(alert_id, alert.occurrence_count),
             )
-            final[alert_id] = after
             if memory is not None:
                 memory.keep(after)
+            # A repeat that changes nothing else moves no timer but this one.
+            due_at = after.resolve_at if event_index is None else after.due_at
+            if due_at is not None:
+                due.append(due_at)
         _answer(
             taken,
             [
                 tuple(
-                    replace(outcome, alert=final.get(outcome.alert.id, outcome.alert))
-                    if outcome.alert is not None
+                    replace(outcome, alert=final[outcome.alert.id])
+                    if outcome.alert is not None and outcome.alert.id in final
                     else outcome
                     for outcome in group
                 )
                 for group in decided.outcomes
             ],
         )
-        due = [after.due_at for after in final.values() if after.due_at is not None]
         if due:
             self._scheduled(min(due))
         posts = [delivery.due_at for delivery in flush.deliveries]
