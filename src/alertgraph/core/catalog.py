@@ -88,3 +88,12 @@ class Change:
     written: tuple[Item, ...] = ()
     deleted: tuple[Item, ...] = ()
     settings: TenantSettings | None = None
+
+    def may_free(self, before: TenantSettings) -> bool:
+        """Say whether another decision about an alert may follow: then those that are held are looked at again.
+
+        Monitors raise alerts of their own, and of the settings only the default rule is asked for an open one.
+        """
+        return any(not isinstance(item, HeartbeatMonitor) for item in (*self.written, *self.deleted)) or (
+            self.settings is not None and self.settings.default_rule_id != before.default_rule_id
+        )

@@ -326,7 +326,7 @@ class DueWork(Protocol):
         ...
 
     async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
-        """Return tenants whose configuration changed since their held alerts were looked at."""
+        """Return tenants where a change may have set alerts free since the held ones were looked at."""
         ...
 
     async def judge_anew(self, tenant_id: TenantId, now: datetime, after: AlertId | None) -> AlertId | None:

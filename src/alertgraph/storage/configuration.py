@@ -59,6 +59,14 @@ ON CONFLICT (tenant_id, id) DO UPDATE SET
 """
 _DELETE_SAVED_VIEW = "DELETE FROM saved_view WHERE tenant_id = $1 AND id = $2"
 
+# A change that sets nobody free leaves nothing to look at; unless one that may is still being looked at.
+_STAY_JUDGED = """
+INSERT INTO engine_position AS kept (tenant_id, judged_version)
+SELECT h.tenant_id, h.config_version FROM tenant_head h LEFT JOIN engine_position p ON p.tenant_id = h.tenant_id
+WHERE h.tenant_id = $1 AND h.config_version = COALESCE(p.judged_version, 0) + 1
+ON CONFLICT (tenant_id) DO UPDATE SET judged_version = greatest(kept.judged_version, excluded.judged_version)
+"""
+
 _API_KEY = f"""
 SELECT {API_KEY_SELECT} FROM api_key WHERE tenant_id = $1 AND id = $2
 """  # noqa: S608  (columns are constants)
@@ -116,7 +124,10 @@ class PostgresConfiguration:
         async def write(connection: Connection, after: TenantSettings, version: int) -> None:
             await write_settings(connection, tenant_id, after, version)
 
-        return await self._change(tenant_id, read, decide, write, answer)
+        def may_free(before: TenantSettings, after: TenantSettings) -> bool:
+            return after.default_rule_id != before.default_rule_id
+
+        return await self._change(tenant_id, read, decide, write, answer, may_free)
 
     async def change_saved_view(
         self,
@@ -232,7 +243,10 @@ class PostgresConfiguration:
             if change.settings is not None:
                 await write_settings(connection, tenant_id, change.settings, version)
 
-        return await self._change(tenant_id, read, decide_both, write, answer)
+        def may_free(before: TenantConfig, change: Change) -> bool:
+            return change.may_free(before.settings)
+
+        return await self._change(tenant_id, read, decide_both, write, answer, may_free)
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
         """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""
@@ -257,8 +271,12 @@ class PostgresConfiguration:
         decide: Callable[[T], tuple[Any, SealedEvent] | None],
         write: Callable[[Connection, Any, int], Awaitable[None]],
         answer: StoredAnswer | None,
+        may_free: Callable[[T, Any], bool] = lambda *_: False,
     ) -> tuple[T, Appended | None]:
-        """Decide on what there is while nobody else can change it, and write event and row together."""
+        """Decide on what there is while nobody else can change it, and write event and row together.
+
+        `may_free` says of what was and what is decided whether held alerts are to be looked at again.
+        """
         answers = (answer,) if answer is not None else ()
         written: list[Flush] = []
 
@@ -280,6 +298,8 @@ class PostgresConfiguration:
             flush = Flush(flush_id, Reliance(), (event,), answers=answers, raises_config_version=True)
             appended = await append(connection, tenant_id, flush)
             await write(connection, after, appended.first_number)
+            if not may_free(before, after):
+                await connection.execute(_STAY_JUDGED, tenant_id)
             written.append(flush)
             return await read(connection), appended
 

@@ -126,7 +126,7 @@ class PostgresDueWork:
             return await load_sources(connection.fetch, tenant_id, keys, INHIBITOR_COUNT_MAX)
 
     async def unjudged_tenants(self, limit: int) -> Sequence[TenantId]:
-        """Return tenants whose configuration changed since their held alerts were looked at."""
+        """Return tenants where a change may have set alerts free since the held ones were looked at."""
         async with self._database.connection() as connection:
             rows = await connection.fetch("SELECT id FROM unjudged_tenants($1) AS id", limit)
         return [TenantId(row[0]) for row in rows]

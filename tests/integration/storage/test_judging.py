@@ -15,20 +15,27 @@ import pytest
 from alertgraph.core.alert import HoldReason, alert_match_values
 from alertgraph.core.catalog import Change
 from alertgraph.core.event import seal
-from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.ids import AlertId, ApiKeyId, MonitorId, SavedViewId, TenantId
 from alertgraph.core.inhibition import InhibitionKey, InhibitionRule, source_keys, target_keys
 from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire, Resolve, Update
+from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.severity import Severity
+from alertgraph.core.tenant import ApiKey, Role, SavedView, TenantSettings
+from alertgraph.services.ports import KeySecret
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import owner_connection
 from alertgraph.storage.due import JUDGE_COUNT, PostgresDueWork
 from alertgraph.storage.snapshot import PostgresSnapshotSource
-from tests.factories import DAY, HOUR, MINUTE, SECOND, T0, WEBHOOK, a_config_event, a_draft, a_matcher
+from tests.factories import ADA, DAY, HOUR, MINUTE, SECOND, T0, WEBHOOK, a_config_event, a_draft, a_matcher
 from tests.integration.storage.world import World, a_world, new_id
 
 pytestmark = pytest.mark.both_servers
 
 ANY_ID: Any = UUID(int=30)
+MONITOR = HeartbeatMonitor(MonitorId(UUID(int=33)), "backup", DAY)
+A_VIEW = SavedView(SavedViewId(UUID(int=34)), "Mine", {"severity": ["HIGH"]}, None, True, ADA, "oidc:ada", 0)
+A_KEY = ApiKey(ApiKeyId(UUID(int=35)), "deploy", "ag_abcdef", Role.ADMIN, (), None, T0, ADA, None, None, None, 0)
+A_SECRET = KeySecret("ag_abcdef", b"digest")
 # A dead node covers what runs on it.
 NODES = InhibitionRule(
     ANY_ID, "nodes", (a_matcher("alertname", "NodeDown"),), (a_matcher("layer", "app"),), ("node",)
@@ -110,6 +117,52 @@ async def test_a_tenant_is_unjudged_until_its_held_alerts_were_looked_at(
     assert await due.unjudged_tenants(10) == [other]
     await reconfigure(world, tenant_id)
     assert tenant_id in await due.unjudged_tenants(10)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_looked_at"),
+    [
+        (Change(seal(a_config_event()), (WEBHOOK,)), True),
+        (Change(seal(a_config_event()), deleted=(WEBHOOK,)), True),
+        (Change(seal(a_config_event()), (MONITOR,)), False),
+        (Change(seal(a_config_event()), settings=TenantSettings(retention=30 * DAY)), False),
+        (Change(seal(a_config_event()), settings=TenantSettings(default_rule_id=ANY_ID)), True),
+    ],
+)
+async def test_only_a_change_that_may_alter_a_decision_has_held_alerts_looked_at(
+    world: World, due: PostgresDueWork, tenant_id: TenantId, change: Change, is_looked_at: bool
+) -> None:
+    store = PostgresConfiguration(world.database, lambda: UUID(bytes=os.urandom(16)))
+    await due.judge_anew(tenant_id, T0, None)
+
+    await store.change(tenant_id, lambda _: change)
+
+    assert await due.unjudged_tenants(10) == ([tenant_id] if is_looked_at else [])
+
+
+async def test_a_view_or_a_key_sets_nobody_free_and_hides_no_change_that_may(
+    world: World, due: PostgresDueWork, tenant_id: TenantId
+) -> None:
+    store = PostgresConfiguration(world.database, lambda: UUID(bytes=os.urandom(16)))
+    event = seal(a_config_event())
+
+    async def save_view() -> None:
+        await store.change_saved_view(tenant_id, A_VIEW.id, lambda _: (A_VIEW, event))
+
+    await save_view()
+    await store.change_api_key(tenant_id, A_KEY.id, lambda _: (A_KEY, event), secret=A_SECRET)
+    assert await due.unjudged_tenants(10) == []
+
+    await reconfigure(world, tenant_id)
+    await save_view()
+    assert await due.unjudged_tenants(10) == [tenant_id]
+
+    await due.judge_anew(tenant_id, T0, None)
+    assert await due.unjudged_tenants(10) == []
+    await save_view()
+    assert await due.unjudged_tenants(10) == []
+    await reconfigure(world, tenant_id)
+    assert await due.unjudged_tenants(10) == [tenant_id]
 
 
 async def test_what_may_be_set_free_is_due_at_once(
