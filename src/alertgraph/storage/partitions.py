@@ -12,6 +12,7 @@ from uuid import UUID
 from alertgraph.core.ids import uuid7_floor
 from alertgraph.core.metrics import MINUTES_KEPT
 from alertgraph.storage.database import Connection, Database, owner_connection
+from alertgraph.storage.items import ItemKind
 from alertgraph.storage.migrate import SCHEMA
 from alertgraph.storage.tables import PARTITIONED_TABLES
 
@@ -81,6 +82,15 @@ DELETE FROM delivery_receipt WHERE ctid = ANY (ARRAY(
         AND NOT EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = r.tenant_id AND o.id = r.alert_id)
     LIMIT $3))
 """
+# Whoever changes one at this moment may have made it last longer.
+_DELETE_ITEMS = f"""
+WITH old AS (
+    SELECT kind, id FROM config_item
+    WHERE tenant_id = $1 AND kind IN ({ItemKind.SILENCE:d}, {ItemKind.OVERRIDE:d}) AND until < $2
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM config_item i USING old WHERE i.tenant_id = $1 AND i.kind = old.kind AND i.id = old.id
+"""  # noqa: S608  (numbers)
 _DELETE_ANSWERS = """
 DELETE FROM idempotency_answer WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_answer WHERE created_at < now() - $1::interval LIMIT $2))
@@ -126,6 +136,7 @@ class Retired:
     alerts: int = 0
     deliveries: int = 0
     receipts: int = 0
+    items: int = 0
     answers: int = 0
     minutes: int = 0
     partitions: list[str] = field(default_factory=list)
@@ -179,6 +190,7 @@ class Housekeeper:
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
                 await _retire_deliveries(connection, tenant_id, cutoff, retired)
                 await _retire_minutes(connection, tenant_id, retired)
+                retired.items += await _repeated(connection, _DELETE_ITEMS, tenant_id, cutoff)
             retired.answers = await _repeated(connection, _DELETE_ANSWERS, ANSWERS_KEPT)
         return retired
 

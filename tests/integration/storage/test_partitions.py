@@ -14,14 +14,28 @@ from alertgraph.core.delivery import Attempt, Claim, Delivery, DeliveryStatus
 from alertgraph.core.errors import CursorExpiredError, DependencyError
 from alertgraph.core.event import next_link, seal
 from alertgraph.core.flush import AlertWrite, Flush, Reliance
-from alertgraph.core.ids import TenantId
+from alertgraph.core.ids import OverrideId, ResponderId, ScheduleId, SilenceId, TenantId
 from alertgraph.core.lifecycle import ByKey, Fire, Resolve
+from alertgraph.core.schedule import ShiftOverride
+from alertgraph.core.silence import Silence
 from alertgraph.services.ports import PoisonError
+from alertgraph.storage.catalog import write_items
 from alertgraph.storage.database import owner_connection
 from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.partitions import Housekeeper, Retired
 from alertgraph.storage.tables import PARTITIONED_TABLES
-from tests.factories import DAY, HOUR, a_draft, an_alert, an_event, an_idempotency_key
+from tests.factories import (
+    ADA,
+    DAY,
+    HOUR,
+    RULE,
+    WEBHOOK,
+    a_draft,
+    a_matcher,
+    an_alert,
+    an_event,
+    an_idempotency_key,
+)
 from tests.integration.storage.test_deliveries import SLACK, a_delivery, put
 from tests.integration.storage.world import World, a_world, new_flush_id, new_id
 
@@ -425,6 +439,34 @@ async def test_receipts_go_with_their_alerts(world: World, keeper: Housekeeper) 
 
     assert retired.receipts == 1
     assert {row[0] for row in await world.rows("SELECT alert_id FROM delivery_receipt")} == {still_open, new}
+
+
+async def test_what_was_set_up_and_is_long_over_goes(world: World, keeper: Housekeeper) -> None:
+    tenant_id, other = await world.tenant(), await world.tenant("other")
+    await keep_for(world, tenant_id, 10 * DAY)
+    now: datetime = await world.value("SELECT now()")
+
+    def over(ago: timedelta) -> tuple[Silence, ShiftOverride]:
+        began_at, ended_at = now - ago - HOUR, now - ago
+        silence = Silence(SilenceId(new_id(began_at)), (a_matcher("team", "core"),), began_at, ended_at, "", ADA)
+        override = ShiftOverride(
+            OverrideId(new_id(began_at)), ScheduleId(new_id()), ResponderId(new_id()), began_at, ended_at, ADA
+        )
+        return silence, override
+
+    old, kept_ones, live = over(11 * DAY), over(9 * DAY), over(-HOUR)
+    foreign = over(11 * DAY)
+    many = [over(12 * DAY)[0] for _ in range(2100)]
+    items = (*old, *kept_ones, *live, *many)
+    await world.database.write(tenant_id, lambda connection: write_items(connection, tenant_id, items, 0))
+    await world.database.write(other, lambda connection: write_items(connection, other, foreign, 0))
+
+    retired = await keeper.retire()
+
+    assert retired.items == 2102
+    left = {row[0] for row in await world.rows("SELECT id FROM config_item")}
+    assert left == {item.id for item in (*kept_ones, *live, *foreign, RULE, WEBHOOK)}
+    assert (await keeper.retire()).items == 0
 
 
 async def test_one_process_at_a_time_retires(world: World, keeper: Housekeeper) -> None:
