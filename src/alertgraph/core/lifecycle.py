@@ -56,6 +56,7 @@ from alertgraph.core.escalation import (
 from alertgraph.core.event import Event, EventKind, instant_text
 from alertgraph.core.ids import AlertId, NodeKind, ResponderId, encode_id
 from alertgraph.core.labels import matches_all
+from alertgraph.core.message import storable
 from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaMark, acknowledge_breached, next_mark, resolve_breached, sla_clocks
@@ -831,7 +832,7 @@ def _report(action: Report, alert: Alert, situation: Situation) -> Decision:
         case DeliveryStatus.SKIPPED:
             kind = EventKind.DELIVERY_SKIPPED
         case DeliveryStatus.FAILED:
-            detail["error"] = finish.error
+            detail["error"] = storable(finish.error)
             wanted = delivery.wanted and delivery.purpose is not Purpose.UPDATE and alert.is_open
             stand_in = fallback_delivery(alert, delivery, situation) if wanted else None
             if stand_in is not None:

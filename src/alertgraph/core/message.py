@@ -10,6 +10,9 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.delivery import Purpose
 from alertgraph.core.ids import DeliveryId
 
+ERROR_LENGTH_MAX = 1000
+RECEIPT_LENGTH_MAX = 4000
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -60,7 +63,7 @@ class SendResult:
         retryable: Whether the same attempt may go through later.
         retry_after: How long the provider asks to be left alone.
         gone: Whether the provider says that nobody lives there any more: the channel is to be disabled.
-        receipt: What the provider calls the message, as JSON.
+        receipt: What the provider calls the message, as JSON; None also where that is too long to be kept.
     """
 
     delivered: bool
@@ -70,6 +73,13 @@ class SendResult:
     retry_after: timedelta | None = None
     gone: bool = False
     receipt: str | None = None
+
+    def __post_init__(self) -> None:
+        # Both may hold whatever came over the wire, and go into the log, messages and answers.
+        object.__setattr__(self, "error", storable(self.error))
+        if self.receipt is not None:
+            fits = len(self.receipt) <= RECEIPT_LENGTH_MAX
+            object.__setattr__(self, "receipt", storable(self.receipt, RECEIPT_LENGTH_MAX) if fits else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +95,12 @@ class Rendered:
     subject: str | None
     text: str
     payload: object
+
+
+def storable(text: str | None, length_max: int = ERROR_LENGTH_MAX) -> str | None:
+    """Return a text that another system said, cut, with what neither a database nor JSON can keep replaced."""
+    if text is None:
+        return None
+    if len(text) > length_max:
+        text = text[: length_max - 1] + "…"
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

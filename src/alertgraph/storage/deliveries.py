@@ -24,6 +24,7 @@ from alertgraph.core.delivery import (
 from alertgraph.core.dispatch import UNANSWERED_AFTER
 from alertgraph.core.errors import DependencyError, StaleDecisionError
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, ResponderId, TenantId, uuid7_floor
+from alertgraph.core.message import storable
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage import tables
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
@@ -186,13 +187,6 @@ def health_of(row: Sequence[Any]) -> tuple[ChannelId, ChannelHealth]:
     """Return whose health a row of HEALTH_COLUMNS holds, and that."""
     channel_id, *health = row
     return ChannelId(channel_id), ChannelHealth(*health)
-
-
-def storable(text: str | None) -> str | None:
-    """Return a text that another system said, with what no database can keep replaced."""
-    if text is None:
-        return None
-    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 class PostgresDeliveries:

@@ -22,6 +22,7 @@ from alertgraph.core.flush import (
     Touch,
 )
 from alertgraph.core.ids import AlertId, DeliveryId, TenantId
+from alertgraph.core.message import RECEIPT_LENGTH_MAX, storable
 from alertgraph.core.metrics import COUNT_NAMES, Tally
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage.catalog import load_config
@@ -436,13 +437,13 @@ def _delivery_end(finish: Finish) -> tuple[Any, ...]:
         finish.fence,
         finish.status,
         finish.at,
-        finish.error,
+        storable(finish.error),
         finish.fell_back_to,
         None if attempt is None else attempt.number,
         None if attempt is None else attempt.duration,
         None if attempt is None else attempt.status_code,
-        None if attempt is None else attempt.error,
-        finish.receipt,
+        None if attempt is None else storable(attempt.error),
+        storable(finish.receipt, RECEIPT_LENGTH_MAX),
     )
 
 

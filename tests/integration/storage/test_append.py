@@ -34,6 +34,7 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.message import ERROR_LENGTH_MAX, RECEIPT_LENGTH_MAX, storable
 from alertgraph.core.metrics import DurationKind, bucket_of
 from alertgraph.core.rule import ChannelTarget, Ladder, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
@@ -465,6 +466,30 @@ async def test_a_page_that_is_taken_back_in_its_own_flush_is_not_sent(world: Wor
         (DeliveryStatus.PENDING, True, 1),
         (DeliveryStatus.SKIPPED, False, 1),
     ]
+
+
+@pytest.mark.parametrize("odd", ["no\x00 answer", "half a character: \ud83d", "long " * 100_000])
+async def test_whatever_a_provider_said_an_end_is_filed(world: World, tenant_id: TenantId, odd: str) -> None:
+    _, page = await paged(world, tenant_id)
+    await world.execute("UPDATE delivery_open SET status = 2, attempt_count = 1 WHERE id = $1", page.id)
+    await world.execute(
+        "INSERT INTO delivery_attempt (tenant_id, delivery_id, number, started_at) VALUES ($1, $2, 1, $3)",
+        tenant_id, page.id, T0,
+    )  # fmt: skip
+    attempt = Attempt(1, T0, SECOND, 500, odd)
+    page = replace(page, attempt_count=1)
+
+    await world.act(tenant_id, ended(page, DeliveryStatus.FAILED, error=odd, attempt=attempt, receipt=odd))
+
+    said = [
+        await world.value("SELECT last_error FROM delivery WHERE id = $1", page.id),
+        await world.value("SELECT error FROM delivery_attempt WHERE delivery_id = $1", page.id),
+        (await world.log.events_after(tenant_id, log_start(1), 100))[-1].event.detail["error"],
+    ]
+    assert set(said) == {storable(odd)}
+    assert said[0].startswith(odd[:2])
+    assert len(said[0]) <= ERROR_LENGTH_MAX
+    assert await world.value("SELECT length(receipt) FROM delivery_receipt") <= RECEIPT_LENGTH_MAX
 
 
 async def test_an_end_is_filed_with_its_try_and_its_receipt(world: World, tenant_id: TenantId) -> None:
