@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alertgraph.core.catalog import Item
 from alertgraph.core.cursor import LogCursor, log_start
 from alertgraph.core.delivery import Attempt, Claim, Delivery, DeliveryStatus
 from alertgraph.core.errors import CursorExpiredError, DependencyError
@@ -457,7 +458,7 @@ async def test_what_was_set_up_and_is_long_over_goes(world: World, keeper: House
     old, kept_ones, live = over(11 * DAY), over(9 * DAY), over(-HOUR)
     foreign = over(11 * DAY)
     many = [over(12 * DAY)[0] for _ in range(2100)]
-    items = (*old, *kept_ones, *live, *many)
+    items: tuple[Item, ...] = (*old, *kept_ones, *live, *many)
     await world.database.write(tenant_id, lambda connection: write_items(connection, tenant_id, items, 0))
     await world.database.write(other, lambda connection: write_items(connection, other, foreign, 0))
 
