@@ -165,19 +165,19 @@ class Compiler:
             if read is getattr and is_read_at_once and node.is_inline:
                 return node, attribute
             return ReadColumn(key, lambda source: read(source, attribute), node)
+        if strawberry_field.is_subscription:
+            # What its resolver gave are the events; here it gives the event back.
+            return ReadColumn(key, lambda event: event, node)
         is_bare = (
             strawberry_field.base_resolver is not None
             and not strawberry_field.extensions
-            and not strawberry_field.is_subscription
             and not self._handles_exceptions()
         )
         batch = batch_of(strawberry_field.metadata) if is_bare else None
         if batch is not None:
             return BatchColumn(field, node, strawberry_field, batch)
         direct = strawberry_field if is_bare and not strawberry_field.arguments else None
-        return CallColumn(
-            field, node, direct, is_coroutine=strawberry_field.is_async and not strawberry_field.is_subscription
-        )
+        return CallColumn(field, node, direct, is_coroutine=strawberry_field.is_async)
 
     def _node(
         self, type_: GraphQLOutputType, field: Field, above: Position | None, *, required: bool = False

@@ -1,8 +1,8 @@
 """The nodes of a plan: each turns a column of values into the column of what the response says for them.
 
 Every node has two ways. The quick one is an expression in generated source, which only knows values of the
-expected classes and raises on any other. The exact one looks at a value as graphql-core does, notes failures and what
-has to be awaited, and is taken for those values alone at which the quick one gave up.
+expected classes and raises on any other. The exact one looks at a value as graphql-core does, notes failures and
+what has to be awaited, and is taken for those values alone at which the quick one gave up.
 """
 
 from __future__ import annotations

@@ -1,13 +1,22 @@
-"""Runs operations of a Strawberry schema on graphql-core itself, each in a context of its own."""
+"""Runs operations of a Strawberry schema, by plans or on graphql-core itself, each in a context of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 import strawberry
 from graphql import (
@@ -22,6 +31,8 @@ from graphql import (
 from graphql.execution import Executor
 from strawberry.execution import optimized_is_awaitable
 
+from alertgraph.execution.answers import Answer
+from alertgraph.execution.compile import Reason
 from alertgraph.execution.cost import Prices
 from alertgraph.execution.documents import DocumentStore, input_error
 from alertgraph.execution.errors import (
@@ -38,8 +49,19 @@ from alertgraph.execution.errors import (
 )
 from alertgraph.execution.inputs import StrictInputs
 from alertgraph.execution.limits import DocumentLimits
+from alertgraph.execution.plan import Plan
+from alertgraph.execution.plans import PlanCache, PlanObserver, SilentPlanObserver
 from alertgraph.execution.request import GraphQLRequest
 from alertgraph.execution.sharing import Shareable, Sharing, Standstill
+
+__all__ = [
+    "COST_MAX_DEFAULT",
+    "DEADLINE_DEFAULT",
+    "Answer",
+    "GraphQLExecutor",
+    "OpenContext",
+    "PreparedOperation",
+]
 
 OpenContext = Callable[[], AbstractAsyncContextManager[object]]
 """Makes a new context for resolvers; leaving it gives back what it holds."""
@@ -63,6 +85,7 @@ class PreparedOperation:
         document_id: SHA-256 of the document's text, in hex.
         cost: Points, at least 1.
         executor: Graphql-core's own state of this one execution.
+        plan: How it is carried out; None where graphql-core has to do it.
         shareable: What a subscription has in common with equal ones; None where its source can't be shared.
     """
 
@@ -72,21 +95,7 @@ class PreparedOperation:
     cost: int
     executor: Executor[Any]
     shareable: Shareable | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response, or one of a subscription's.
-
-    Attributes:
-        payload: `data`, `errors` and `extensions`, as they are sent.
-        code: Of the first error; None where there is none.
-        cursor: Where a subscription may be resumed behind this answer; None where its source does not say.
-    """
-
-    payload: dict[str, object]
-    code: str | None = None
-    cursor: str | None = None
+    plan: Plan | None = None
 
 
 class GraphQLExecutor:
@@ -104,6 +113,8 @@ class GraphQLExecutor:
         cost_max: Points that one operation may cost.
         introspection: Whether clients may read the schema; if not, errors suggest no names either.
         deadline: How long a query, a mutation or one event of a subscription may take.
+        compiled_plans: Whether operations are compiled; if not, graphql-core runs them all.
+        plan_observer: Is told what becomes of them.
     """
 
     def __init__(
@@ -116,6 +127,8 @@ class GraphQLExecutor:
         cost_max: int = COST_MAX_DEFAULT,
         introspection: bool = False,
         deadline: timedelta = DEADLINE_DEFAULT,
+        compiled_plans: bool = True,
+        plan_observer: PlanObserver | None = None,
     ) -> None:
         # Semi-private names of Strawberry, for which its version is pinned.
         self._schema = schema._schema
@@ -126,9 +139,11 @@ class GraphQLExecutor:
         self._deadline = deadline
         self._inputs = StrictInputs(self._schema)
         self._sharing = Sharing(self._schema)
+        self._compiles = compiled_plans
         self.documents = DocumentStore(
             self._schema, limits or DocumentLimits(), prices or Prices(), introspection=introspection
         )
+        self.plans = PlanCache(native=True, observer=plan_observer or SilentPlanObserver())
 
     def prepare(self, request: GraphQLRequest) -> PreparedOperation:
         """Return the operation of a request, ready to run.
@@ -153,7 +168,8 @@ class GraphQLExecutor:
         common = None
         if operation.operation is OperationType.SUBSCRIPTION:
             common = self._sharing.of(document.id, document.node, operation, request.variables)
-        return PreparedOperation(operation.operation, name, document.id, cost, executor, common)
+        plan = self._plan((document.id, name), executor)
+        return PreparedOperation(operation.operation, name, document.id, cost, executor, common, plan)
 
     def resumed(self, prepared: PreparedOperation, cursor: str) -> PreparedOperation:
         """Return a shareable subscription, ready to run again from where an answer or a Standstill said it stood.
@@ -166,6 +182,12 @@ class GraphQLExecutor:
         assert common is not None
         executor = self._built(common.resumed_at(cursor), common.variables, prepared.name)
         return replace(prepared, executor=executor)
+
+    def _plan(self, key: Hashable, executor: Executor[Any]) -> Plan | None:
+        if self._compiles:
+            return self.plans.get(key, executor)
+        self.plans.observer.plan_missing(Reason.SWITCHED_OFF)
+        return None
 
     def _built(
         self, document: DocumentNode, variables: Mapping[str, object], operation_name: str | None
@@ -202,12 +224,12 @@ class GraphQLExecutor:
         executor = prepared.executor
         executor.context_value = context
         try:
-            result = await self._in_time(lambda: execute_root_selection_set(executor))
+            result = await self._in_time(prepared, executor, execute_root_selection_set)
+            return self._answer(result, request_id, extensions)
         except TimeoutError:
             return self._late(prepared, request_id, extensions)
         except Exception as error:  # noqa: BLE001 - the request boundary: the error is masked and reported
             return self.failure(error, request_id)
-        return self._answer(result, request_id, extensions)
 
     async def subscribe(
         self,
@@ -321,22 +343,41 @@ class GraphQLExecutor:
         async with open_context() as context:
             executor = prepared.executor.build_per_event_executor(event)
             executor.context_value = context
-            result = await self._in_time(lambda: execute_subscription_event(executor))
+            result = await self._in_time(prepared, executor, execute_subscription_event)
         cursor = getattr(event, "resume_cursor", None)
-        answer = self._answer(result, request_id, extensions)
-        return Answer(answer.payload, answer.code, cursor if isinstance(cursor, str) else None)
+        return self._answer(result, request_id, extensions, cursor if isinstance(cursor, str) else None)
 
     async def _in_time(
         self,
-        run: Callable[[], ExecutionResult | Awaitable[ExecutionResult]],
-    ) -> ExecutionResult:
-        async with asyncio.timeout(self._deadline.total_seconds()):
-            result = run()
-            if isinstance(result, ExecutionResult):
-                return result
-            return await result
+        prepared: PreparedOperation,
+        executor: Executor[Any],
+        run: Callable[[Executor[Any]], ExecutionResult | Awaitable[ExecutionResult]],
+    ) -> _Result:
+        """Return the result of an operation.
 
-    def _answer(self, result: ExecutionResult, request_id: str, extensions: Mapping[str, object] | None) -> Answer:
+        Args:
+            prepared: The operation.
+            executor: Of this execution of it.
+            run: Graphql-core's way, for an operation without a plan.
+
+        Raises:
+            TimeoutError: It took too long.
+        """
+        async with asyncio.timeout(self._deadline.total_seconds()):
+            if prepared.plan is not None:
+                return _Result(*await prepared.plan.execute(executor), is_native=True)
+            result = run(executor)
+            if not isinstance(result, ExecutionResult):
+                result = await result
+            return _Result(result.data, result.errors or (), is_native=False)
+
+    def _answer(
+        self,
+        result: _Result,
+        request_id: str,
+        extensions: Mapping[str, object] | None,
+        cursor: str | None = None,
+    ) -> Answer:
         payload: dict[str, object] = {}
         code: str | None = None
         if result.errors:
@@ -346,7 +387,14 @@ class GraphQLExecutor:
         payload["data"] = result.data
         if extensions:
             payload["extensions"] = dict(extensions)
-        return Answer(payload, code)
+        if not result.is_native:
+            return Answer(payload, code, cursor)
+        try:
+            return Answer.written(payload, code, cursor)
+        except TypeError as error:
+            failed = self.failure(error, request_id)
+            failed.cursor = cursor
+            return failed
 
     def _late(
         self, prepared: PreparedOperation, request_id: str, extensions: Mapping[str, object] | None
@@ -366,6 +414,12 @@ class GraphQLExecutor:
     @staticmethod
     def _errors_of(answer: Answer) -> list[FormattedError]:
         return list(cast("Sequence[FormattedError]", answer.payload["errors"]))
+
+
+class _Result(NamedTuple):
+    data: object
+    errors: Sequence[GraphQLError]
+    is_native: bool
 
 
 def _variable_error(error: GraphQLError) -> GraphQLError:

@@ -78,8 +78,7 @@ class Documents:
             arguments = [
                 f"{argument}: {self._argument(rng, what, parts)}"
                 for argument, what in definition.args.items()
-                if (isinstance(what.type, GraphQLNonNull)
-                and what.default_value is None)
+                if (isinstance(what.type, GraphQLNonNull) and what.default_value is None)
                 or rng.random() < 0.6
                 or (isinstance(what.type, GraphQLNonNull) and not isinstance(what.default_value, int | str))
             ]

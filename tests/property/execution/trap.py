@@ -203,7 +203,8 @@ def children(n: int) -> Any:
     made = [channel(n), channel(n + 1)]
     odd: dict[int, Any] = {
         1: None, 2: tuple(made), 3: [made[0], None], 4: Streamed(made), 5: [Often(made[0])],
-        6: [ValueError("kid")], 7: broken(made), 8: [], 9: [5], 10: [Often(None), made[1]], 11: [SubChannel(**vars(made[0]))],
+        6: [ValueError("kid")], 7: broken(made), 8: [], 9: [5], 10: [Often(None), made[1]],
+        11: [SubChannel(**vars(made[0]))],
     }  # fmt: skip
     return odd.get(n % 23, made)
 
