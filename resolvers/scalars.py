@@ -9,6 +9,7 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from alertgraph.core.duration import duration_text, parse_duration
+from alertgraph.execution.leaves import serializes_to_itself, written_by_orjson
 
 JSON = NewType("JSON", object)
 Long = NewType("Long", int)
@@ -24,6 +25,7 @@ _RFC3339 = re.compile(
 )
 
 
+@written_by_orjson(datetime, tzinfo=UTC)
 def instant_text(at: datetime) -> str:
     """Return an aware instant as RFC 3339 in UTC with Z, with a fraction only where there is one."""
     assert at.tzinfo is not None, "an instant of ours is aware"
@@ -113,6 +115,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN_LENGTH_MAX else text[: _SHOWN_LENGTH_MAX - 1] + "…"
 
 
+@serializes_to_itself(dict, list, str, int, float, bool)
 def _same(value: Any) -> Any:
     return value
 

@@ -74,6 +74,7 @@ class Settings(BaseModel):
     cost_budget: int = Field(default=600_000, ge=1, le=LIMIT_MAX)
     allowed_origins: str = ""
     introspection: bool = True
+    compiled_plans: bool = True
     public_url: str | None = None
     allow_private_targets: bool = False
     break_glass_url: SecretStr | None = None

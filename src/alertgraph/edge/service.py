@@ -146,8 +146,15 @@ class Service:
             started_at=clock.now(),
             ready=self._ready,
         )
+        self._executor = GraphQLExecutor(
+            schema,
+            report=telemetry.masked,
+            introspection=settings.introspection,
+            compiled_plans=settings.compiled_plans,
+            plan_observer=telemetry,
+        )
         self._graphql = GraphQLService(
-            GraphQLExecutor(schema, report=telemetry.masked, introspection=settings.introspection),
+            self._executor,
             GraphQLDoor(self._door, self._authenticator, services),
             observer=telemetry,
         )
@@ -258,6 +265,11 @@ class Service:
             "How long the command that waits longest has waited.",
             lambda: self._lanes.oldest_wait().total_seconds(),
         )
+        plans = self._executor.plans
+        telemetry.watch(
+            "alertgraph_graphql_plans_kept", "Compiled plans, and what they know of, kept.", lambda: len(plans)
+        )
+        telemetry.watch("alertgraph_graphql_plan_bytes", "About what they take in memory.", lambda: plans.weight)
         telemetry.watch("alertgraph_websockets", "Open websockets.", lambda: len(connections.sockets))
         telemetry.watch("alertgraph_event_streams", "Open SSE streams.", lambda: len(connections.streams))
         telemetry.watch(

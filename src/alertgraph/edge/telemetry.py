@@ -150,6 +150,23 @@ class Telemetry:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self._plan_hits = Counter(
+            "alertgraph_graphql_plan_hits_total",
+            "GraphQL operations for which a compiled plan was kept.",
+            registry=self.registry,
+        )
+        self._plan_seconds = Histogram(
+            "alertgraph_graphql_plan_compile_duration_seconds",
+            "Compilations of GraphQL operations to plans.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._plan_fallbacks = Counter(
+            "alertgraph_graphql_plan_fallbacks_total",
+            "GraphQL operations without a plan, which graphql-core runs, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
         self._flushes = Counter(
             "alertgraph_flushes_total",
             "Writes to tenants' logs, by outcome: committed, touched (repeats only) or refused (decided anew).",
@@ -272,6 +289,20 @@ class Telemetry:
         """An error was kept from the caller, who can quote a request id."""
         self._failures.labels("request").inc()
         self._log.error("request failed", error=type(error).__name__, quoted=quoted, exc_info=error)
+
+    # ------------------------------------------------------------- execution.plans.PlanObserver
+
+    def plan_hit(self) -> None:
+        """A kept plan was used."""
+        self._plan_hits.inc()
+
+    def plan_compiled(self, seconds: float) -> None:
+        """A plan was made."""
+        self._plan_seconds.observe(seconds)
+
+    def plan_missing(self, reason: str) -> None:
+        """Graphql-core runs an operation."""
+        self._plan_fallbacks.labels(reason).inc()
 
     # ------------------------------------------------------------------------- ports.Observer
 

@@ -124,6 +124,8 @@ def status_of(answer: Answer, media_type: MediaType) -> int:
     away, so proxies and clients that know nothing of GraphQL should try again. What was refused before is 4xx;
     clients that only know plain JSON get 200 for a document that is wrong, as the specification still allows.
     """
+    if answer.code is None:
+        return 200
     payload = answer.payload
     if "data" in payload:
         errors: Any = payload.get("errors") or ()
