@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -68,6 +68,9 @@ class ToyOperations:
     def open_context(self, viewer: str, info: OperationInfo) -> AbstractAsyncContextManager[object]:
         self.opened.append(info)
         return toy.toy_context(self.world, request_id=info.request_id, cost=info.cost, subject=viewer)
+
+    def shared_viewer(self, viewer: str, *, personal: bool) -> tuple[Hashable, str]:
+        return ("visible", viewer if personal else None), viewer if personal else "anybody"
 
     async def still_valid(self, viewer: str) -> Validity:
         return self.validity

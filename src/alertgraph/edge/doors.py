@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from alertgraph import __version__
 from alertgraph.cache.budgets import Budgets
+from alertgraph.core.actor import ENGINE
 from alertgraph.core.budget import Budget
 from alertgraph.core.errors import (
     AlertGraphError,
@@ -140,6 +141,15 @@ class GraphQLDoor:
         )
         async with self._door.open_reading(viewer.principal) as reading:
             yield Context(viewer.principal, info.request_id, reading, self._services, budget)
+
+    def shared_viewer(self, viewer: Viewer, *, personal: bool) -> tuple[Hashable, Viewer]:
+        """Return what of a caller may alter what it is told of events, and a caller that is no more than that."""
+        principal = viewer.principal
+        visibility = (principal.tenant, principal.role, principal.scope)
+        if personal:
+            return (*visibility, principal.subject, principal.responder_id), viewer
+        nobody = Principal(principal.tenant, principal.role, "", ENGINE, principal.scope)
+        return visibility, Viewer(nobody, "")
 
     async def still_valid(self, viewer: Viewer) -> Validity:
         """Say whether a socket's credentials still hold; while that can't be known, they do."""

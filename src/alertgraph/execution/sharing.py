@@ -77,7 +77,7 @@ class Shareable:
         variables: As the caller sent them.
     """
 
-    key: tuple[str, str | None, bytes]
+    key: tuple[str, str | None, str]
     is_personal: bool
     argument: str
     root: FieldNode
@@ -160,7 +160,7 @@ class Sharing:
             return None
         given = {each: value for each, value in variables.items() if each in facts.variables}
         try:
-            told = orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
+            told = orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()
         except TypeError:
             # Numbers of more than 64 bits: nobody else will send the same.
             return None

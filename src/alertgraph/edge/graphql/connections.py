@@ -1,13 +1,16 @@
-"""The open sockets and event streams: how many there are, and how they are told that the server goes down."""
+"""The open sockets and event streams: how many there are, how they are written to, and how they are told to go."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
 DRAIN_PATIENCE: Final = timedelta(seconds=10)
+WRITER: Final = "alertgraph.frame_writer"
+"""The extension of a websocket's scope that holds a FrameWriter, as `writer`."""
 
 
 class Connection(Protocol):
@@ -15,6 +18,16 @@ class Connection(Protocol):
 
     async def drain(self, patience: timedelta) -> None:
         """Take nothing new, let mutations in flight finish within this time, then say good-bye and close."""
+
+
+class FrameWriter(Protocol):
+    """A server's way to write to a websocket without waiting."""
+
+    def write(self, frames: bytes) -> bool:
+        """Write whole frames; False where the client has too much to read already, and nothing was written."""
+
+    def call_with_room(self, callback: Callable[[], None]) -> None:
+        """Call back once, when there is room again, or the connection is gone."""
 
 
 @dataclass(slots=True)

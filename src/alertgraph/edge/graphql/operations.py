@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
-import orjson
-
 from alertgraph.edge.graphql.connections import Connections
 from alertgraph.execution.errors import FailedStreamError, RefusedError
 from alertgraph.execution.executor import Answer, GraphQLExecutor, PreparedOperation
+from alertgraph.execution.groups import Asker, EncodedAnswer, Groups, Mailbox, Outlet, Subscriber, followed
 from alertgraph.execution.request import GraphQLRequest
 
 REFUSED_COST: Final = 1
@@ -75,6 +74,16 @@ class Operations(Protocol):
 
         The source of a subscription has one, too, for as long as it lives: nothing scarce may be taken before a
         resolver asks for it.
+        """
+
+    def shared_viewer(self, viewer: Any, *, personal: bool) -> tuple[Hashable, Any]:
+        """Return what of a viewer may alter an answer, and a viewer that is nothing beyond that.
+
+        Viewers for whom the first is equal are told the same, by contexts that are opened for the second.
+
+        Args:
+            viewer: Who subscribes.
+            personal: Whether fields are asked for whose value depends on who asks, beyond what they may do.
         """
 
     async def still_valid(self, viewer: Any) -> Validity:
@@ -174,11 +183,39 @@ class ReadyOperation:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedAnswer:
+class Encoded:
     """A response and its JSON, UTF-8."""
 
     answer: Answer
     body: bytes
+
+
+class Following:
+    """A subscription under way, as a transport carries it.
+
+    Attributes:
+        subscriber: Gives its answers.
+    """
+
+    __slots__ = ("_call", "_info", "_is_ended", "_service", "subscriber")
+
+    def __init__(self, service: GraphQLService, call: Call, info: OperationInfo, subscriber: Subscriber) -> None:
+        self._service = service
+        self._call = call
+        self._info = info
+        self._is_ended = False
+        self.subscriber = subscriber
+
+    def end(self, code: str | None = None) -> None:
+        """Want no more of it, and have it counted; only the first time makes a difference.
+
+        Args:
+            code: Of the error that it ended in.
+        """
+        if not self._is_ended:
+            self._is_ended = True
+            self.subscriber.leave()
+            self._service.ended(self._call, self._info, code, self.subscriber.answer_count)
 
 
 def new_request_id() -> str:
@@ -211,6 +248,7 @@ class GraphQLService:
         self.connections = connections if connections is not None else Connections()
         self.observer: Observer = observer if observer is not None else SilentObserver()
         self.make_request_id = make_request_id
+        self.groups = Groups(executor, lambda answer, quoted: self.encoded(answer, quoted).body, make_request_id)
 
     async def ready(self, call: Call, request: GraphQLRequest) -> ReadyOperation:
         """Return the operation of a request, priced and admitted.
@@ -240,35 +278,55 @@ class GraphQLService:
             answer = self.executor.failure(error, call.request_id)
         finally:
             self.connections.operation_count -= 1
-        self._observe(call, ready, answer.code, 1)
+        self._observe(call, ready.info, answer.code, 1)
         return answer
 
-    async def answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[Answer, None]:
+    def follow(self, call: Call, ready: ReadyOperation, outlet: Outlet) -> Following:
+        """Return a subscription that has not begun; it is counted until it is ended.
+
+        Args:
+            call: Whose it is.
+            ready: A subscription.
+            outlet: Where answers go that it shares with others.
+        """
+        self.connections.operation_count += 1
+        visibility: Hashable = None
+        viewer = call.viewer
+        if ready.prepared.shareable is not None:
+            personal = ready.prepared.shareable.is_personal
+            visibility, viewer = self.operations.shared_viewer(call.viewer, personal=personal)
+        info = ready.info
+        asker = Asker(
+            lambda: self.operations.open_context(call.viewer, info),
+            call.request_id,
+            ready.extensions,
+            visibility,
+            lambda: self.operations.open_context(viewer, info),
+        )
+        return Following(self, call, info, self.groups.subscriber(ready.prepared, asker, outlet))
+
+    async def answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[EncodedAnswer, None]:
         """Yield the responses of a subscription.
 
         Raises:
             FailedStreamError: It could not begin, or its source ended in an error.
         """
-        self.connections.operation_count += 1
-        code: str | None = None
-        answer_count = 0
-        stream = self.executor.subscribe(
-            ready.prepared,
-            lambda: self.operations.open_context(call.viewer, ready.info),
-            call.request_id,
-            ready.extensions,
-        )
+        mailbox = Mailbox()
+        following = self.follow(call, ready, mailbox)
         try:
-            async with aclosing(stream):
-                async for answer in stream:
-                    answer_count += 1
+            async with aclosing(followed(following.subscriber, mailbox)) as answers:
+                async for answer in answers:
                     yield answer
         except FailedStreamError as failed:
-            code = failed.code
+            following.end(failed.code)
             raise
         finally:
-            self.connections.operation_count -= 1
-            self._observe(call, ready, code, answer_count)
+            following.end()
+
+    def ended(self, call: Call, info: OperationInfo, code: str | None, answer_count: int) -> None:
+        """Note the end of a subscription."""
+        self.connections.operation_count -= 1
+        self._observe(call, info, code, answer_count)
 
     def failed(self, call: Call, error: Exception) -> Answer:
         """Return the response to a request that was not run, and count it."""
@@ -276,16 +334,15 @@ class GraphQLService:
         self._observe(call, None, answer.code, 1)
         return answer
 
-    def encoded(self, answer: Answer, request_id: str) -> EncodedAnswer:
+    def encoded(self, answer: Answer, request_id: str) -> Encoded:
         """Return the response with its JSON; one that JSON cannot hold becomes an error, masked and reported."""
         try:
-            return EncodedAnswer(answer, orjson.dumps(answer.payload))
+            return Encoded(answer, answer.encode())
         except TypeError as error:
             failure = self.executor.failure(error, request_id)
-            return EncodedAnswer(failure, orjson.dumps(failure.payload))
+            return Encoded(failure, failure.encode())
 
-    def _observe(self, call: Call, ready: ReadyOperation | None, code: str | None, answer_count: int) -> None:
-        info = ready.info if ready is not None else None
+    def _observe(self, call: Call, info: OperationInfo | None, code: str | None, answer_count: int) -> None:
         self.observer.operation_finished(
             OperationReport(
                 transport=call.transport,

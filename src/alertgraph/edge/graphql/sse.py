@@ -20,7 +20,6 @@ from alertgraph.edge.graphql.exchange import (
 )
 from alertgraph.edge.graphql.operations import Call, GraphQLService, ReadyOperation, Validity
 from alertgraph.execution.errors import Code, FailedStreamError, RefusedError
-from alertgraph.execution.executor import Answer
 
 KEEP_ALIVE: Final = timedelta(seconds=12)
 SEND_TIMEOUT: Final = timedelta(seconds=10)
@@ -92,28 +91,29 @@ class GraphQLEventStream:
             answer = self._service.failed(call, error)
             if isinstance(error, RefusedError) and error.code in _TOLD_IN_THE_STREAM:
                 # What a client's GraphQL library can explain goes where that library looks for it.
-                await self._stream(exchange, call, _just(answer), must_finish=False)
+                body = self._service.encoded(answer, call.request_id).body
+                await self._stream(exchange, call, _just(body), must_finish=False)
             else:
                 await exchange.reply_answer(answer, MediaType.EVENTS)
             return
         await self._stream(exchange, call, self._answers(call, ready), must_finish=ready.is_mutation)
 
-    async def _answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[Answer, None]:
+    async def _answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[bytes, None]:
         if ready.is_subscription:
             async with aclosing(self._service.answers(call, ready)) as answers:
                 async for answer in answers:
-                    yield answer
+                    yield answer.body
         else:
-            yield await self._service.answer(call, ready)
+            yield self._service.encoded(await self._service.answer(call, ready), call.request_id).body
 
     async def _stream(
-        self, exchange: Exchange, call: Call, answers: AsyncGenerator[Answer, None], *, must_finish: bool
+        self, exchange: Exchange, call: Call, answers: AsyncGenerator[bytes, None], *, must_finish: bool
     ) -> None:
         stream = _EventStream(exchange, self._send_timeout_s, must_finish=must_finish)
         connections = self._service.connections
         connections.streams.add(stream)
         gone = asyncio.create_task(stream.until_over())
-        coming: asyncio.Task[Answer | None] | None = None
+        coming: asyncio.Task[bytes | None] | None = None
         checked_at = said_at = asyncio.get_running_loop().time()
         try:
             await stream.begin()
@@ -130,11 +130,11 @@ class GraphQLEventStream:
                     if await self._service.operations.still_valid(call.viewer) is not Validity.VALID:
                         raise _CredentialsEndedError
                 if coming.done():
-                    answer, coming = coming.result(), None
-                    if answer is None:
+                    body, coming = coming.result(), None
+                    if body is None:
                         break
                     said_at = now
-                    await stream.say(self._service.encoded(answer, call.request_id).body)
+                    await stream.say(body)
                 elif now - said_at >= self._keep_alive_s:
                     said_at = now
                     await stream.write(_COMMENT)
@@ -220,9 +220,9 @@ class _EventStream:
             await self._exchange.send(message)
 
 
-async def _next(answers: AsyncGenerator[Answer, None]) -> Answer | None:
+async def _next(answers: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(answers, None)
 
 
-async def _just(answer: Answer) -> AsyncGenerator[Answer, None]:
+async def _just(answer: bytes) -> AsyncGenerator[bytes, None]:
     yield answer

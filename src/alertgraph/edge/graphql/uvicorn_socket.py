@@ -1,21 +1,65 @@
-"""Uvicorn's websocket protocol with two gaps closed; name it as the server's `ws` class.
+"""Uvicorn's websocket protocol with two gaps closed and a direct way to write; name it as the server's `ws` class.
 
-Without it everything works, but a frame of bad UTF-8 writes a traceback into the log, and a client that never
-reads keeps its socket and what was buffered for it, as a close only takes effect once the buffer is empty.
+Without it everything works, but a frame of bad UTF-8 writes a traceback into the log, a client that never reads
+keeps its socket and what was buffered for it, as a close only takes effect once the buffer is empty, and what goes
+to many sockets is framed and scheduled for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from alertgraph.edge.graphql.connections import WRITER
 
 LINGER_S: Final = 15.0
 """For a client to read what is left and the close frame, after the application has ended."""
+UNREAD_SIZE_MAX: Final = 128 * 1024
+"""Bytes that wait for a client to read; with more than that, nothing more is written at once.
+
+More than the transport's own high-water mark, so that it tells when there is room again.
+"""
 
 
 class CleanWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Closes bad UTF-8 with 1007 and without a word, and lets go of clients that do not read."""
+    """Closes bad UTF-8 with 1007 and without a word, lets go of clients that do not read, writes ready frames.
+
+    Fulfils `connections.FrameWriter`.
+    """
+
+    _room_wanted: tuple[Callable[[], None], ...] = ()
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin a connection, with a way to write to it directly."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["extensions"] = {**(self.scope["extensions"] or {}), WRITER: {"writer": self}}
+
+    def write(self, frames: bytes) -> bool:
+        """Write whole frames without waiting; False where the client has too much to read already."""
+        if self.transport.get_write_buffer_size() > UNREAD_SIZE_MAX:
+            return False
+        # Whoever has gone, or was told to go, hears nothing more.
+        if not self.close_sent and not self.disconnected:
+            self.transport.write(frames)
+        return True
+
+    def call_with_room(self, callback: Callable[[], None]) -> None:
+        """Call back once, when there is room again, or the connection is gone."""
+        self._room_wanted = (*self._room_wanted, callback)
+
+    def resume_writing(self) -> None:
+        """Let those who wait write."""
+        super().resume_writing()
+        self._tell_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; nobody waits any more."""
+        super().connection_lost(exc)
+        self._tell_room()
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message to the application, unless it is not what it says it is."""
@@ -35,3 +79,8 @@ class CleanWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if not self.disconnected:
             self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _tell_room(self) -> None:
+        wanted, self._room_wanted = self._room_wanted, ()
+        for callback in wanted:
+            callback()

@@ -15,10 +15,11 @@ protocol is closed, with these codes:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -26,10 +27,12 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from alertgraph.edge.graphql.connections import WRITER, FrameWriter
 from alertgraph.edge.graphql.exchange import request_id_of
-from alertgraph.edge.graphql.operations import Call, GraphQLService, ReadyOperation, Validity
+from alertgraph.edge.graphql.operations import Call, Following, GraphQLService, ReadyOperation, Validity
 from alertgraph.execution.errors import Code, FailedStreamError, refusal
 from alertgraph.execution.executor import Answer
+from alertgraph.execution.groups import EncodedAnswer, Mailbox, Parcel, Subscriber, followed
 from alertgraph.execution.request import (
     VARIABLES_DEPTH_MAX,
     is_nested_deeper,
@@ -153,12 +156,14 @@ class _Running:
     Attributes:
         is_mutation: Known once it is prepared; then it is not broken off any more.
         is_silenced: Whether the client wants no more of it.
-        cursor: Of the last answer that was sent.
+        cursor: Of the last answer that was sent to this client alone.
+        following: A subscription; with its group it goes on without a task.
     """
 
     is_mutation: bool = False
     is_silenced: bool = False
     cursor: str | None = None
+    following: Following | None = None
 
 
 class _Socket:
@@ -176,6 +181,7 @@ class _Socket:
         self._service = service
         self._limits = limits
         self._handshake_authorization = headers.get("authorization")
+        self._writer: FrameWriter | None = ((scope.get("extensions") or {}).get(WRITER) or {}).get("writer")
         self._receive_message = receive
         self._send_message = send
         self._request_id = request_id_of(scope, service)
@@ -342,7 +348,10 @@ class _Socket:
         self._running[id_] = running
         self._request_count += 1
         call = Call(self._viewer, "websocket", f"{self._request_id}-{self._request_count}")
-        task = asyncio.create_task(self._run(id_, running, call, message["payload"], repeated))
+        self._spawn(running, self._run(id_, running, call, message["payload"], repeated))
+
+    def _spawn(self, running: _Running, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks[task] = running
         task.add_done_callback(self._tasks.pop)
 
@@ -352,6 +361,8 @@ class _Socket:
             # It may have completed by itself while this message was on its way.
             return
         running.is_silenced = True
+        if running.following is not None:
+            running.following.end()
         for task, each in self._tasks.items():
             if each is running and not each.is_mutation:
                 task.cancel()
@@ -359,25 +370,66 @@ class _Socket:
     async def _run(
         self, id_: str, running: _Running, call: Call, payload: Mapping[str, Any], repeated: str | None
     ) -> None:
-        try:
+        async with self._failing_alone(id_, running, call):
             if repeated is not None:
                 raise refusal(Code.BAD_REQUEST, twice("The message", repeated))
             ready = await self._ready(running, call, payload)
             if ready.is_subscription:
-                async with aclosing(self._service.answers(call, ready)) as answers:
-                    async for answer in answers:
-                        await self._next(id_, running, call, answer)
-                        running.cursor = answer.cursor or running.cursor
+                await self._begin(id_, running, call, ready)
             else:
-                await self._next(id_, running, call, await self._service.answer(call, ready))
-            await self._end(id_, running, b'{"id":' + orjson.dumps(id_) + b',"type":"complete"}')
+                answer = await self._service.answer(call, ready)
+                await self._next(id_, running, self._service.encoded(answer, call.request_id).body)
+                await self._end(id_, running, _complete(id_))
+
+    async def _begin(self, id_: str, running: _Running, call: Call, ready: ReadyOperation) -> None:
+        if self._writer is not None:
+            share = _Share(self._writer, self._limits.send_timeout, id_)
+            following = self._service.follow(call, ready, share)
+            share.subscriber = following.subscriber
+            share.go_alone = lambda: self._spawn(running, self._go_alone(id_, running, call))
+            share.give_up = lambda: self._leave(_too_slow(following.subscriber.cursor))
+            answers = following.subscriber.alone
+        else:
+            mailbox = Mailbox()
+            following = self._service.follow(call, ready, mailbox)
+            answers = partial(followed, following.subscriber, mailbox)
+        running.following = following
+        await self._tell(id_, running, following, answers())
+
+    async def _go_alone(self, id_: str, running: _Running, call: Call) -> None:
+        """Go on with a subscription whose group has ended, or has forgotten what was not sent yet."""
+        following = running.following
+        if following is None or running.is_silenced:
+            return
+        running.cursor = following.subscriber.cursor
+        async with self._failing_alone(id_, running, call):
+            await self._tell(id_, running, following, following.subscriber.alone())
+
+    async def _tell(
+        self, id_: str, running: _Running, following: Following, answers: AsyncGenerator[EncodedAnswer, None]
+    ) -> None:
+        async with aclosing(answers):
+            async for answer in answers:
+                await self._next(id_, running, answer.body)
+                running.cursor = answer.cursor or running.cursor
+        if following.subscriber.is_over:
+            following.end()
+            await self._end(id_, running, _complete(id_))
+
+    @asynccontextmanager
+    async def _failing_alone(self, id_: str, running: _Running, call: Call) -> AsyncIterator[None]:
+        """Tell the client of whatever an operation ends in; the socket lives on where it can."""
+        try:
+            yield
         except CloseSocket as closing:
             self._leave(closing)
         except _ClientGoneError:
             return
         except FailedStreamError as failed:
+            if running.following is not None:
+                running.following.end(failed.code)
             if failed.code == "SLOW_CONSUMER":
-                self._leave(_too_slow(running))
+                self._leave(_too_slow(running.cursor))
             else:
                 await self._fail(id_, running, self._service.executor.failure(failed, call.request_id))
         except Exception as error:  # noqa: BLE001 - the boundary of an operation: masked and reported
@@ -394,9 +446,8 @@ class _Socket:
         running.is_mutation = ready.is_mutation
         return ready
 
-    async def _next(self, id_: str, running: _Running, call: Call, answer: Answer) -> None:
-        body = self._service.encoded(answer, call.request_id).body
-        await self._say(running, b'{"id":' + orjson.dumps(id_) + b',"type":"next","payload":' + body + b"}")
+    async def _next(self, id_: str, running: _Running, body: bytes) -> None:
+        await self._say(running, _before(id_) + body + b"}")
 
     async def _fail(self, id_: str, running: _Running, answer: Answer) -> None:
         errors = orjson.dumps(answer.payload["errors"])
@@ -433,7 +484,7 @@ class _Socket:
             async with asyncio.timeout(self._limits.send_timeout.total_seconds()):
                 await self._send_message({"type": "websocket.send", "text": message.decode()})
         except TimeoutError:
-            raise _too_slow(running) from None
+            raise _too_slow(running.cursor if running is not None else None) from None
         except OSError:
             raise _ClientGoneError from None
 
@@ -482,6 +533,9 @@ class _Socket:
 
     def _break_off(self) -> None:
         """Let nothing more be sent, and end what only reads; a mutation goes on."""
+        for running in self._running.values():
+            if running.following is not None:
+                running.following.end()
         for task, running in self._tasks.items():
             running.is_silenced = True
             if not running.is_mutation:
@@ -501,8 +555,71 @@ class _TooManyOperationsError(Exception):
         super().__init__(self.message)
 
 
-def _too_slow(running: _Running | None) -> CloseSocket:
-    cursor = running.cursor if running is not None else None
+class _Share:
+    """Writes what a subscription shares with others straight to its socket. Fulfils `groups.Outlet`.
+
+    Attributes:
+        subscriber: Whose share it is.
+        go_alone: Called when the group is left behind.
+        give_up: Called when the client has not read for too long.
+    """
+
+    __slots__ = ("_before", "_patience_s", "_timer", "_writer", "give_up", "go_alone", "subscriber")
+
+    subscriber: Subscriber
+    go_alone: Callable[[], None]
+    give_up: Callable[[], None]
+
+    def __init__(self, writer: FrameWriter, patience: timedelta, id_: str) -> None:
+        self._writer = writer
+        self._patience_s = patience.total_seconds()
+        self._before = _before(id_)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def offer(self, parcel: Parcel) -> bool:
+        """Write all answers in one go, unless the client has too much to read already."""
+        frames = parcel.frames.get(self._before)
+        if frames is None:
+            frames = b"".join(_text_frame(self._before + answer.body + b"}") for answer in parcel.answers)
+            parcel.frames[self._before] = frames
+        if self._writer.write(frames):
+            return True
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self.give_up)
+            self._writer.call_with_room(self._go_on)
+        return False
+
+    def parted(self) -> None:
+        """Go on without the group."""
+        self.go_alone()
+
+    def _go_on(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.subscriber.catch_up()
+
+
+def _text_frame(payload: bytes) -> bytes:
+    """Return an unmasked text frame of RFC 6455, as servers send them."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def _before(id_: str) -> bytes:
+    """Return what stands before the payload of a `next` message; a brace closes it."""
+    return b'{"id":%b,"type":"next","payload":' % orjson.dumps(id_)
+
+
+def _complete(id_: str) -> bytes:
+    return b'{"id":%b,"type":"complete"}' % orjson.dumps(id_)
+
+
+def _too_slow(cursor: str | None) -> CloseSocket:
     reason = f"slow consumer; resume after {cursor}"
     if cursor is None or len(reason.encode()) > _REASON_SIZE_MAX:
         # A cursor that is cut off would be worse than none.
