@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from alertgraph.core.ids import AlertId, ChannelId, InhibitionRuleId, ResponderI
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.lifecycle import (
     Acknowledge,
+    Action,
     AddNote,
     ById,
     ByKey,
@@ -42,7 +43,7 @@ from alertgraph.core.slo import SlaMark
 from alertgraph.services.ports import LostCommitError, PoisonError
 from alertgraph.storage.database import Database
 from alertgraph.storage.deliveries import DELIVERY_SELECT, delivery_of
-from alertgraph.storage.log import PostgresLog
+from alertgraph.storage.log import PostgresLog, append
 from tests.factories import (
     ADA,
     HOUR,
@@ -1007,3 +1008,36 @@ async def test_reopening_makes_another_alert(world: World, tenant_id: TenantId) 
     await world.act(tenant_id, Reopen(ById(closed_id)), now=T0 + MINUTE)
 
     assert (await the_alert(world, tenant_id)).id != closed_id
+
+
+# ------------------------------------------------------------------------------------------- growth
+
+
+async def test_an_append_reads_no_more_where_alerts_have_become_many(database_url: str) -> None:
+    async with a_world(database_url, pool_size=1) as world:
+        tenant_id = await world.tenant(items=())
+
+        async def read_by(*actions: Action) -> int:
+            """Return how many rows of open alerts an append reads, in the one session there is."""
+            flush = await world.decided(tenant_id, *actions)
+            count = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'alert_open'"
+            async with world.database.transaction(tenant_id) as connection:
+                before: int = await connection.fetchval(count)
+                await append(connection, tenant_id, flush)
+                after: int = await connection.fetchval(count)
+            return after - before
+
+        async def reads(keys: Sequence[str]) -> list[int]:
+            await world.act(tenant_id, *(fire(key) for key in keys for _ in range(4)))
+            return [
+                await read_by(*(fire(key) for key in keys)),
+                await read_by(*(Update(ByKey(key), title="changed") for key in keys)),
+                await read_by(*(Resolve(ByKey(key)) for key in keys)),
+            ]
+
+        # The plans are made now, and kept.
+        few = await reads([f"few {number}" for number in range(20)])
+        for start in range(0, 3000, 200):
+            await world.act(tenant_id, *(fire(f"{start + number}") for number in range(200)))
+
+        assert await reads([f"more {number}" for number in range(20)]) == few
