@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from alertgraph.core.value import quick
+
 
 class ActorKind(IntEnum):
     """What sort of actor. The numbers are stored: never reuse one."""
@@ -17,6 +19,7 @@ class ActorKind(IntEnum):
     OPERATOR = 6
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who did something, by the name they had then.

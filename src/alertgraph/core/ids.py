@@ -26,6 +26,7 @@ MonitorId = NewType("MonitorId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UUID7_RANDOM_BITS = 74
 
 
 class NodeKind(StrEnum):
@@ -67,6 +68,12 @@ def uuid7(at: datetime, random_bits: int) -> UUID:
     random_a = (random_bits >> 62) & 0xFFF
     random_b = random_bits & ((1 << 62) - 1)
     return UUID(int=high | (7 << 76) | (random_a << 64) | (2 << 62) | random_b)
+
+
+def uuid7_series(at: datetime, random_bits: int, count: int) -> list[UUID]:
+    """Return that many ids of one instant, from 74 random bits for each: the dice are rolled once for all."""
+    mask = (1 << UUID7_RANDOM_BITS) - 1
+    return [uuid7(at, random_bits >> (UUID7_RANDOM_BITS * index) & mask) for index in range(count)]
 
 
 def uuid7_floor(at: datetime) -> UUID:

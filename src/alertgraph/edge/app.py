@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import resource
 import secrets
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertgraph.core.errors import AlertGraphError
+from alertgraph.edge import rest
+from alertgraph.edge.intake import alertmanager
 from alertgraph.edge.service import Service
 from alertgraph.edge.telemetry import Telemetry, configure_logging, request_id
 from alertgraph.edge.wiring import StartError, open_service
@@ -35,45 +40,88 @@ BODY_WITHIN_SECONDS = 60.0
 FILE_COUNT_MAX = 65_536
 
 
+# What comes by the thousand goes past the router, to routes that answer every method and error themselves.
+DIRECT_PATHS = frozenset((rest.ROOT, rest.BULK, alertmanager.ALERTS))
+# Whether anything is told of a request at all: asked of the logger itself, since structlog first makes it ready.
+_LOGGER = logging.getLogger("alertgraph")
+
+
 class _Patience:
     """How long a request may take until its answer begins; the time that its body takes to come is the client's.
 
+    A context in which the request is answered, which raises TimeoutError. One timer is enough: it is set for the
+    earliest end there can be, and where that has moved by then, once more.
+
     Attributes:
-        limit: The context in which the request is answered; raises TimeoutError.
+        expired: Whether the time was up.
         is_waiting: Whether the client has not sent what was asked of it.
     """
+
+    __slots__ = (
+        "_cancelling",
+        "_is_over",
+        "_loop",
+        "_receive",
+        "_started_at",
+        "_task",
+        "_timer",
+        "_until",
+        "_waited",
+        "expired",
+        "is_waiting",
+    )
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._waited = 0.0
+        self._until = self._started_at + ANSWER_WITHIN_SECONDS
+        self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
-        self.limit = asyncio.timeout(ANSWER_WITHIN_SECONDS)
+        self.expired = False
         self.is_waiting = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is answered by a task"
+        self._task = task
+        self._cancelling = task.cancelling()
+        first = self._started_at + min(BODY_WITHIN_SECONDS, ANSWER_WITHIN_SECONDS)
+        self._timer = self._loop.call_at(first, self._strike)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.end()
+        # Where somebody else has cancelled the task, too, that goes on.
+        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     async def receive(self) -> Message:
         """Return the next message of the client."""
         if self._is_over:
             return await self._receive()
         waiting_since, self.is_waiting = self._loop.time(), True
-        self._move(self._started_at + BODY_WITHIN_SECONDS)
+        self._until = self._started_at + BODY_WITHIN_SECONDS
         message = await self._receive()
         self._waited += self._loop.time() - waiting_since
         self.is_waiting = False
-        if not self._is_over:
-            self._move(self._started_at + self._waited + ANSWER_WITHIN_SECONDS)
+        self._until = self._started_at + self._waited + ANSWER_WITHIN_SECONDS
         return message
 
     def end(self) -> None:
         """Let what has begun take as long as it takes: it may be a stream."""
         self._is_over = True
-        self._move(None)
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _move(self, until: float | None) -> None:
-        # One that has struck, or is over, can't be moved any more.
-        with suppress(RuntimeError):
-            self.limit.reschedule(until)
+    def _strike(self) -> None:
+        if self._is_over:
+            return
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._strike)
+            return
+        self.expired = True
+        self._task.cancel()
 
 
 class Application:
@@ -102,6 +150,8 @@ class Application:
         self._log = structlog.get_logger("alertgraph")
         self._service: Service | None = None
         self._router: ASGIApp | None = None
+        self._direct: Mapping[str, Route] = {}
+        self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.start_error: StartError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +198,11 @@ class Application:
             settings = read_settings()
             configure_logging(settings.log_format, settings.log_level)
         self._service = await open_service(settings, self._role, self._telemetry)
-        self._router = Starlette(routes=self._service.routes())
+        routes = self._service.routes()
+        self._router = Starlette(routes=routes)
+        self._direct = {
+            route.path: route for route in routes if isinstance(route, Route) and route.path in DIRECT_PATHS
+        }
         (self._announce or _print)(self._service.greeting)
 
     async def _stop(self) -> None:
@@ -179,13 +233,18 @@ class Application:
             await send(message)
 
         try:
-            async with patience.limit:
+            with patience:
+                direct = self._direct.get(scope["path"])
                 if self._router is None:
                     await _refuse(sent, scope, 503, "UNAVAILABLE", "The service is not up; try again.", current)
-                else:
+                elif direct is None or scope.get("root_path"):
                     await self._router(scope, patience.receive, sent)
+                else:
+                    scope["route"] = direct
+                    response = await direct.endpoint(Request(scope, patience.receive))
+                    await response(scope, patience.receive, sent)
         except Exception as error:  # noqa: BLE001  (the request boundary: what is said outside is an id to quote)
-            if isinstance(error, TimeoutError) and patience.limit.expired() and not answered:
+            if isinstance(error, TimeoutError) and patience.expired and not answered:
                 await self._give_up(sent, scope, current, is_waiting=patience.is_waiting)
             else:
                 self._log.error("request failed", path=_path_of(scope), error=type(error).__name__, exc_info=error)
@@ -194,13 +253,25 @@ class Application:
                 await _refuse(sent, scope, 500, "INTERNAL", text, current)
         finally:
             route = _route_of(scope)
-            self._telemetry.requests.labels(route, scope["method"], str(status)).inc()
             seconds = time.perf_counter() - started
-            self._telemetry.request_seconds.labels(route).observe(seconds)
+            self._count(route, scope["method"], status, seconds)
             # What was refused can be found by the id that its answer quotes; the rest is for --log-level debug.
-            tell = self._log.debug if status < 400 else self._log.info
-            tell("answered", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1))
+            if status >= 400 or _LOGGER.isEnabledFor(logging.DEBUG):
+                tell = self._log.debug if status < 400 else self._log.info
+                tell("answered", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1))
             request_id.reset(token)
+
+    def _count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request; the figures of its kind are looked up once, and there are few kinds."""
+        figures = self._figures.get((route, method, status))
+        if figures is None:
+            telemetry = self._telemetry
+            figures = self._figures[route, method, status] = (
+                telemetry.requests.labels(route, method, str(status)),
+                telemetry.request_seconds.labels(route),
+            )
+        figures[0].inc()
+        figures[1].observe(seconds)
 
     async def _give_up(self, send: Send, scope: Scope, quoted: str, *, is_waiting: bool) -> None:
         """Tell somebody who has waited long enough."""

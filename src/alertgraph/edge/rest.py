@@ -40,6 +40,7 @@ from alertgraph.services.alerts import BULK_COUNT_MAX, Wanted, check_idempotency
 from resolvers.scalars import instant_text, parse_instant
 
 ROOT = "/api/v1/critical-alerts"
+BULK = f"{ROOT}/bulk"
 HEARTBEATS = "/api/v1/heartbeats"
 OPENAPI_PATH = "/api/v1/openapi.json"
 # What one point of a key's budget buys in a bulk.
@@ -63,7 +64,7 @@ def routes(gate: Gate) -> list[BaseRoute]:
     return [
         Route(OPENAPI_PATH, openapi, methods=METHODS),
         Route(ROOT, rest.endpoint({"POST": rest.create}), methods=METHODS),
-        Route(f"{ROOT}/bulk", rest.endpoint({"POST": rest.create_many}), methods=METHODS),
+        Route(BULK, rest.endpoint({"POST": rest.create_many}), methods=METHODS),
         Route(f"{ROOT}/{{id}}", rest.endpoint({"GET": rest.read, "HEAD": rest.read}), methods=METHODS),
         Route(f"{ROOT}/{{id}}/escalate", rest.endpoint({"PUT": rest.escalate}), methods=METHODS),
         Route(f"{HEARTBEATS}/{{name}}", rest.endpoint({"POST": rest.beat}), methods=METHODS),

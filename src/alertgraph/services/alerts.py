@@ -18,7 +18,7 @@ from alertgraph.core.batch import Outcome, Request
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import ErrorCode, InputError, Problem, RefusedError
 from alertgraph.core.flush import EVENT_COUNT_MAX, IdempotencyKey
-from alertgraph.core.ids import AlertId, uuid7
+from alertgraph.core.ids import UUID7_RANDOM_BITS, AlertId, uuid7_series
 from alertgraph.core.lifecycle import (
     Acknowledge,
     Action,
@@ -118,26 +118,24 @@ class AlertService:
         """
         principal.require(Role.INGEST)
         sender = replace(principal.actor, kind=ActorKind.SENDER)
-        waiting = []
-        for key, group in groupby(wanted, key=lambda item: item.idempotency_key):
+        waiting: list[asyncio.Future[tuple[Outcome, ...]] | Problem] = []
+        for key, group in groupby(wanted, key=_key_of_wanted):
             for chunk in _chunks([item.action for item in group], 1 if key is not None else EVENT_COUNT_MAX):
                 request = self._request(principal, sender, chunk, "createAlert", key)
                 waiting.append(
                     request if isinstance(request, Problem) else self._lanes.enqueue(principal.tenant.id, request)
                 )
+        if len(waiting) > 1:
+            # Each is over before the first error is told, so that none is left that nobody looks at.
+            await asyncio.gather(
+                *[item for item in waiting if not isinstance(item, Problem)], return_exceptions=True
+            )
         outcomes: list[Outcome] = []
-        answers = await asyncio.gather(
-            *[item for item in waiting if not isinstance(item, Problem)], return_exceptions=True
-        )
-        rest = iter(answers)
         for item in waiting:
             if isinstance(item, Problem):
                 outcomes.append(Outcome(None, problem=item))
-                continue
-            answer = next(rest)
-            if isinstance(answer, BaseException):
-                raise answer
-            outcomes.extend(answer)
+            else:
+                outcomes.extend(await item)
         return await self._filled(principal, outcomes)
 
     async def act(
@@ -300,10 +298,10 @@ class AlertService:
                 return problem
             hashed = contents_hash(contents if contents is not None else list(actions))
             key = IdempotencyKey(operation, principal.subject, idempotency_key, hashed)
-        now = self._clock.now()
+        now, count = self._clock.now(), len(actions)
         return Request(
             tuple(actions),
-            tuple(AlertId(uuid7(now, self._dice.bits(74))) for _ in actions),
+            tuple(map(AlertId, uuid7_series(now, self._dice.bits(UUID7_RANDOM_BITS * count), count))),
             actor,
             principal.scope,
             key,
@@ -326,6 +324,10 @@ class AlertService:
             replace(o, alert=loaded.by_id.get(o.alert_id)) if o.alert is None and o.alert_id is not None else o
             for o in outcomes
         ]
+
+
+def _key_of_wanted(wanted: Wanted) -> str | None:
+    return wanted.idempotency_key
 
 
 def check_idempotency_key(key: str) -> Problem | None:

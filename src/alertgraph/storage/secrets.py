@@ -70,7 +70,7 @@ class MasterKey:
 
     def digest(self, secret: str) -> bytes:
         """Return the form in which an API key's secret, which is random, is kept: HMAC-SHA-256 with a pepper."""
-        return hmac.new(self._pepper, secret.encode(), hashlib.sha256).digest()
+        return hmac.digest(self._pepper, secret.encode(), "sha256")
 
     def sign_calendar(self, claim: bytes) -> bytes:
         """Return the signature of a calendar feed's address: HMAC-SHA-256 with a key of its own."""

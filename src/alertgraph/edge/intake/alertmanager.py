@@ -54,6 +54,7 @@ from alertgraph.edge.gate import Gate
 from alertgraph.services.alerts import Wanted
 
 RECEIVER = "alertgraph"
+ALERTS = "/api/v2/alerts"
 RESOLVE_TIMEOUT = timedelta(minutes=5)
 # One flush's worth, so that the largest body neither blocks the loop nor fills the tenant's queue at once.
 CHUNK_LENGTH = 1000
@@ -82,13 +83,16 @@ def routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of the API, at the root and under /alertmanager/{anything}."""
     dialect = _Alertmanager(gate)
     return [
-        route
-        for prefix in ("", "/alertmanager/{prefix}")
-        for route in (
-            Route(f"{prefix}/api/v2/{{path:path}}", dialect.api, methods=METHODS),
-            Route(f"{prefix}/-/healthy", dialect.healthy, methods=METHODS),
-            Route(f"{prefix}/-/ready", dialect.ready, methods=METHODS),
-        )
+        Route(ALERTS, dialect.alerts, methods=METHODS),
+        *(
+            route
+            for prefix in ("", "/alertmanager/{prefix}")
+            for route in (
+                Route(f"{prefix}/api/v2/{{path:path}}", dialect.api, methods=METHODS),
+                Route(f"{prefix}/-/healthy", dialect.healthy, methods=METHODS),
+                Route(f"{prefix}/-/ready", dialect.ready, methods=METHODS),
+            )
+        ),
     ]
 
 
@@ -112,7 +116,14 @@ class _Alertmanager:
 
     async def api(self, request: Request) -> Response:
         """Answer whatever is asked under /api/v2."""
-        handlers = self._handlers.get(request.path_params["path"].rstrip("/"))
+        return await self._answered(request, request.path_params["path"].rstrip("/"))
+
+    async def alerts(self, request: Request) -> Response:
+        """Answer what is asked of alerts, by the path that Prometheus sends to."""
+        return await self._answered(request, "alerts")
+
+    async def _answered(self, request: Request, path: str) -> Response:
+        handlers = self._handlers.get(path)
         if handlers is None:
             return _framework_error(HTTPStatus.NOT_FOUND, f"path {request.url.path} was not found")
         handler = handlers.get(request.method)
