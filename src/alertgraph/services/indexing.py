@@ -11,8 +11,9 @@ from alertgraph.services.ports import Clock, Observer
 
 # Parsing and folding a batch takes the event loop some 10 ms: no request waits longer than that for it.
 BATCH_LENGTH = 500
-# Hinted tenants wait for each other this long, so that a storm is indexed by the batch and not by the flush.
-PAUSE = timedelta(milliseconds=200)
+# Hinted tenants wait for each other this long, so that a storm is indexed by the batch and not by the flush: a
+# batch of one is ten round trips, and so is one of five hundred.
+PAUSE = timedelta(milliseconds=400)
 # How often tenants are looked for whose hint was lost.
 SWEEP_INTERVAL = timedelta(seconds=1)
 SWEPT_TENANT_COUNT_MAX = 1000
@@ -71,16 +72,20 @@ class IndexingService:
                     swept_at = self._clock.now()
                     for tenant_id in await self._index.tenants_behind(SWEPT_TENANT_COUNT_MAX):
                         self.hint(tenant_id)
-                await self._turn()
+                is_behind = await self._turn()
             except Exception as error:  # noqa: BLE001 - the loop outlives any failure; the next sweep finds what is left
                 self._observer.failed("indexing", error)
                 self._waiting.clear()
-            if not self._waiting:
+                is_behind = False
+            if not is_behind:
                 await self._clock.sleep(PAUSE)
 
-    async def _turn(self) -> None:
-        """Index one batch of each tenant that waits; who has more goes to the end of the queue."""
+    async def _turn(self) -> bool:
+        """Index one batch of each tenant that waits, and say whether any has more: it waits for the next turn."""
+        is_behind = False
         for tenant_id in list(self._waiting):
             del self._waiting[tenant_id]
             if await self._index.advance(tenant_id, BATCH_LENGTH) == BATCH_LENGTH:
                 self.hint(tenant_id)
+                is_behind = True
+        return is_behind

@@ -202,11 +202,15 @@ class PostgresSearchIndex:
 async def _keep_terms(connection: Connection, tenant_id: TenantId, ids: Sequence[UUID]) -> None:
     # As the alerts are now: at least as new as the events just read, and what changes later has later events.
     texts = await connection.fetch(_TEXTS, tenant_id, ids)
-    pairs = [(row["id"], term) for row in texts for term in _terms(row)]
-    alert_ids = [row["id"] for row in texts]
-    await connection.execute(
-        _KEEP_TERMS, tenant_id, alert_ids, [alert_id for alert_id, _ in pairs], [term for _, term in pairs]
-    )
+    alert_ids: list[UUID] = []
+    owners: list[UUID] = []
+    found: list[str] = []
+    for alert_id, title, description, labels in texts:
+        terms = alert_terms(title, description, labels)
+        alert_ids.append(alert_id)
+        owners += [alert_id] * len(terms)
+        found += terms
+    await connection.execute(_KEEP_TERMS, tenant_id, alert_ids, owners, found)
 
 
 async def _count_labels(connection: Connection, tenant_id: TenantId, uses: Mapping[tuple[str, str], int]) -> None:

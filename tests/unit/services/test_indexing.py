@@ -105,6 +105,25 @@ async def test_a_long_backlog_keeps_nobody_waiting() -> None:
     await run(act)
 
 
+async def test_a_storm_is_read_by_the_batch() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
+        advance = backlog.advance
+
+        async def advance_in_a_storm(tenant_id: TenantId, limit: int) -> int:
+            # Whatever is read, there is a new flush by then.
+            service.hint(tenant_id)
+            backlog.waiting[tenant_id] += 1
+            return await advance(tenant_id, limit)
+
+        backlog.advance = advance_in_a_storm  # type: ignore[method-assign]
+        backlog.waiting[ONE] = 3
+        service.hint(ONE)
+        await pass_time(clock, 4 * PAUSE)
+        assert 3 <= len(backlog.advanced) <= 6
+
+    await run(act)
+
+
 async def test_the_loop_outlives_a_failure() -> None:
     async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, failures: Failures) -> None:
         backlog.waiting[ONE] = 3
