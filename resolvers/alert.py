@@ -1,19 +1,20 @@
 """Alerts as the API shows them, and which of them are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import strawberry
 
 from alertgraph.core import alert as core
 from alertgraph.core import query
-from alertgraph.core.ids import NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
+from alertgraph.core.ids import AlertId, NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
 from alertgraph.core.query import Page
 from alertgraph.core.search import search_words
 from alertgraph.core.silence import covering
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
-from resolvers.actor import Actor
+from resolvers.actor import Actor, responders_by_id, shown_responder
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.matcher import LabelMatcherInput, check_length, matchers_of, texts_of
@@ -31,6 +32,7 @@ from resolvers.paging import (
     selects,
 )
 from resolvers.permissions import reads
+from resolvers.relations import in_parts, relation
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import (
     AlertOrderField,
@@ -86,6 +88,99 @@ class AlertSla:
         )
 
 
+def rule_key(alert: "CriticalAlert") -> RuleId | None:
+    """Return the rule whose ladder an alert climbs; None where no rule is for it."""
+    return alert.kept.ladder.rule_id if alert.kept.ladder is not None else None
+
+
+def open_key(alert: "CriticalAlert") -> AlertId | None:
+    """Return the id of an open alert; None once it is resolved."""
+    return alert.kept.id if alert.kept.is_open else None
+
+
+async def rules_by_id(info: Info, keys: Sequence[RuleId]) -> Mapping[RuleId, Any]:
+    """Return the rules that there are today."""
+    catalog = await info.context.catalog()
+    found = ((key, catalog.rule(key)) for key in keys)
+    return {key: rule for key, rule in found if rule is not None}
+
+
+def shown_rule(_info: Info, found: Any) -> "EscalationRule":
+    """Return a rule as the API shows it."""
+    from resolvers.rule import EscalationRule
+
+    return EscalationRule.of(found)
+
+
+async def alerts_by_id(info: Info, keys: Sequence[AlertId]) -> Mapping[AlertId, core.Alert]:
+    """Return the alerts that the caller may see."""
+    return await in_parts(info.context.reading.alerts, keys)
+
+
+def shown_alert(info: Info, found: core.Alert) -> "CriticalAlert":
+    """Return an alert as the API shows it."""
+    return CriticalAlert.of(found, info.context.reading.now)
+
+
+async def inhibitors_by_alert(
+    info: Info, keys: Sequence[AlertId], first: int = INHIBITOR_COUNT_DEFAULT
+) -> Mapping[AlertId, Sequence[core.Alert]]:
+    """Return the bigger alerts that cover each alert, as far as the caller may see them."""
+    size = page_of(first, None, None, None).size
+    reading = info.context.reading
+    ids = await in_parts(lambda part: reading.inhibitors(part, size), keys)
+    found = await alerts_by_id(info, list(dict.fromkeys(each for several in ids.values() for each in several)))
+    return {key: [found[each] for each in several if each in found] for key, several in ids.items()}
+
+
+def shown_alerts(info: Info, found: Sequence[core.Alert]) -> "list[CriticalAlert]":
+    """Return alerts as the API shows them."""
+    return [shown_alert(info, each) for each in found]
+
+
+async def deliveries_by_alert(
+    info: Info,
+    keys: Sequence[AlertId],
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+) -> Mapping[AlertId, Any]:
+    """Return the same page of each alert's deliveries."""
+    page, reading = page_of(first, after, last, before), info.context.reading
+    return await in_parts(lambda part: reading.deliveries_of(part, page), keys)
+
+
+def shown_deliveries(_info: Info, page: Any) -> "DeliveryConnection":
+    """Return a page of deliveries as the API shows it."""
+    from resolvers.delivery import DeliveryConnection
+
+    return DeliveryConnection.of(page)
+
+
+async def events_by_alert(
+    info: Info,
+    keys: Sequence[AlertId],
+    kinds: list[EventKind] | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+) -> Mapping[AlertId, Any]:
+    """Return the same page of each alert's timeline."""
+    page, reading = page_of(first, after, last, before), info.context.reading
+    asked = given(kinds)
+    only = frozenset(asked) if asked is not None else None
+    return await in_parts(lambda part: reading.timelines(part, only, page), keys)
+
+
+def shown_events(_info: Info, page: Any) -> "LogEventConnection":
+    """Return a page of a timeline as the API shows it."""
+    from resolvers.event import LogEventConnection
+
+    return LogEventConnection.of(page)
+
+
 @strawberry.type(description="One open or closed condition: one per dedup key while open.")
 class CriticalAlert(Node):
     """One open or closed condition; everything but its relations is read from one row."""
@@ -129,7 +224,9 @@ class CriticalAlert(Node):
     sla: AlertSla = strawberry.field(description="Its clocks.", metadata={"cost": 0})
     verdict: AlertVerdict | None = strawberry.field(description="What people said of it; null where nobody did.")
 
-    @computed("Who has to deal with it.")
+    @computed(
+        "Who has to deal with it.", batch=relation(attrgetter("kept.assignee"), responders_by_id, shown_responder)
+    )
     @reads(Role.VIEWER)
     async def assignee(self, info: Info) -> Annotated["Responder", strawberry.lazy("resolvers.responder")] | None:
         """Return the person whom the alert was given to."""
@@ -141,7 +238,10 @@ class CriticalAlert(Node):
         found = (await info.context.catalog()).responders.get(self.kept.assignee)
         return Responder.of(found) if found is not None else None
 
-    @computed("The rule that matched, as it stands today; null where none did or it was deleted.")
+    @computed(
+        "The rule that matched, as it stands today; null where none did or it was deleted.",
+        batch=relation(rule_key, rules_by_id, shown_rule),
+    )
     @reads(Role.VIEWER)
     async def escalation_rule(
         self, info: Info
@@ -179,7 +279,11 @@ class CriticalAlert(Node):
         silences = (await info.context.catalog()).silences
         return [Silence.of(found, now) for found, _ in covering(silences, core.alert_match_values(self.kept), now)]
 
-    @computed("Bigger alerts that cover it now.", page_size_default=INHIBITOR_COUNT_DEFAULT)
+    @computed(
+        "Bigger alerts that cover it now.",
+        page_size_default=INHIBITOR_COUNT_DEFAULT,
+        batch=relation(open_key, inhibitors_by_alert, shown_alerts, missing=list),
+    )
     @reads(Role.VIEWER)
     async def inhibited_by(
         self,
@@ -196,7 +300,10 @@ class CriticalAlert(Node):
         # A key sees no alert beyond its scope, though it may cover one within.
         return [CriticalAlert.of(alert, now) for alert in found if alert is not None]
 
-    @computed("Who was told, and how, oldest first.")
+    @computed(
+        "Who was told, and how, oldest first.",
+        batch=relation(attrgetter("kept.id"), deliveries_by_alert, shown_deliveries),
+    )
     @reads(Role.VIEWER)
     async def deliveries(
         self,
@@ -213,7 +320,7 @@ class CriticalAlert(Node):
         loader = info.context.loaders.deliveries_of(page_of(first, after, last, before))
         return DeliveryConnection.of(await loader.load(self.kept.id))
 
-    @computed("Its timeline, oldest first.")
+    @computed("Its timeline, oldest first.", batch=relation(attrgetter("kept.id"), events_by_alert, shown_events))
     @reads(Role.VIEWER)
     async def events(
         self,

@@ -1,22 +1,25 @@
 """Deliveries: who was told, over which channel, and what came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Self, TypeVar
+from operator import attrgetter
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 import strawberry
 
 from alertgraph.core import delivery as core
-from alertgraph.core.ids import ChannelId, NodeKind, ResponderId, decode_key, encode_id
+from alertgraph.core.ids import ChannelId, DeliveryId, NodeKind, ResponderId, decode_key, encode_id
 from alertgraph.core.query import Page, PageRequest
-from resolvers.alert import CriticalAlert
+from resolvers.actor import responders_by_id, shown_responder
+from resolvers.alert import CriticalAlert, alerts_by_id, shown_alert
 from resolvers.channel import NotificationChannel
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.matcher import check_length
 from resolvers.paging import UNSET, After, Before, First, Last, Node, PageInfo, given, page_of
 from resolvers.permissions import reads
+from resolvers.relations import in_parts, relation
 from resolvers.responder import Responder
 from resolvers.words import DeliveryStatus, Role
 
@@ -45,6 +48,29 @@ class DeliveryAttempt:
         )
 
 
+async def channels_by_id(info: Info, keys: Sequence[ChannelId]) -> Mapping[ChannelId, Any]:
+    """Return the channels that there are today."""
+    channels = (await info.context.catalog()).channels
+    return {key: channels[key] for key in keys if key in channels}
+
+
+def shown_channel(_info: Info, found: Any) -> NotificationChannel:
+    """Return a channel as the API shows it."""
+    return NotificationChannel.of(found)
+
+
+async def attempts_by_delivery(
+    info: Info, keys: Sequence[DeliveryId]
+) -> Mapping[DeliveryId, Sequence[core.Attempt]]:
+    """Return each delivery's tries, oldest first."""
+    return await in_parts(info.context.reading.attempts_of, keys)
+
+
+def shown_attempts(_info: Info, found: Sequence[core.Attempt]) -> list[DeliveryAttempt]:
+    """Return tries as the API shows them."""
+    return [DeliveryAttempt.of(attempt) for attempt in found]
+
+
 @strawberry.type(description="One attempt chain to tell one target about one alert over one channel.")
 class Delivery(Node):
     """One attempt chain; its relations are read together with those of its siblings."""
@@ -60,7 +86,10 @@ class Delivery(Node):
     next_attempt_at: datetime | None = strawberry.field(description="When it is tried again.")
     last_error: str | None = strawberry.field(description="What failed last, or why it was skipped.")
 
-    @computed("About which alert; null for a test.")
+    @computed(
+        "About which alert; null for a test.",
+        batch=relation(attrgetter("kept.alert_id"), alerts_by_id, shown_alert),
+    )
     @reads(Role.VIEWER)
     async def alert(self, info: Info) -> CriticalAlert | None:
         """Return the alert."""
@@ -69,14 +98,20 @@ class Delivery(Node):
         found = await info.context.loaders.alert.load(self.kept.alert_id)
         return CriticalAlert.of(found, info.context.reading.now) if found is not None else None
 
-    @computed("Over which channel; null once deleted.")
+    @computed(
+        "Over which channel; null once deleted.",
+        batch=relation(attrgetter("kept.channel_id"), channels_by_id, shown_channel),
+    )
     @reads(Role.VIEWER)
     async def channel(self, info: Info) -> NotificationChannel | None:
         """Return the channel."""
         found = (await info.context.catalog()).channels.get(self.kept.channel_id)
         return NotificationChannel.of(found) if found is not None else None
 
-    @computed("The person meant, where it is one.")
+    @computed(
+        "The person meant, where it is one.",
+        batch=relation(attrgetter("kept.responder_id"), responders_by_id, shown_responder),
+    )
     @reads(Role.VIEWER)
     async def responder(self, info: Info) -> Responder | None:
         """Return the person."""
@@ -85,7 +120,11 @@ class Delivery(Node):
         found = (await info.context.catalog()).responders.get(self.kept.responder_id)
         return Responder.of(found) if found is not None else None
 
-    @computed("Each try, oldest first.", page_size_default=3)
+    @computed(
+        "Each try, oldest first.",
+        page_size_default=3,
+        batch=relation(attrgetter("kept.id"), attempts_by_delivery, shown_attempts, missing=list),
+    )
     @reads(Role.VIEWER)
     async def attempts(self, info: Info) -> list[DeliveryAttempt]:
         """Return each try."""

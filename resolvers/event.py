@@ -1,7 +1,9 @@
 """The log as the API shows it: the stream, the timeline and the audit trail at once."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Self
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import orjson
 import strawberry
@@ -22,13 +24,14 @@ from alertgraph.core.ids import (
 from alertgraph.core.query import Page
 from alertgraph.core.summary import summary
 from resolvers.actor import Actor
-from resolvers.alert import AS_OF, CriticalAlert
+from resolvers.alert import AS_OF, CriticalAlert, alerts_by_id, shown_alert
 from resolvers.configured import configured
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.matcher import LabelMatcherInput, check_length, check_text, matchers_of, texts_of
 from resolvers.paging import UNSET, After, Before, First, Last, Node, PageInfo, given, page_of
 from resolvers.permissions import reads
+from resolvers.relations import in_parts, relation
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import ActorKind, EventKind, HoldReason, Role, Severity
 
@@ -48,6 +51,25 @@ class FieldChange:
     def of(cls, change: core.FieldChange) -> Self:
         """Return a change as the API shows it."""
         return cls(field=change.field, before=change.before, after=change.after)
+
+
+def delivery_key(entry: "LogEvent") -> DeliveryId | None:
+    """Return the delivery that an event is about; None where it is about none."""
+    told = entry.stored.event.detail.get("delivery")
+    key = decode_key(told, NodeKind.DELIVERY) if isinstance(told, str) else None
+    return DeliveryId(key) if key is not None else None
+
+
+async def deliveries_by_id(info: Info, keys: Sequence[DeliveryId]) -> Mapping[DeliveryId, Any]:
+    """Return the deliveries that there are."""
+    return await in_parts(info.context.reading.deliveries, keys)
+
+
+def shown_delivery(_info: Info, found: Any) -> "Delivery":
+    """Return a delivery as the API shows it."""
+    from resolvers.delivery import Delivery
+
+    return Delivery.of(found)
 
 
 @strawberry.type(
@@ -78,7 +100,10 @@ class LogEvent(Node):
         """Return the event as a sentence."""
         return summary(self.stored.event)
 
-    @computed("The alert it is about, as it is now (see its version), not as it was then.")
+    @computed(
+        "The alert it is about, as it is now (see its version), not as it was then.",
+        batch=relation(attrgetter("stored.event.alert_id"), alerts_by_id, shown_alert),
+    )
     @reads(Role.VIEWER)
     async def alert(self, info: Info) -> CriticalAlert | None:
         """Return the alert, read together with those of the sibling events."""
@@ -88,16 +113,15 @@ class LogEvent(Node):
         found = await info.context.loaders.alert.load(alert_id)
         return CriticalAlert.of(found, info.context.reading.now) if found is not None else None
 
-    @computed("The delivery it is about.")
+    @computed("The delivery it is about.", batch=relation(delivery_key, deliveries_by_id, shown_delivery))
     @reads(Role.VIEWER)
     async def delivery(self, info: Info) -> Annotated["Delivery", strawberry.lazy("resolvers.delivery")] | None:
         """Return the delivery, read together with those of the sibling events."""
         # Here, since deliveries know their alerts, and alerts their events.
         from resolvers.delivery import Delivery
 
-        told = self.stored.event.detail.get("delivery")
-        key = decode_key(told, NodeKind.DELIVERY) if isinstance(told, str) else None
-        found = await info.context.loaders.delivery.load(DeliveryId(key)) if key is not None else None
+        key = delivery_key(self)
+        found = await info.context.loaders.delivery.load(key) if key is not None else None
         return Delivery.of(found) if found is not None else None
 
     @computed("What a person wrote with it.")

@@ -274,7 +274,7 @@ class BatchColumn:
         """Return the key of each object; where there is none to be had, a failed one."""
         key = self._batch.key
         try:
-            keys = [key(source) for source in sources]
+            keys = list(map(key, sources))
             dict.fromkeys(keys)
             return keys
         except Exception:  # noqa: BLE001 - found out below whose it was
@@ -286,25 +286,22 @@ class BatchColumn:
 
     async def complete_async(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values; those with the same key are one and the same."""
-        firsts: dict[object, int] = {}
-        for index, key in enumerate(values):
-            firsts.setdefault(key, index)
-        indexes = list(firsts.values())
-        found = await self._found(run, list(firsts), lambda index: where(indexes[index]))
-        part = run.part()
-        node = self._node
+        keys = list(dict.fromkeys(values))
 
         def place(index: int) -> Keys:
-            return where(indexes[index])
+            return where(values.index(keys[index]))
 
+        found = await self._found(run, keys, place)
+        part = run.part()
+        node = self._node
         if node.is_async:
             completed = await node.complete_async(part, found, place)
         else:
             completed = node.complete(part, found, place)
         if part.failures or part.pending:
-            await _Shared(values, where, list(firsts), indexes).hand_on(run, part, completed)
-        by_key = dict(zip(firsts, completed, strict=True))
-        return [by_key[key] for key in values]
+            await _Shared(values, where, keys).hand_on(run, part, completed)
+        by_key = dict(zip(keys, completed, strict=True))
+        return list(map(by_key.__getitem__, values))
 
     async def _found(self, run: Run, keys: list[object], where: Where) -> Values:
         """Return what the field shows for each key; where that fails, the exception."""
@@ -364,13 +361,12 @@ class _Shared:
     Args:
         keys: Of each object.
         where: Tells where the object's value stands.
-        distinct_keys: Each once.
-        firsts: For each of those, the index of the first object that has it.
+        distinct_keys: Each once; its first object stands for it.
     """
 
-    def __init__(self, keys: Values, where: Where, distinct_keys: Values, firsts: Sequence[int]) -> None:
-        self._number_of = {where(first): number for number, first in enumerate(firsts)}
-        self._length = len(where(firsts[0]))
+    def __init__(self, keys: Values, where: Where, distinct_keys: Values) -> None:
+        self._number_of = {where(keys.index(key)): number for number, key in enumerate(distinct_keys)}
+        self._length = len(where(0))
         places: dict[object, list[Keys]] = {}
         for index, key in enumerate(keys):
             places.setdefault(key, []).append(where(index))
