@@ -7,11 +7,11 @@ import os
 import time
 from pathlib import Path
 
-from bench import fanout, fill, lateness, reads, report, writes
+from bench import executor, fanout, fill, lateness, reads, report, writes
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
-NAMES = ("writes", "reads", "fanout", "lateness")
+NAMES = ("executor", "writes", "reads", "fanout", "lateness")
 SEED = 20261123
 
 
@@ -39,6 +39,20 @@ def main() -> None:
     print(f"\n  took {time.monotonic() - started:.0f} s", flush=True)
 
 
+def _run_executor(arguments: argparse.Namespace, machine: dict[str, object]) -> None:
+    scale = executor.QUICK if arguments.quick else executor.FULL
+    executing = executor.Executing(scale, arguments.seed)
+    executing.run()
+    print(executing.table(), flush=True)
+    settings = {
+        "quick": arguments.quick,
+        "seed": arguments.seed,
+        "rounds": scale.rounds,
+        "seconds": scale.seconds,
+    }
+    _tell(report.keep("executor", machine, settings, executing.told()))
+
+
 def _run(name: str, arguments: argparse.Namespace) -> None:
     kept: Path | None = arguments.data_dir if name in ("reads", "fill") else None
     with short_directory() as directory:
@@ -46,6 +60,9 @@ def _run(name: str, arguments: argparse.Namespace) -> None:
             kept.mkdir(parents=True, exist_ok=True)
             kept.chmod(0o711)
         machine = facts(directory)
+        if name == "executor":
+            _run_executor(arguments, machine)
+            return
         with Installation((kept or directory) / "data") as installation:
             machine |= installation.facts()
             alerts = arguments.alerts or (fill.QUICK_COUNT if arguments.quick else fill.FULL_COUNT)
@@ -80,10 +97,11 @@ def _run(name: str, arguments: argparse.Namespace) -> None:
                 reading.run()
                 text, told = reading.table(), {"fill": filled.told(), **reading.told()}
         print(text, flush=True)
-        path = report.keep(name, machine, settings, told)
-        print(
-            f"\n  kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True
-        )
+        _tell(report.keep(name, machine, settings, told))
+
+
+def _tell(path: Path) -> None:
+    print(f"\n  kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
 
 
 if __name__ == "__main__":

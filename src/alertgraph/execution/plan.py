@@ -11,7 +11,7 @@ from alertgraph.execution.columns import Column, fill, fill_async
 from alertgraph.execution.nulls import nulled
 from alertgraph.execution.run import Keys, Run, put_at
 
-BYTES_PER_FIELD = 4_000
+BYTES_PER_FIELD = 1_500
 """What a field of a plan takes in memory, measured, with its share of generated code."""
 
 
