@@ -109,6 +109,7 @@ class Follower:
 
     Attributes:
         numbers: Of all events that came, in the order in which they came.
+        kinds: What each of them says, in the same order.
         heard_at: When each came, by the monotonic clock.
         cursor: Where it goes on.
         lives: What each batch said of being live.
@@ -123,6 +124,7 @@ class Follower:
         self._url, self._key, self._filter = url, key, filter
         self.cursor = after
         self.numbers: list[int] = []
+        self.kinds: list[str] = []
         self.heard_at: list[float] = []
         self.lives: list[bool] = []
         self.connects = 0
@@ -188,6 +190,7 @@ class Follower:
                 assert "errors" not in message["payload"], message
                 batch = message["payload"]["data"]["alertEventBatches"]
                 self.numbers += [event["number"] for event in batch["events"]]
+                self.kinds += [event["kind"] for event in batch["events"]]
                 self.heard_at += [time.monotonic()] * len(batch["events"])
                 self.lives.append(batch["live"])
                 self.cursor = batch["cursor"]

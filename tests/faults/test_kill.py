@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -88,26 +89,33 @@ async def test_kill_9_loses_nothing_that_was_answered(data_dir: Path, tmp_path: 
             await sending
 
             assert sorted(creates.ids) == list(range(COUNT))
+            # Each is triggered once, and held once since there is no rule.
+            await follower.until(lambda: follower.kinds.count("HELD") >= COUNT, patience=60)
             async with wire(service.url, key) as connection:
                 reply = await connection.graphql("{ events(last: 1) { asOf } }")
             last = decode_log_cursor(reply.json()["data"]["events"]["asOf"]).number
             await follower.until_number(last, patience=60)
-            await picky.until(lambda: len(picky.numbers) >= COUNT // 10, patience=60)
+            await picky.until(lambda: len(picky.numbers) >= 2 * COUNT // 10, patience=60)
 
             # Every event once and in order, over all deaths.
             first = decode_log_cursor(start).number + 1
             assert follower.numbers == list(range(first, last + 1))
             assert follower.connects > len(start_seconds)
             assert picky.numbers == sorted(set(picky.numbers))
-            assert len(picky.numbers) == COUNT // 10
-        # One event each: nothing was created twice, and nothing is missing in between.
-        assert last - first + 1 == COUNT
+            assert Counter(picky.kinds) == {"TRIGGERED": COUNT // 10, "HELD": COUNT // 10}
+            # Nothing was created twice, and nothing is missing in between.
+            assert Counter(follower.kinds) == {"TRIGGERED": COUNT, "HELD": COUNT}
         await check_kept(creates)
         verified = verify(data_dir)
         assert verified.returncode == 0, verified.stdout + verified.stderr
         assert "every leaf and link holds" in verified.stdout
-        assert max(start_seconds) < 15
         assert creates.outcomes["unanswered"] > 0, "it was not killed in the middle of anything"
+        assert service.stop() == 0
+        # On a machine with other work, what a start takes after an orderly end is the measure.
+        stopped_at = time.monotonic()
+        await asyncio.to_thread(service.start, log)
+        orderly = time.monotonic() - stopped_at
+        assert max(start_seconds) < max(15, 3 * orderly), f"{start_seconds}, {orderly} in order"
         assert service.stop() == 0
 
 
@@ -134,10 +142,16 @@ async def test_what_falls_due_while_it_is_dead_happens_once_when_it_is_back(
 
         async with wire(service.url, key) as connection:
             deadline = time.monotonic() + 15
-            while len(given_back := await timelines(connection)) < len(made):
-                assert time.monotonic() < deadline, f"{len(given_back)} were given back"
+            while len(given_back := await timelines(connection)) < len(made) or any(
+                kinds[-1] != "HELD" for kinds in given_back
+            ):
+                assert time.monotonic() < deadline, f"{len(given_back)} were given back: {given_back[-1:]}"
                 await asyncio.sleep(0.1)
-        assert given_back == [["TRIGGERED", "ACKNOWLEDGED", "UNACKNOWLEDGED"]] * len(made)
+        done = [[kind for kind in kinds if kind != "HELD"] for kinds in given_back]
+        assert done == [["TRIGGERED", "ACKNOWLEDGED", "UNACKNOWLEDGED"]] * len(made)
+        # Held since there is no rule: before it was taken, where there was time for that, and once afterwards.
+        assert {tuple(kinds[-2:]) for kinds in given_back} == {("UNACKNOWLEDGED", "HELD")}
+        assert max(kinds.count("HELD") for kinds in given_back) <= 2
         assert verify(data_dir).returncode == 0
 
 
@@ -147,7 +161,7 @@ SNOOZE = "mutation Snooze($input: AcknowledgeAlertInput!) { acknowledgeAlert(inp
 async def timelines(connection: Wire) -> list[list[str]]:
     """Return what happened to each alert that nobody has."""
     query = (
-        "{ alerts(filter: {status: [TRIGGERED]}, first: 100) { nodes { events(first: 5) { nodes { kind } } } } }"
+        "{ alerts(filter: {status: [TRIGGERED]}, first: 100) { nodes { events(first: 9) { nodes { kind } } } } }"
     )
     alerts = (await connection.graphql(query)).json()["data"]["alerts"]["nodes"]
     return [[event["kind"] for event in alert["events"]["nodes"]] for alert in alerts]

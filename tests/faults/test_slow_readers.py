@@ -64,7 +64,7 @@ async def test_clients_that_never_read_are_let_go(running: tuple[ServiceProcess,
     async with (
         AsyncExitStack() as stack,
         wire(tenant.url, tenant.admin_key) as connection,
-        Follower(tenant.websocket_url, tenant.admin_key) as quick,
+        Follower(tenant.websocket_url, tenant.admin_key, filter={"kinds": ["TRIGGERED"]}) as quick,
     ):
         await quick.until(lambda: quick.connects > 0)
         for start in range(0, COUNT, 20):

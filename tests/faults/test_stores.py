@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -74,12 +75,15 @@ async def under_load(tenant: RunningService) -> AsyncIterator[Load]:
             await load.until_more(100)
             creates.is_stopped = True
             await sending
+            # Each is triggered once, and held once since there is no rule.
+            alert_count = len(creates.ids) + load.other_count
+            await follower.until(lambda: follower.kinds.count("HELD") >= alert_count, patience=30)
             reply = await connection.graphql("{ events(first: 1) { asOf } }")
             first = decode_log_cursor(start).number + 1
             last = decode_log_cursor(reply.json()["data"]["events"]["asOf"]).number
             await follower.until_number(last, patience=30)
             assert follower.numbers == list(range(first, last + 1))
-    assert last - first + 1 == len(creates.ids) + load.other_count, "each was created once, and nothing else"
+            assert Counter(follower.kinds) == {"TRIGGERED": alert_count, "HELD": alert_count}
     await check_kept(creates)
 
 
@@ -230,7 +234,9 @@ async def delay_between(load: Load, writer: RunningService, reader: RunningServi
     delays = []
     async with (
         wire(writer.url, writer.admin_key) as connection,
-        Follower(reader.websocket_url, reader.admin_key, filter={"source": ["delay"]}) as follower,
+        Follower(
+            reader.websocket_url, reader.admin_key, filter={"source": ["delay"], "kinds": ["TRIGGERED"]}
+        ) as follower,
     ):
         await follower.until(lambda: follower.connects > 0)
         await asyncio.sleep(0.1)
