@@ -159,7 +159,8 @@ class Caller:
             value: For its slot.
             own: What the field is about, where it is to be something else.
         """
-        return case.request(own or self.own(case), value, self.ids)
+        about = own or self.own(case)
+        return case.request(about, value, {**self.ids, case.about: about})
 
     def ask(self, case: Case, value: Any = None) -> httpx2.Response:
         """Return the answer to a case with this value in its slot."""

@@ -575,8 +575,8 @@ async def test_a_press_that_is_not_slacks_or_not_this_tenants_or_too_old_changes
                 # One's own app signs well, but nothing of the other tenant's, and the other way round.
                 {"secret": theirs.signing_secret},
                 {"token": foreign},
-                {"age": 301},
-                {"age": -301},
+                {"age": 330},
+                {"age": -330},
                 {"token": good[:-2] + ("AA" if good[-2:] != "AA" else "BB")},
             )
         ]

@@ -69,8 +69,8 @@ ALTERNATIVES: Mapping[str, tuple[str, ...]] = {"Query.escalationForecast": ("dra
 
 # Entries of a thousand at once: what hangs on them would cost too much.
 COUNTED_BY_THOUSANDS = ("AlertOutcome", "CreateAlertOutcome")
-# Batches of a hundred, and what is told of each entry of a batch, but nothing below that.
-BATCHES = ("LogEventBatch",)
+# Batches of a hundred and more, and what is told of each entry of a batch, but nothing below that.
+BATCHES = ("LogEventBatch", "AlertsActionPayload", "CreateAlertsPayload")
 ENTRIES = (*COUNTED_BY_THOUSANDS, "LogEvent")
 # What hangs on more answers than these is left out.
 ENTRIES_MAX = 99
@@ -112,6 +112,9 @@ ABOUT = {
 # What may do without matchers. Whatever else has some is for no alert there is: a walk is to silence nothing.
 UNMATCHED = ("ApiKeyInput", "AlertFilter", "EventFilter")
 NEVER = {"label": "walk", "operator": "EQUAL", "value": "never"}
+# What stands for an id of the caller's own, of what the field is about or of a kind, and for a key or a name that
+# nobody used before.
+OWN, OWN_OF, FRESH = "\x00own", "\x00own of ", "\x00fresh"
 # What to put where nothing is named, by the name of the argument or input field.
 PLAIN: Mapping[str, Any] = {
     "title": "Walked over",
@@ -158,8 +161,8 @@ PLAIN: Mapping[str, Any] = {
     "recurrence": "FREQ=WEEKLY;COUNT=2",
     "endOnResolve": True,
     "comment": "By a walk",
-    "email": "walk@walk.example",
-    "address": "U012345",
+    "email": f"{FRESH}@walk.example",
+    "address": "walker@example.com",
     "template": "By a walk",
     "botToken": "xoxb-walk",
     "signingSecret": "walkwalkwalkwalkwalkwalkwalkwalk",
@@ -186,9 +189,6 @@ _VARYING = frozenset(
         *("cursor", "startCursor", "endCursor", "asOf"),
     )
 )
-# What stands for an id of the caller's own, of what the field is about or of a kind, and for a key or a name that
-# nobody used before.
-OWN, OWN_OF, FRESH = "\x00own", "\x00own of ", "\x00fresh"
 
 _fresh = count(1)
 
@@ -272,8 +272,8 @@ def _filled_in(value: Any, own: str, others: Mapping[str, str]) -> Any:
             return own
         case str() if value.startswith(OWN_OF):
             return others.get(value.removeprefix(OWN_OF), own)
-        case str() if value == FRESH:
-            return f"walk-{next(_fresh)}"
+        case str() if value.startswith(FRESH):
+            return f"walk-{next(_fresh)}{value.removeprefix(FRESH)}"
     return value
 
 

@@ -317,7 +317,7 @@ def _asked_labels(matchers: Sequence[Matcher]) -> dict[str, str]:
 
 
 def _asked(matchers: Sequence[Matcher]) -> list[tuple[str, str]]:
-    return [(each.label, each.value) for each in matchers if each.value]
+    return [(each.label, each.value) for each in matchers if each.operator is MatchOperator.EQUAL and each.value]
 
 
 def _with_matcher(conditions: _Conditions, matcher: Matcher) -> _Conditions:

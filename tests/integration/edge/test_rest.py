@@ -114,7 +114,7 @@ def test_a_new_alert_is_201_and_a_repeat_200(sender: Rest, case: str) -> None:
 
 def test_the_alert_is_the_one_that_graphql_shows(admin: Rest, case: str) -> None:
     # Of just now: an older one passes points of its SLA times while it is looked at.
-    began_at = datetime.now(UTC) - timedelta(minutes=1)
+    began_at = datetime.now(UTC) - timedelta(seconds=1)
     created = admin.create(
         json=an_input(
             case,
