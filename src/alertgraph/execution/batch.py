@@ -5,7 +5,8 @@ A field says so in its Strawberry metadata, under the key `batch`:
     @strawberry.field(metadata={"batch": Batch(key=attrgetter("owner_id"), load=owners_of, make=Owner.of)})
     async def owner(self, info: Info) -> Owner | None: ...
 
-The ordinary resolver stays: graphql-core runs it wherever no plan does, and it has to give the same values.
+The ordinary resolver stays, a coroutine: graphql-core runs it wherever no plan does, and it has to give the same
+values. Where it is no coroutine, or an extension or permissions stand around it, it is run in plans, too.
 """
 
 from __future__ import annotations

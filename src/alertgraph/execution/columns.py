@@ -33,10 +33,12 @@ class Column(Protocol):
 
     Attributes:
         key: In the response.
+        node: Completes its values.
         is_async: Whether something has to be awaited as a rule.
     """
 
     key: str
+    node: Node
     is_async: bool
 
     def begin(self, run: Run, sources: Values, where: Where) -> Values:
@@ -133,7 +135,7 @@ class RowInfo:
         return self._column.field
 
     @property
-    def plan_node(self) -> object:
+    def plan_node(self) -> Node | None:
         """The node of the plan that completes the field; None where the field is only asked for its type."""
         return self._column.node
 
@@ -176,7 +178,7 @@ class ReadColumn:
         self.key = key
         self.is_async = node.is_async
         self._read = read
-        self._node = node
+        self.node = node
 
     def begin(self, run: Run, sources: Values, where: Where) -> Values:  # noqa: ARG002 - as resolvers are begun
         """Return the attributes; where reading one raised, the exception."""
@@ -190,11 +192,11 @@ class ReadColumn:
 
     def complete(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values."""
-        return self._node.complete(run, values, where)
+        return self.node.complete(run, values, where)
 
     async def complete_async(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values."""
-        return await self._node.complete_async(run, await awaited(run.executor, values), where)
+        return await self.node.complete_async(run, await awaited(run.executor, values), where)
 
 
 class CallColumn:
@@ -214,14 +216,14 @@ class CallColumn:
         self.key = field.key
         self.is_async = is_coroutine or node.is_async
         self._field = field
-        self._node = node
+        self.node = node
         self._strawberry_field = strawberry_field
         self._is_coroutine = is_coroutine
 
     def begin(self, run: Run, sources: Values, where: Where) -> Values:
         """Return what the resolver returned for each object; where it raised, the exception."""
         call = self._caller(run)
-        column = _ColumnInfo(run, self._field, self._node)
+        column = _ColumnInfo(run, self._field, self.node)
         values: list[object] = []
         for index, source in enumerate(sources):
             info = RowInfo(column, lambda index=index: where(index))  # type: ignore[misc]
@@ -233,15 +235,15 @@ class CallColumn:
 
     def complete(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values."""
-        return self._node.complete(run, values, where)
+        return self.node.complete(run, values, where)
 
     async def complete_async(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values."""
         if self._is_coroutine or any(map(run.executor.is_awaitable, values)):
             values = await awaited(run.executor, values)
-        if self._node.is_async:
-            return await self._node.complete_async(run, values, where)
-        return self._node.complete(run, values, where)
+        if self.node.is_async:
+            return await self.node.complete_async(run, values, where)
+        return self.node.complete(run, values, where)
 
     def _caller(self, run: Run) -> Callable[[object, RowInfo], object]:
         if self._strawberry_field is not None:
@@ -266,7 +268,7 @@ class BatchColumn:
     def __init__(self, field: Field, node: Node, strawberry_field: StrawberryField, batch: Batch) -> None:
         self.key = field.key
         self._field = field
-        self._node = node
+        self.node = node
         self._strawberry_field = strawberry_field
         self._batch = batch
 
@@ -293,11 +295,10 @@ class BatchColumn:
 
         found = await self._found(run, keys, place)
         part = run.part()
-        node = self._node
-        if node.is_async:
-            completed = await node.complete_async(part, found, place)
+        if self.node.is_async:
+            completed = await self.node.complete_async(part, found, place)
         else:
-            completed = node.complete(part, found, place)
+            completed = self.node.complete(part, found, place)
         if part.failures or part.pending:
             await _Shared(values, where, keys).hand_on(run, part, completed)
         by_key = dict(zip(keys, completed, strict=True))
@@ -306,7 +307,7 @@ class BatchColumn:
     async def _found(self, run: Run, keys: list[object], where: Where) -> Values:
         """Return what the field shows for each key; where that fails, the exception."""
         batch = self._batch
-        raw = RowInfo(_ColumnInfo(run, self._field, self._node), lambda: where(0))
+        raw = RowInfo(_ColumnInfo(run, self._field, self.node), lambda: where(0))
         try:
             converter = _converter(run)
             info = converter.config.info_class(

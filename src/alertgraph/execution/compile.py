@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from enum import StrEnum
 from types import MemberDescriptorType
 from typing import Any, Final
@@ -131,7 +132,7 @@ class Compiler:
         for key, found in collected.items():
             is_read_at_once = is_plain and _is_plain_attribute(cls, _python_name(type_, found))
             parts[key] = self._part(type_, key, found, position, is_read_at_once=is_read_at_once)
-        return ObjectNode(type_, position, parts, cls if is_plain else None)
+        return ObjectNode(type_, position, parts, cls if is_plain else None, _selected(parts.values()))
 
     def _part(
         self,
@@ -173,7 +174,8 @@ class Compiler:
             and not strawberry_field.extensions
             and not self._handles_exceptions()
         )
-        batch = batch_of(strawberry_field.metadata) if is_bare else None
+        # Where the resolver does not wait, nobody is ready to wait for a load either.
+        batch = batch_of(strawberry_field.metadata) if is_bare and strawberry_field.is_async else None
         if batch is not None:
             return BatchColumn(field, node, strawberry_field, batch)
         direct = strawberry_field if is_bare and not strawberry_field.arguments else None
@@ -212,6 +214,11 @@ class Compiler:
             self._fields_left -= 1
             if self._fields_left < 0:
                 raise UnplannedError(Reason.SIZE)
+
+
+def _selected(parts: Iterable[str | tuple[Node, str] | Column]) -> list[tuple[str, Node]]:
+    nodes = [part[0] if isinstance(part, tuple) else part.node for part in parts if not isinstance(part, str)]
+    return [(node.position.field.name, node) for node in nodes]
 
 
 def _python_name(type_: GraphQLObjectType, details: list[FieldDetails]) -> str | None:

@@ -173,21 +173,21 @@ class ListNode:
         self.position = position
         self.is_async = item.is_async
         self.is_inline = item.is_inline
-        self._item = item
+        self.item = item
 
     def complete(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the lists of completed items."""
         flat = _Flat(self, run, values, where)
-        return flat.folded(self._item.complete(run, flat.items, flat.where))
+        return flat.folded(self.item.complete(run, flat.items, flat.where))
 
     async def complete_async(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the lists of completed items."""
         flat = _Flat(self, run, values, where)
-        return flat.folded(await self._item.complete_async(run, flat.items, flat.where))
+        return flat.folded(await self.item.complete_async(run, flat.items, flat.where))
 
     def expression(self, value: str, source: Source, depth: int) -> str:  # noqa: ARG002 - a function of its own
         """Return source of the list of completed items."""
-        many = source.function(lambda item: self._item.expression(item, source, 0), is_list=True)
+        many = source.function(lambda item: self.item.expression(item, source, 0), is_list=True)
         name = source.variable()
         null = "" if self.position.is_required else f"None if {name} is None else "
         test = f"{name}.__class__ is list or {name}.__class__ is tuple"
@@ -276,7 +276,7 @@ class ObjectNode:
         parts: By response key, in order: text that is always the same, or a field's node with the attribute that
             it is read from, or a column that is filled in later.
         cls: The class whose objects the quick way takes; None where it is not known.
-        is_awaited: Whether a column has to await something as a rule.
+        selected: The nodes of the selected fields, by their names in the schema; one may be selected twice.
     """
 
     def __init__(
@@ -285,8 +285,10 @@ class ObjectNode:
         position: Position,
         parts: dict[str, str | tuple[Node, str] | Column],
         cls: type | None,
+        selected: Sequence[tuple[str, Node]] = (),
     ) -> None:
         self.type = type_
+        self.selected = selected
         self.position = position
         self._parts = parts
         self._cls = cls

@@ -8,17 +8,19 @@ Everything around it goes on working: extensions, permissions, masking, subscrip
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Coroutine, Generator, Hashable
+from typing import Any, TypeVar
 
 from graphql import ExecutionResult, OperationDefinitionNode
-from graphql.execution.execute import assume_not_awaitable
 from graphql.pyutils import AwaitableOrValue
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from alertgraph.execution.compile import Reason
 from alertgraph.execution.plan import Plan
 from alertgraph.execution.plans import PlanCache
+
+T = TypeVar("T")
 
 
 def planned(plans: PlanCache) -> type[StrawberryGraphQLCoreExecutionContext]:
@@ -35,10 +37,10 @@ def planned(plans: PlanCache) -> type[StrawberryGraphQLCoreExecutionContext]:
         def execute_operation(self, serially: bool | None = None) -> AwaitableOrValue[Any]:  # noqa: FBT001 - as above
             """Return the result of the operation."""
             plan = self._plan()
-            return super().execute_operation(serially) if plan is None else self._planned_result(plan)
+            return super().execute_operation(serially) if plan is None else begun(self._planned_result(plan))
 
         def _plan(self) -> Plan | None:
-            if self.is_awaitable is assume_not_awaitable:
+            if not _is_loop_running():
                 plans.observer.plan_missing(Reason.SYNCHRONOUS)
                 return None
             if (
@@ -64,6 +66,45 @@ def planned(plans: PlanCache) -> type[StrawberryGraphQLCoreExecutionContext]:
             return ExecutionResult(data, errors or None)
 
     return PlannedExecutionContext
+
+
+def begun(coroutine: Coroutine[Any, Any, T]) -> AwaitableOrValue[T]:
+    """Return what a coroutine returns if it never waits, as `execute_sync` needs it; else what is left to await.
+
+    The rest has to be awaited by the task that asked, as Strawberry does.
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    return _Rest(coroutine, waits_for)
+
+
+class _Rest(Awaitable[T]):
+    def __init__(self, coroutine: Coroutine[Any, Any, T], waits_for: object) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        coroutine, waits_for = self._coroutine, self._waits_for
+        while True:
+            try:
+                try:
+                    sent = yield waits_for
+                except BaseException as error:  # noqa: BLE001 - a cancellation, above all: the coroutine's own to see
+                    waits_for = coroutine.throw(error)
+                else:
+                    waits_for = coroutine.send(sent)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Same:
