@@ -52,6 +52,11 @@ class Database:
     def __init__(self, pool: Any, url: str) -> None:
         self._pool = pool
         self._url = url
+        # Connections at hand: lent by the pool, whose own way of lending costs as much as a short statement. While
+        # somebody waits for the pool, none is held back from it.
+        self._at_hand: list[Connection] = []
+        self._waiting_count = 0
+        self._is_closing = False
         # Commits whose caller was cancelled, by the connection they still use.
         self._alone: dict[Connection, asyncio.Task[None]] = {}
 
@@ -110,6 +115,9 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, once what is under way has ended."""
+        self._is_closing = True
+        while self._at_hand:
+            await self._release(self._at_hand.pop())
         try:
             await asyncio.wait_for(self._pool.close(), timeout=_ACQUIRE_SECONDS)
         except TimeoutError:
@@ -271,19 +279,36 @@ class Database:
     async def _give_back(self, connection: Connection) -> None:
         if connection in self._alone:
             return
-        # What can fail here has failed before, and was told.
+        # One that was closed has left the pool, and knows nothing any more.
         with suppress(*_STORE_ERRORS):
             if connection.is_in_transaction():
                 _discard(connection)
+            elif not (self._waiting_count or self._is_closing or connection.is_closed()):
+                self._at_hand.append(connection)
+                return
+        await self._release(connection)
+
+    async def _release(self, connection: Connection) -> None:
+        # What can fail here has failed before, and was told.
+        with suppress(*_STORE_ERRORS):
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
 
     async def _acquire(self) -> Connection:
+        while self._at_hand:
+            # The one used last: what is used seldom is idle, and may go.
+            connection = self._at_hand.pop()
+            if not connection.is_closed():
+                return connection
+            await self._release(connection)
+        self._waiting_count += 1
         try:
             return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
         except TimeoutError as error:
             raise DependencyError(DEPENDENCY, retryable=True) from error
         except _STORE_ERRORS as error:
             raise _connect_error(error) from error
+        finally:
+            self._waiting_count -= 1
 
 
 @asynccontextmanager
