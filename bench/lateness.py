@@ -114,6 +114,8 @@ class Lateness:
         scale, started = self._scale, time.monotonic()
         far = datetime.now(UTC) + timedelta(days=30)
         async with owner_connection(self._installation.url) as connection:
+            # Autovacuum looks at the filled table at the same time, and gives way only after a second.
+            await connection.execute("SET lock_timeout = '60s'")
             print(f"  lateness: opening {scale.open_count:,} alerts", flush=True)
             for tenant, ladder in zip(tenants, ladders, strict=True):
                 rest = (scale.open_count - scale.due_count) // TENANT_COUNT
