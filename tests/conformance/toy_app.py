@@ -69,8 +69,11 @@ class ToyOperations:
         self.opened.append(info)
         return toy.toy_context(self.world, request_id=info.request_id, cost=info.cost, subject=viewer)
 
-    def shared_viewer(self, viewer: str, *, personal: bool) -> tuple[Hashable, str]:
-        return ("visible", viewer if personal else None), viewer if personal else "anybody"
+    def visibility(self, viewer: str, *, personal: bool) -> Hashable:
+        return ("visible", viewer if personal else None)
+
+    def impersonal(self, viewer: str) -> str:
+        return "anybody"
 
     async def still_valid(self, viewer: str) -> Validity:
         return self.validity

@@ -274,6 +274,58 @@ async def test_live_is_said_of_what_is_live(service: RunningService) -> None:
             assert follower.lives == [False, False, True, True]
 
 
+# ------------------------------------------------------------------------------------------ together
+
+
+def figure(service: RunningService, name: str) -> float:
+    page = httpx2.get(f"{service.url}/metrics").text
+    return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} "))
+
+
+async def test_equal_subscriptions_are_executed_once_for_all_who_may_see_the_same(
+    service: RunningService,
+) -> None:
+    make = """mutation Make($input: ApiKeyInput!) {
+      createApiKey(input: $input) { secret errors { message } } }"""
+    mine = "alertEvents(filter: {kinds: [TRIGGERED]}) { number alert { title } }"
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(wire(service.url, service.admin_key))
+        scope = [{"label": "team", "operator": "EQUAL", "value": "a"}]
+        secrets = {}
+        for name, fields in (("one", {}), ("two", {}), ("scoped", {"matchers": scope})):
+            made = await connection.graphql(make, {"input": {"name": name, "role": "VIEWER", **fields}})
+            secrets[name] = made.json()["data"]["createApiKey"]["secret"]
+
+        async def subscribed(name: str, query: str) -> Socket:
+            client = await stack.enter_async_context(opened(service.websocket_url, secrets[name]))
+            await client.subscribe(query)
+            return client
+
+        equal = [await subscribed(name, f"subscription {{ {mine} }}") for name in ("one", "two") * 10]
+        scoped = await subscribed("scoped", f"subscription {{ {mine} }}")
+        other = await subscribed("one", f"subscription Other {{ {mine} }}")
+        for _ in range(200):
+            if (figure(service, "alertgraph_stream_clients"), figure(service, "alertgraph_stream_sources")) == (
+                22,
+                3,
+            ):
+                break
+            await asyncio.sleep(0.05)
+        names = ("alertgraph_stream_executions_total", "alertgraph_stream_shared_answers_total")
+        before = [figure(service, name) for name in names]
+        for title, team in (("for all", "a"), ("not for all", "b")):
+            await create(connection, title=title, labels={"team": team})
+
+        for client in (*equal, other):
+            told = [(await client.data())["alert"]["title"] for _ in range(2)]
+            assert told == ["for all", "not for all"]
+        assert (await scoped.data())["alert"]["title"] == "for all"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scoped.data(), 0.5)
+        executed, answered = [figure(service, name) - then for name, then in zip(names, before, strict=True)]
+        assert (executed, answered) == (2 + 2 + 1, 2 * 20 + 2 + 1)
+
+
 # ---------------------------------------------------------------------------------- cursors that end
 
 

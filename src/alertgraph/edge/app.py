@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.edge import rest
 from alertgraph.edge.intake import alertmanager
-from alertgraph.edge.service import Service
+from alertgraph.edge.service import SOCKETS_PATH, Service
 from alertgraph.edge.telemetry import Telemetry, configure_logging, request_id
 from alertgraph.edge.wiring import StartError, open_service
 from alertgraph.settings import Settings, SettingsError, read_settings
@@ -150,6 +150,7 @@ class Application:
         self._log = structlog.get_logger("alertgraph")
         self._service: Service | None = None
         self._router: ASGIApp | None = None
+        self._sockets: ASGIApp | None = None
         self._direct: Mapping[str, Route] = {}
         self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.start_error: StartError | None = None
@@ -160,6 +161,9 @@ class Application:
             await self._live(receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
+        elif self._sockets is not None and scope["path"] == SOCKETS_PATH:
+            # Past the router, whose layers would stay in memory for as long as the socket is open.
+            await self._sockets(scope, receive, send)
         elif self._router is not None:
             await self._router(scope, receive, send)
 
@@ -200,6 +204,7 @@ class Application:
         self._service = await open_service(settings, self._role, self._telemetry)
         routes = self._service.routes()
         self._router = Starlette(routes=routes)
+        self._sockets = self._service.sockets
         self._direct = {
             route.path: route for route in routes if isinstance(route, Route) and route.path in DIRECT_PATHS
         }

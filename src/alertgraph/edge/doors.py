@@ -142,14 +142,16 @@ class GraphQLDoor:
         async with self._door.open_reading(viewer.principal) as reading:
             yield Context(viewer.principal, info.request_id, reading, self._services, budget)
 
-    def shared_viewer(self, viewer: Viewer, *, personal: bool) -> tuple[Hashable, Viewer]:
-        """Return what of a caller may alter what it is told of events, and a caller that is no more than that."""
+    def visibility(self, viewer: Viewer, *, personal: bool) -> Hashable:
+        """Return what of a caller may alter what it is told of events."""
         principal = viewer.principal
-        visibility = (principal.tenant, principal.role, principal.scope)
-        if personal:
-            return (*visibility, principal.subject, principal.responder_id), viewer
-        nobody = Principal(principal.tenant, principal.role, "", ENGINE, principal.scope)
-        return visibility, Viewer(nobody, "")
+        common = (principal.tenant, principal.role, principal.scope)
+        return (*common, principal.subject, principal.responder_id) if personal else common
+
+    def impersonal(self, viewer: Viewer) -> Viewer:
+        """Return a caller who may see the same and is nobody."""
+        principal = viewer.principal
+        return Viewer(Principal(principal.tenant, principal.role, "", ENGINE, principal.scope), "")
 
     async def still_valid(self, viewer: Viewer) -> Validity:
         """Say whether a socket's credentials still hold; while that can't be known, they do."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from alertgraph.cache.budgets import Budgets
 from alertgraph.core.errors import AlertGraphError
@@ -47,6 +48,7 @@ from resolvers.context import Services
 from resolvers.schema import schema
 
 READINESS_TIMEOUT = timedelta(seconds=2)
+SOCKETS_PATH = "/graphql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,10 @@ class Service:
             GraphQLDoor(self._door, self._authenticator, services),
             observer=telemetry,
         )
+        # What is served at SOCKETS_PATH; nothing where the role is to page only.
+        self.sockets: ASGIApp | None = None
+        if role != "engine":
+            self.sockets = GraphQLWebSocket(self._graphql, allowed_origins=settings.origins)
         self._watch()
 
     def start(self) -> None:
@@ -183,16 +189,14 @@ class Service:
         await self._resources.aclose()
 
     def routes(self) -> list[BaseRoute]:
-        """Return everything that is served."""
+        """Return everything that is served over HTTP."""
         routes = health.routes(self._telemetry, self._checks, self._refresh)
         if self._role == "engine":
             return routes
         events = GraphQLEventStream(self._graphql)
-        sockets = GraphQLWebSocket(self._graphql, allowed_origins=self._settings.origins)
         return [
             *routes,
             Route("/graphql", GraphQLHttp(self._graphql, events)),
-            WebSocketRoute("/graphql", sockets),
             Route("/graphql/stream", events),
             *rest.routes(self._door),
             *alertmanager.routes(self._door),
@@ -272,10 +276,27 @@ class Service:
         telemetry.watch("alertgraph_graphql_plan_bytes", "About what they take in memory.", lambda: plans.weight)
         telemetry.watch("alertgraph_websockets", "Open websockets.", lambda: len(connections.sockets))
         telemetry.watch("alertgraph_event_streams", "Open SSE streams.", lambda: len(connections.streams))
+        groups = self._graphql.groups
+        telemetry.watch(
+            "alertgraph_stream_sources",
+            "Readings of logs: one for each group of equal subscriptions, and one for each that is alone.",
+            lambda: self._streams.follower_count,
+        )
+        telemetry.watch("alertgraph_stream_groups", "Groups of equal subscriptions.", lambda: groups.group_count)
         telemetry.watch(
             "alertgraph_stream_clients",
-            "Subscriptions that follow a tenant's log.",
-            lambda: self._streams.follower_count,
+            "Subscriptions that are told what happens, in groups and alone.",
+            lambda: connections.subscription_count,
+        )
+        telemetry.count_of(
+            "alertgraph_stream_executions_total",
+            "Events executed for groups of subscriptions.",
+            lambda: groups.figures.executed,
+        )
+        telemetry.count_of(
+            "alertgraph_stream_shared_answers_total",
+            "Answers that came of them, to each subscription.",
+            lambda: groups.figures.delivered,
         )
         telemetry.watch(
             "alertgraph_wakeups_healthy",

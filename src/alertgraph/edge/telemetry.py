@@ -7,13 +7,15 @@ import contextvars
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.ids import TenantId
@@ -113,6 +115,19 @@ def _to_ecs(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping
             name: value if isinstance(value, bool | int | float) else str(value) for name, value in fields.items()
         }
     return ecs
+
+
+class _Counted(Collector):
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Return it as it is now."""
+        return [CounterMetricFamily(self._name.removesuffix("_total"), self._text, value=self._read())]
 
 
 class Telemetry:
@@ -253,6 +268,10 @@ class Telemetry:
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a figure on /metrics that is read when somebody asks."""
         Gauge(name, text, registry=self.registry).set_function(read)
+
+    def count_of(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show a figure that only grows, and is read when somebody asks; its name ends in `_total`."""
+        self.registry.register(_Counted(name, text, read))
 
     def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         """Return a figure to be set."""

@@ -38,12 +38,14 @@ class Connections:
         sockets: Open websockets.
         streams: Open event streams.
         operation_count: Operations in flight on any transport, subscriptions among them.
+        subscription_count: Subscriptions, in groups and alone.
         is_draining: Whether the server goes down, so that nothing new begins.
     """
 
     sockets: set[Connection] = field(default_factory=set)
     streams: set[Connection] = field(default_factory=set)
     operation_count: int = 0
+    subscription_count: int = 0
     is_draining: bool = False
 
     async def drain(self, patience: timedelta = DRAIN_PATIENCE) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Final, Protocol
 
 from alertgraph.edge.graphql.connections import Connections
@@ -76,15 +77,16 @@ class Operations(Protocol):
         resolver asks for it.
         """
 
-    def shared_viewer(self, viewer: Any, *, personal: bool) -> tuple[Hashable, Any]:
-        """Return what of a viewer may alter an answer, and a viewer that is nothing beyond that.
-
-        Viewers for whom the first is equal are told the same, by contexts that are opened for the second.
+    def visibility(self, viewer: Any, *, personal: bool) -> Hashable:
+        """Return what of a viewer may alter an answer: those for whom it is equal are told the same.
 
         Args:
             viewer: Who subscribes.
             personal: Whether fields are asked for whose value depends on who asks, beyond what they may do.
         """
+
+    def impersonal(self, viewer: Any) -> Any:
+        """Return a viewer with the same visibility and no identity, for what is told to all who have it."""
 
     async def still_valid(self, viewer: Any) -> Validity:
         """Return whether a viewer with an open connection may still use it; asked often, so it must be cheap."""
@@ -290,19 +292,15 @@ class GraphQLService:
             outlet: Where answers go that it shares with others.
         """
         self.connections.operation_count += 1
-        visibility: Hashable = None
-        viewer = call.viewer
-        if ready.prepared.shareable is not None:
-            personal = ready.prepared.shareable.is_personal
-            visibility, viewer = self.operations.shared_viewer(call.viewer, personal=personal)
-        info = ready.info
-        asker = Asker(
-            lambda: self.operations.open_context(call.viewer, info),
-            call.request_id,
-            ready.extensions,
-            visibility,
-            lambda: self.operations.open_context(viewer, info),
-        )
+        self.connections.subscription_count += 1
+        viewer, info, common = call.viewer, ready.info, ready.prepared.shareable
+        open_context = partial(self.operations.open_context, viewer, info)
+        if common is None:
+            asker = Asker(open_context, call.request_id, ready.extensions)
+        else:
+            visibility = self.operations.visibility(viewer, personal=common.is_personal)
+            open_shared = open_context if common.is_personal else partial(self._open_impersonal, viewer, info)
+            asker = Asker(open_context, call.request_id, ready.extensions, visibility, open_shared)
         return Following(self, call, info, self.groups.subscriber(ready.prepared, asker, outlet))
 
     async def answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[EncodedAnswer, None]:
@@ -323,9 +321,13 @@ class GraphQLService:
         finally:
             following.end()
 
+    def _open_impersonal(self, viewer: Any, info: OperationInfo) -> AbstractAsyncContextManager[object]:
+        return self.operations.open_context(self.operations.impersonal(viewer), info)
+
     def ended(self, call: Call, info: OperationInfo, code: str | None, answer_count: int) -> None:
         """Note the end of a subscription."""
         self.connections.operation_count -= 1
+        self.connections.subscription_count -= 1
         self._observe(call, info, code, answer_count)
 
     def failed(self, call: Call, error: Exception) -> Answer:

@@ -15,7 +15,7 @@ protocol is closed, with these codes:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +32,7 @@ from alertgraph.edge.graphql.exchange import request_id_of
 from alertgraph.edge.graphql.operations import Call, Following, GraphQLService, ReadyOperation, Validity
 from alertgraph.execution.errors import Code, FailedStreamError, refusal
 from alertgraph.execution.executor import Answer
-from alertgraph.execution.groups import EncodedAnswer, Mailbox, Parcel, Subscriber, followed
+from alertgraph.execution.groups import EncodedAnswer, Mailbox, Parcel, followed
 from alertgraph.execution.request import (
     VARIABLES_DEPTH_MAX,
     is_nested_deeper,
@@ -193,14 +193,21 @@ class _Socket:
         self._running: dict[str, _Running] = {}
         # A mutation whose id the client has given up, or used again, runs on without an entry above.
         self._tasks: dict[asyncio.Task[None], _Running] = {}
-        self._leaving: asyncio.Future[CloseSocket] = asyncio.get_running_loop().create_future()
-        self._over = asyncio.Event()
-        self._opened_at = self._heard_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._leaving: asyncio.Future[CloseSocket] = loop.create_future()
+        self._listening: asyncio.Timeout | None = None
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._opened_at = self._heard_at = loop.time()
+        # Looking after the socket is a task only while it takes place: most sockets are idle most of the time.
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._look_task: asyncio.Task[None] | None = None
+        self._pinged_at: float | None = None
+        self._ping_due_at = self._opened_at + limits.ping_interval.total_seconds()
 
     async def serve(self) -> None:
         """Read messages until the client leaves or the socket is to be closed."""
         self._service.connections.sockets.add(self)
-        watch = asyncio.create_task(self._watch())
+        self._look_later()
         code = 1006
         try:
             code = await self._read()
@@ -212,8 +219,8 @@ class _Socket:
             self._is_closed = True
             self._service.connections.sockets.discard(self)
             self._break_off()
-            watch.cancel()
-            self._over.set()
+            self._look_no_more()
+            self._over.set_result(None)
             await self._finish(self._tasks, self._limits.mutation_timeout)
             self._service.observer.socket_closed(code)
 
@@ -232,7 +239,7 @@ class _Socket:
         self._leave(_RESTARTING)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.close_timeout.total_seconds()):
-                await self._over.wait()
+                await asyncio.shield(self._over)
 
     # ------------------------------------------------------------- reading
 
@@ -240,23 +247,24 @@ class _Socket:
         """Return the code with which the client closed."""
         while True:
             await self._until_there_is_room()
-            receiving = asyncio.ensure_future(self._receive_message())
-            try:
-                await asyncio.wait(
-                    (receiving, self._leaving), timeout=self._init_time_left(), return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                if not receiving.done():
-                    receiving.cancel()
-            if self._leaving.done():
-                raise self._leaving.result()
-            if not receiving.done():
-                raise CloseSocket(4408, "Connection initialisation timeout")
-            message = receiving.result()
+            message = await self._received()
             self._heard_at = asyncio.get_running_loop().time()
             if message["type"] == "websocket.disconnect":
                 return int(message.get("code") or 1005)
             await self._handle(*self._decoded(message))
+
+    async def _received(self) -> Message:
+        """Return the next message, without a task that waits for it beside the one that the socket has."""
+        if not self._leaving.done():
+            try:
+                async with asyncio.timeout(self._init_time_left()) as self._listening:
+                    return await self._receive_message()
+            except TimeoutError:
+                if not self._leaving.done():
+                    raise CloseSocket(4408, "Connection initialisation timeout") from None
+            finally:
+                self._listening = None
+        raise self._leaving.result()
 
     def _init_time_left(self) -> float | None:
         if self._is_acknowledged:
@@ -348,7 +356,10 @@ class _Socket:
         self._running[id_] = running
         self._request_count += 1
         call = Call(self._viewer, "websocket", f"{self._request_id}-{self._request_count}")
-        self._spawn(running, self._run(id_, running, call, message["payload"], repeated))
+        # Now, not when its turn has come: by then others may be there.
+        is_one_too_many = len(self._running) > self._limits.operation_count_max
+        payload = None if is_one_too_many else message["payload"]
+        self._spawn(running, self._run(id_, running, call, payload, repeated))
 
     def _spawn(self, running: _Running, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -368,9 +379,11 @@ class _Socket:
                 task.cancel()
 
     async def _run(
-        self, id_: str, running: _Running, call: Call, payload: Mapping[str, Any], repeated: str | None
+        self, id_: str, running: _Running, call: Call, payload: Mapping[str, Any] | None, repeated: str | None
     ) -> None:
         async with self._failing_alone(id_, running, call):
+            if payload is None:
+                raise _TooManyOperationsError(self._limits.operation_count_max)
             if repeated is not None:
                 raise refusal(Code.BAD_REQUEST, twice("The message", repeated))
             ready = await self._ready(running, call, payload)
@@ -383,11 +396,7 @@ class _Socket:
 
     async def _begin(self, id_: str, running: _Running, call: Call, ready: ReadyOperation) -> None:
         if self._writer is not None:
-            share = _Share(self._writer, self._limits.send_timeout, id_)
-            following = self._service.follow(call, ready, share)
-            share.subscriber = following.subscriber
-            share.go_alone = lambda: self._spawn(running, self._go_alone(id_, running, call))
-            share.give_up = lambda: self._leave(_too_slow(following.subscriber.cursor))
+            following = self._service.follow(call, ready, _Share(self, self._writer, id_, running, call))
             answers = following.subscriber.alone
         else:
             mailbox = Mailbox()
@@ -396,8 +405,20 @@ class _Socket:
         running.following = following
         await self._tell(id_, running, following, answers())
 
-    async def _go_alone(self, id_: str, running: _Running, call: Call) -> None:
+    def go_alone(self, id_: str, running: _Running, call: Call) -> None:
         """Go on with a subscription whose group has ended, or has forgotten what was not sent yet."""
+        self._spawn(running, self._go_on(id_, running, call))
+
+    def give_up(self, cursor: str | None) -> None:
+        """Close on a client that has not read for too long."""
+        self._leave(_too_slow(cursor))
+
+    @property
+    def patience_s(self) -> float:
+        """How long a client may take to read."""
+        return self._limits.send_timeout.total_seconds()
+
+    async def _go_on(self, id_: str, running: _Running, call: Call) -> None:
         following = running.following
         if following is None or running.is_silenced:
             return
@@ -436,8 +457,6 @@ class _Socket:
             await self._fail(id_, running, self._service.failed(call, error))
 
     async def _ready(self, running: _Running, call: Call, payload: Mapping[str, Any]) -> ReadyOperation:
-        if len(self._running) > self._limits.operation_count_max:
-            raise _TooManyOperationsError(self._limits.operation_count_max)
         await self._check_viewer()
         request = read_payload(dict(payload), "The payload")
         ready = await self._service.ready(call, request)
@@ -491,32 +510,44 @@ class _Socket:
     def _leave(self, closing: CloseSocket) -> None:
         if not self._leaving.done():
             self._leaving.set_result(closing)
+            if self._listening is not None and not self._listening.expired():
+                self._listening.reschedule(asyncio.get_running_loop().time())
 
     # ------------------------------------------------------------- watching
 
-    async def _watch(self) -> None:
-        """Look after the viewer's credentials and the client's life, until the socket ends."""
+    def _look_later(self) -> None:
+        interval_s = min(self._limits.check_interval, self._limits.ping_interval).total_seconds()
+        self._look_timer = asyncio.get_running_loop().call_later(interval_s, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look_timer = None
+        self._look_task = asyncio.create_task(self._look())
+
+    def _look_no_more(self) -> None:
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        if self._look_task is not None:
+            self._look_task.cancel()
+
+    async def _look(self) -> None:
+        """Look after the viewer's credentials and the client's life."""
         loop = asyncio.get_running_loop()
-        check_interval_s = self._limits.check_interval.total_seconds()
-        ping_interval_s = self._limits.ping_interval.total_seconds()
-        pinged_at: float | None = None
-        due_at = loop.time() + ping_interval_s
         try:
-            while True:
-                await asyncio.sleep(min(check_interval_s, ping_interval_s))
-                if not self._is_acknowledged:
-                    continue
+            if self._is_acknowledged:
                 await self._check_viewer()
-                if loop.time() >= due_at:
-                    if pinged_at is not None and self._heard_at < pinged_at:
+                if loop.time() >= self._ping_due_at:
+                    if self._pinged_at is not None and self._heard_at < self._pinged_at:
                         raise CloseSocket(4413, "no sign of life")
-                    pinged_at = loop.time()
-                    due_at = pinged_at + ping_interval_s
+                    self._pinged_at = loop.time()
+                    self._ping_due_at = self._pinged_at + self._limits.ping_interval.total_seconds()
                     await self._send(b'{"type":"ping"}', None)
         except CloseSocket as closing:
             self._leave(closing)
         except _ClientGoneError:
             return
+        else:
+            self._look_task = None
+            self._look_later()
 
     async def _check_viewer(self) -> None:
         try:
@@ -556,23 +587,16 @@ class _TooManyOperationsError(Exception):
 
 
 class _Share:
-    """Writes what a subscription shares with others straight to its socket. Fulfils `groups.Outlet`.
+    """Writes what a subscription shares with others straight to its socket. Fulfils `groups.Outlet`."""
 
-    Attributes:
-        subscriber: Whose share it is.
-        go_alone: Called when the group is left behind.
-        give_up: Called when the client has not read for too long.
-    """
+    __slots__ = ("_before", "_call", "_id", "_running", "_socket", "_timer", "_writer")
 
-    __slots__ = ("_before", "_patience_s", "_timer", "_writer", "give_up", "go_alone", "subscriber")
-
-    subscriber: Subscriber
-    go_alone: Callable[[], None]
-    give_up: Callable[[], None]
-
-    def __init__(self, writer: FrameWriter, patience: timedelta, id_: str) -> None:
+    def __init__(self, socket: _Socket, writer: FrameWriter, id_: str, running: _Running, call: Call) -> None:
+        self._socket = socket
         self._writer = writer
-        self._patience_s = patience.total_seconds()
+        self._id = id_
+        self._running = running
+        self._call = call
         self._before = _before(id_)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -585,19 +609,26 @@ class _Share:
         if self._writer.write(frames):
             return True
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self.give_up)
+            self._timer = asyncio.get_running_loop().call_later(self._socket.patience_s, self._give_up)
             self._writer.call_with_room(self._go_on)
         return False
 
     def parted(self) -> None:
         """Go on without the group."""
-        self.go_alone()
+        self._socket.go_alone(self._id, self._running, self._call)
 
     def _go_on(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.subscriber.catch_up()
+        if self._running.following is not None:
+            self._running.following.subscriber.catch_up()
+
+    def _give_up(self) -> None:
+        following = self._running.following
+        # Whoever has left the group meanwhile is nobody who reads too slowly.
+        if following is not None and following.subscriber.is_behind:
+            self._socket.give_up(following.subscriber.cursor)
 
 
 def _text_frame(payload: bytes) -> bytes:
@@ -612,7 +643,7 @@ def _text_frame(payload: bytes) -> bytes:
 
 def _before(id_: str) -> bytes:
     """Return what stands before the payload of a `next` message; a brace closes it."""
-    return b'{"id":%b,"type":"next","payload":' % orjson.dumps(id_)
+    return f'{{"id":{orjson.dumps(id_).decode()},"type":"next","payload":'.encode()
 
 
 def _complete(id_: str) -> bytes:
