@@ -12,6 +12,7 @@ from graphql import (
     GraphQLAbstractType,
     GraphQLError,
     GraphQLList,
+    GraphQLNamedType,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
@@ -33,7 +34,10 @@ from alertgraph.execution.plan import Plan
 from alertgraph.execution.run import Field, Position
 
 FIELD_COUNT_MAX: Final = 5_000
-"""Fields of one plan, with those of all types that a selection may meet."""
+"""Fields of one plan, without those of types that it meets on the way."""
+
+DEPTH_MAX: Final = 60
+"""Objects inside one another in a plan; making one is recursive."""
 
 _DEFINITION: Final = "strawberry-definition"
 
@@ -93,6 +97,7 @@ class Compiler:
         self._variable_values = variable_values
         self._native = native
         self._fields_left: int | None = field_count_max
+        self._depth = 0
         self.field_count = 0
 
     def plan(self) -> Plan:
@@ -123,6 +128,9 @@ class Compiler:
         definition = type_.extensions.get(_DEFINITION)
         if _has_own_type_check(type_):
             raise UnplannedError(Reason.TYPE_CHECK)
+        self._depth += 1
+        if self._fields_left is not None and self._depth > DEPTH_MAX:
+            raise UnplannedError(Reason.SIZE)
         cls = definition.origin if isinstance(definition, StrawberryObjectDefinition) else None
         is_plain = cls is not None and not hasattr(cls, "__getattr__") and _has_usual_getattribute(cls)
         collected = collect_subfields(
@@ -132,6 +140,7 @@ class Compiler:
         for key, found in collected.items():
             is_read_at_once = is_plain and _is_plain_attribute(cls, _python_name(type_, found))
             parts[key] = self._part(type_, key, found, position, is_read_at_once=is_read_at_once)
+        self._depth -= 1
         return ObjectNode(type_, position, parts, cls if is_plain else None, _selected(parts.values()))
 
     def _part(
@@ -194,8 +203,8 @@ class Compiler:
         if isinstance(type_, GraphQLObjectType):
             return self._object(type_, field.details, position)
         assert isinstance(type_, GraphQLAbstractType)
-        possible = self._schema.get_possible_types(type_)
-        if any(_has_own_type_check(each) for each in possible):
+        # Which types turn up below is not known until they do, and then it is too late to refuse one.
+        if any(_has_own_type_check(each) for each in self._schema.type_map.values()):
             raise UnplannedError(Reason.TYPE_CHECK)
         return AbstractNode(
             type_,
@@ -239,10 +248,12 @@ def _has_usual_getattribute(cls: type) -> bool:
     return cls.__getattribute__ is object.__getattribute__  # type: ignore[comparison-overlap]
 
 
-def _has_own_type_check(type_: GraphQLObjectType) -> bool:
-    """Return whether somebody has written how to tell the type's objects; Strawberry's own way is known."""
-    name = getattr(type_.is_type_of, "__qualname__", "")
-    return type_.is_type_of is not None and not name.startswith("GraphQLCoreConverter.")
+def _has_own_type_check(type_: GraphQLNamedType) -> bool:
+    """Return whether somebody has written how to tell a type's objects; Strawberry's own way is known."""
+    is_type_of = type_.is_type_of if isinstance(type_, GraphQLObjectType) else None
+    return is_type_of is not None and not getattr(is_type_of, "__qualname__", "").startswith(
+        "GraphQLCoreConverter."
+    )
 
 
 def _has_own_resolve_type(type_: GraphQLAbstractType) -> bool:

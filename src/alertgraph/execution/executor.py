@@ -168,7 +168,7 @@ class GraphQLExecutor:
         common = None
         if operation.operation is OperationType.SUBSCRIPTION:
             common = self._sharing.of(document.id, document.node, operation, request.variables)
-        plan = self._plan((document.id, name), executor)
+        plan = self._plan((document.id, name), executor, document.weight)
         return PreparedOperation(operation.operation, name, document.id, cost, executor, common, plan)
 
     def resumed(self, prepared: PreparedOperation, cursor: str) -> PreparedOperation:
@@ -183,9 +183,9 @@ class GraphQLExecutor:
         executor = self._built(common.resumed_at(cursor), common.variables, prepared.name)
         return replace(prepared, executor=executor)
 
-    def _plan(self, key: Hashable, executor: Executor[Any]) -> Plan | None:
+    def _plan(self, key: Hashable, executor: Executor[Any], document_weight: int) -> Plan | None:
         if self._compiles:
-            return self.plans.get(key, executor)
+            return self.plans.get(key, executor, document_weight)
         self.plans.observer.plan_missing(Reason.SWITCHED_OFF)
         return None
 

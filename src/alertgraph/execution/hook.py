@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Generator, Hashable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from graphql import ExecutionResult, OperationDefinitionNode
 from graphql.pyutils import AwaitableOrValue
@@ -19,6 +19,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from alertgraph.execution.compile import Reason
 from alertgraph.execution.plan import Plan
 from alertgraph.execution.plans import PlanCache
+
+_BYTES_PER_CHARACTER: Final = 100
+"""What a character of a text takes in memory once it is parsed, about."""
 
 T = TypeVar("T")
 
@@ -50,7 +53,9 @@ def planned(plans: PlanCache) -> type[StrawberryGraphQLCoreExecutionContext]:
             ):
                 plans.observer.plan_missing(Reason.EXECUTOR)
                 return None
-            return plans.get(self._key(), self)
+            place = self.operation.loc
+            length = len(place.source.body) if place is not None else 0
+            return plans.get(self._key(), self, length * _BYTES_PER_CHARACTER)
 
         def _key(self) -> Hashable:
             place = self.operation.loc

@@ -17,6 +17,7 @@ from graphql import (
     VariableNode,
 )
 from graphql.execution import Executor
+from graphql.execution.values import VariableValues
 
 from alertgraph.execution.compile import Compiler, Reason, UnplannedError
 from alertgraph.execution.plan import Plan
@@ -100,12 +101,13 @@ class PlanCache:
         """About how many bytes the kept plans take."""
         return self._weight
 
-    def get(self, key: Hashable, executor: Executor[Any]) -> Plan | None:
+    def get(self, key: Hashable, executor: Executor[Any], document_weight: int = 0) -> Plan | None:
         """Return the plan of an operation with its variables; None where graphql-core has to run it.
 
         Args:
             key: Equal for equal operations of equal documents only.
             executor: Of the execution that is about to begin.
+            document_weight: About how many bytes its document takes, which a kept plan keeps.
         """
         outline = self._outline(key, executor)
         if outline.reason is not None:
@@ -115,11 +117,11 @@ class PlanCache:
         full_key = (key, *(coerced.get(name) for name in outline.variables))
         kept = self._kept.get(full_key)
         if kept is None:
-            kept = self._keep(full_key, self._compiled(executor, outline))
+            kept = self._keep(full_key, self._compiled(executor, outline), document_weight)
         else:
             self._kept.move_to_end(full_key)
             if isinstance(kept.what, Plan):
-                self._weigh(kept, kept.what.weight)
+                self._weigh(kept, kept.what.weight + document_weight)
                 self.observer.plan_hit()
         if isinstance(kept.what, Plan):
             return kept.what
@@ -138,27 +140,34 @@ class PlanCache:
         return kept.what
 
     def _compiled(self, executor: Executor[Any], outline: _Outline) -> Plan | Reason:
-        coerced = executor.variable_values.coerced
-        if not all(isinstance(coerced.get(name), bool) for name in outline.variables):
+        values = executor.variable_values
+        if not all(isinstance(values.coerced.get(name), bool) for name in outline.variables):
             return Reason.CONDITION
+        # A plan is kept for others, too: of what the caller sent it keeps no more than it depends on.
+        conditions = VariableValues(
+            {name: source for name, source in values.sources.items() if name in outline.variables},
+            {name: values.coerced[name] for name in outline.variables},
+        )
         begun_at = time.perf_counter()
         try:
             plan = Compiler(
                 executor.schema,
                 executor.fragments,
                 executor.operation,
-                executor.variable_values,
+                conditions,
                 native=self.native,
             ).plan()
         except UnplannedError as error:
             return error.reason
+        except RecursionError:
+            return Reason.SIZE
         self.observer.plan_compiled(time.perf_counter() - begun_at)
         return plan
 
-    def _keep(self, key: Hashable, what: Plan | _Outline | Reason) -> _Kept:
+    def _keep(self, key: Hashable, what: Plan | _Outline | Reason, document_weight: int = 0) -> _Kept:
         kept = _Kept(what, 0)
         self._kept[key] = kept
-        self._weigh(kept, what.weight if isinstance(what, Plan) else _REFUSAL_WEIGHT)
+        self._weigh(kept, what.weight + document_weight if isinstance(what, Plan) else _REFUSAL_WEIGHT)
         return kept
 
     def _weigh(self, kept: _Kept, weight: int) -> None:

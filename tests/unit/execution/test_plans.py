@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import strawberry
 from graphql import parse
@@ -73,6 +75,21 @@ class Checked:
 @strawberry.type
 class CheckedQuery:
     checked: Checked
+
+
+@strawberry.interface
+class Anything:
+    number: int
+
+
+@strawberry.type
+class Holding(Anything):
+    checked: Checked
+
+
+@strawberry.type
+class AnyQuery:
+    anything: Anything
 
 
 def test_a_type_with_a_check_of_its_own_has_none() -> None:
@@ -150,6 +167,44 @@ async def test_the_types_that_a_plan_meets_count() -> None:
         weights.append(plans.weight)
 
     assert weights[0] < weights[1] == weights[2]
+
+
+def test_a_document_that_a_plan_keeps_counts() -> None:
+    plans = PlanCache(native=True, weight_max=100_000)
+
+    for number in range(100):
+        plans.get(f"key {number}", executor(f"{{a{number}:hello}}"), document_weight=10_000)
+
+    assert plans.weight <= 100_000
+    assert len(plans) < 25
+
+
+def test_a_plan_keeps_nothing_of_what_a_caller_sent() -> None:
+    plans = PlanCache(native=True)
+    running = executor("query($n:String!,$a:Boolean!){hello(name:$n) @skip(if:$a)}", n="a secret", a=False)
+    secret = running.variable_values
+
+    plan = plans.get("key", running)
+
+    assert plan is not None
+    gc.collect()
+    assert not [each for each in gc.get_referrers(secret) if each is not running.__dict__ and each is not locals()]
+
+
+def test_what_is_nested_too_deeply_for_a_plan_is_recognised() -> None:
+    noted = Noted()
+    text = "{item" + "{parent" * 80 + "{number}" + "}" * 81
+
+    assert PlanCache(native=True, observer=noted).get("key", executor(text)) is None
+    assert noted.missing == ["size"]
+
+
+def test_a_type_with_a_check_may_turn_up_anywhere_below_an_interface() -> None:
+    noted = Noted()
+    schema = strawberry.Schema(AnyQuery, types=[Holding])
+
+    assert PlanCache(native=True, observer=noted).get("k", executor("{anything{number}}", schema)) is None
+    assert noted.missing == ["type_check"]
 
 
 async def test_strawberrys_own_execute_runs_plans() -> None:
