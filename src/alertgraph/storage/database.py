@@ -279,11 +279,10 @@ class Database:
     async def _give_back(self, connection: Connection) -> None:
         if connection in self._alone:
             return
-        # One that was closed has left the pool, and knows nothing any more.
-        with suppress(*_STORE_ERRORS):
+        if _is_open(connection):
             if connection.is_in_transaction():
                 _discard(connection)
-            elif not (self._waiting_count or self._is_closing or connection.is_closed()):
+            elif not (self._waiting_count or self._is_closing):
                 self._at_hand.append(connection)
                 return
         await self._release(connection)
@@ -297,7 +296,7 @@ class Database:
         while self._at_hand:
             # The one used last: what is used seldom is idle, and may go.
             connection = self._at_hand.pop()
-            if not connection.is_closed():
+            if _is_open(connection):
                 return connection
             await self._release(connection)
         self._waiting_count += 1
@@ -431,6 +430,13 @@ async def _set_codecs(connection: Connection) -> None:
 
 async def _keep(_: Connection) -> None:
     """Nothing to undo: nobody changes a session here, and a doubtful connection was closed."""
+
+
+def _is_open(connection: Connection) -> bool:
+    # One that was closed has left the pool, and answers no question any more.
+    with suppress(asyncpg.InterfaceError):
+        return not connection.is_closed()
+    return False
 
 
 def _discard(connection: Connection) -> None:
