@@ -42,10 +42,17 @@ class Documents:
         """Return the document of this number."""
         rng = random.Random(seed)
         parts = _Parts()
-        kind = rng.choice(["query"] * 5 + ["mutation"])
-        root = self._schema.query_type if kind == "query" else self._schema.mutation_type
-        assert root is not None
-        body = self._selection(rng, root, rng.randint(1, 4), parts)
+        kind = rng.choice(["query"] * 10 + ["mutation"] * 2 + ["subscription"])
+        depth = rng.randint(1, 4)
+        if kind == "subscription":
+            assert self._schema.subscription_type is not None
+            # It has one field at its root, whose events are objects.
+            [(name, event)] = self._schema.subscription_type.fields.items()
+            body = f"{name} {{ {self._selection(rng, get_named_type(event.type), depth, parts)} }}"
+        else:
+            root = self._schema.query_type if kind == "query" else self._schema.mutation_type
+            assert root is not None
+            body = self._selection(rng, root, depth, parts)
         declared = ", ".join(f"${name}: {type_}" for name, type_ in parts.variables.items())
         text = f"{kind} Q{f'({declared})' if declared else ''} {{ {body} }} {' '.join(parts.fragments)}"
         given: dict[str, object] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, parse, validate
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType, parse, validate
 from graphql.execution import Executor
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -21,9 +21,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from alertgraph.execution.leaves import ORJSON_OPTIONS
 from alertgraph.execution.plans import PlanCache
 from tests.property.execution.documents import Documents, RandomDocument
-from tests.property.execution.trap import Context, make_schema
+from tests.property.execution.trap import Context, make_schema, thing
 
-COUNT = 150
+COUNT = 300
 
 Keys = tuple[str | int, ...]
 
@@ -97,7 +97,11 @@ class Ways:
             context_value=Context(may_read=document.seed % 7 != 0),
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
         )
-        return None if isinstance(built, list) else built
+        if isinstance(built, list):
+            return None
+        if built.operation.operation is OperationType.SUBSCRIPTION:
+            built.root_value = thing(document.seed)
+        return built
 
 
 def as_json(outcome: Outcome) -> Outcome:

@@ -8,7 +8,7 @@ import decimal
 import enum
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Annotated, Any, NewType
 
@@ -194,7 +194,7 @@ def child(n: int, depth: int) -> Any:
     found = thing(n + 1, depth - 1)
     odd: dict[int, Any] = {
         1: None, 2: Often(found), 3: ValueError("no child"), 4: Often(ValueError("no child later")), 5: 7,
-        6: SubThing(**vars(found)), 7: Often(None), 8: channel(n), 9: [found], 10: Bag(found),
+        6: as_sub(SubThing, found), 7: Often(None), 8: channel(n), 9: [found], 10: Bag(found),
     }  # fmt: skip
     return odd.get(n % 25, found)
 
@@ -204,9 +204,15 @@ def children(n: int) -> Any:
     odd: dict[int, Any] = {
         1: None, 2: tuple(made), 3: [made[0], None], 4: Streamed(made), 5: [Often(made[0])],
         6: [ValueError("kid")], 7: broken(made), 8: [], 9: [5], 10: [Often(None), made[1]],
-        11: [SubChannel(**vars(made[0]))],
+        11: [as_sub(SubChannel, made[0])],
     }  # fmt: skip
     return odd.get(n % 23, made)
+
+
+def as_sub(cls: type[Any], found: Any) -> Any:
+    """Return the same as an object of a subclass."""
+    names = [each.name for each in fields(cls) if each.init and each.name != "looked"]
+    return cls(**{name: getattr(found, name) for name in names})
 
 
 class Bag:
