@@ -20,7 +20,7 @@ from resolvers.permissions import reads, writes
 from resolvers.responder import Responder
 from resolvers.rule import EscalationRule, rule_id_of
 from resolvers.scalars import Long
-from resolvers.words import Role, Severity, Tier
+from resolvers.words import DocumentMode, Role, Severity, Tier
 
 
 @strawberry.type(description="What a tenant's tier promises for one severity.")
@@ -52,6 +52,7 @@ class TenantSettings:
         )
     )
     retention: timedelta = strawberry.field(description="How long resolved alerts and their events are kept.")
+    document_mode: DocumentMode = strawberry.field(description="Which documents are executed.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
     @computed("Used where no rule matches; null means such alerts are held with NO_MATCHING_RULE.")
@@ -77,6 +78,7 @@ class TenantSettings:
             kept=settings,
             resolve_timeout=settings.resolve_timeout,
             retention=settings.retention,
+            document_mode=settings.document_mode,
             version=Long(settings.version),
         )
 
@@ -156,6 +158,7 @@ class UpdateTenantSettingsInput:
     resolve_timeout: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
     default_escalation_rule_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
     retention: Maybe[timedelta | None] = strawberry.field(description="P1D or more.")
+    document_mode: Maybe[DocumentMode | None] = strawberry.field(description="See TenantSettings.")
     dead_man_channel_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
 
 
@@ -201,6 +204,7 @@ async def update_tenant_settings(
             context.principal,
             resolve_timeout=patched(input.resolve_timeout, "resolveTimeout"),
             retention=patched(input.retention, "retention"),
+            document_mode=patched(input.document_mode, "documentMode"),
             default_rule_id=rule_id_of(rule, "defaultEscalationRuleId") if isinstance(rule, str) else rule,
             dead_man_channel_id=channel_id_of(channel, "deadManChannelId")
             if isinstance(channel, str)

@@ -14,6 +14,7 @@ from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import AlertStatus, AlertVerdict, HoldReason
 from alertgraph.core.channel import ChannelKind, WebhookPreset
 from alertgraph.core.delivery import DeliveryStatus
+from alertgraph.core.document import DocumentMode
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
 from alertgraph.core.labels import MatchOperator
@@ -30,6 +31,7 @@ __all__ = [
     "AlertVerdict",
     "ChannelKind",
     "DeliveryStatus",
+    "DocumentMode",
     "ErrorCode",
     "EventKind",
     "HoldReason",
@@ -118,6 +120,17 @@ _publish(
         "STANDARD": "The usual targets.",
         "PREMIUM": "Tighter targets.",
         "ENTERPRISE": "The tightest targets.",
+    },
+)
+
+
+_publish(
+    DocumentMode,
+    "Which GraphQL documents a tenant's keys may execute.",
+    {
+        "OPEN": "Any.",
+        "APQ": "Any, and by hash once seen.",
+        "TRUSTED_ONLY": "Registered ones only.",
     },
 )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from alertgraph.core.actor import Actor
+from alertgraph.core.document import DocumentMode
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.ids import ApiKeyId, ChannelId, ResponderId, RuleId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher
@@ -50,6 +51,7 @@ class TenantSettings:
         retention: How long resolved alerts and their events are kept.
         default_rule_id: Used where no rule matches or its targets come to nobody; None: such alerts are held.
         dead_man_channel_id: Beaten every minute while the engine's invariants hold, and not otherwise.
+        document_mode: Which GraphQL documents are executed.
         version: Number of the last event that changed the settings; 0 where none did.
     """
 
@@ -58,6 +60,7 @@ class TenantSettings:
     version: int = 0
     default_rule_id: RuleId | None = None
     dead_man_channel_id: ChannelId | None = None
+    document_mode: DocumentMode = DocumentMode.OPEN
 
 
 def check_slug(slug: str) -> str:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from alertgraph.core.errors import NotFoundError
+from alertgraph.core.document import (
+    DocumentMode,
+    ManifestEntry,
+    TrustedDocument,
+    document_id,
+    read_document_id,
+    read_manifest,
+)
+from alertgraph.core.errors import InputError, NotFoundError
 from alertgraph.core.event import instant_text
 from alertgraph.core.ids import ApiKeyId, NodeKind, decode_id, encode_id
 from alertgraph.core.query import PageRequest
 from alertgraph.core.tenant import ApiKey, Role, Tenant
 from alertgraph.core.tier import Tier
-from alertgraph.edge.clock import SystemDice
+from alertgraph.edge.clock import SystemClock, SystemDice
 from alertgraph.edge.wiring import (
     configuration_service,
     database_at,
@@ -24,10 +32,13 @@ from alertgraph.edge.wiring import (
     owner_url,
 )
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.documents import TrustedDocumentService
+from alertgraph.services.ports import Documents
 from alertgraph.settings import read_settings
 from alertgraph.storage.audit import verify_log
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
+from alertgraph.storage.documents import PostgresDocuments
 from alertgraph.storage.migrate import require_current
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
@@ -43,6 +54,8 @@ class Desk:
     registry: TenantRegistry
     database: Database
     configuration: ConfigurationService
+    documents: TrustedDocumentService
+    registered: Documents
 
     async def tenant(self, slug: str) -> Tenant:
         """Return a tenant by its slug; raises NotFoundError where there is none."""
@@ -64,7 +77,14 @@ def operated(work: Callable[Concatenate[Desk, P], Awaitable[T]], *args: P.args, 
             dice = SystemDice()
             store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
             registry = TenantRegistry(owner_url(settings, url), key)
-            return await work(Desk(registry, database, configuration_service(store, key)), *args, **kwargs)
+            desk = Desk(
+                registry,
+                database,
+                configuration_service(store, key),
+                TrustedDocumentService(store, SystemClock(), lambda *_: None),
+                PostgresDocuments(database),
+            )
+            return await work(desk, *args, **kwargs)
         finally:
             await database.close()
 
@@ -112,6 +132,74 @@ async def revoke_key(desk: Desk, slug: str, key_id: str) -> None:
     await desk.configuration.revoke_api_key(operator_of(tenant), ApiKeyId(decoded[1]))
 
 
+async def import_documents(desk: Desk, slug: str, manifest: object) -> dict[str, Any]:
+    """Return how many documents of a manifest are registered now, and how many of them were not before.
+
+    Raises:
+        RefusedError: It is no manifest, or one of its documents can't be executed: nothing is registered.
+    """
+    tenant = await desk.tenant(slug)
+    entries = _checked(read_manifest(manifest))
+    new_count = await desk.documents.import_manifest(operator_of(tenant), entries)
+    return {"tenant": slug, "documents": len(entries), "new": new_count}
+
+
+async def list_documents(desk: Desk, slug: str) -> list[dict[str, Any]]:
+    """Return a tenant's registered documents: those of manifests first, by name."""
+    tenant = await desk.tenant(slug)
+    return [_document(document) for document in await desk.registered.all(tenant.id)]
+
+
+async def remove_documents(desk: Desk, slug: str, ids: Sequence[str]) -> None:
+    """Register documents no longer; all of them or none."""
+    tenant = await desk.tenant(slug)
+    hashes = []
+    for id_ in ids:
+        sha256 = read_document_id(id_)
+        if sha256 is None:
+            raise NotFoundError(f"{id_} is no id of a document; `alertgraph documents list` shows them.")
+        hashes.append(sha256)
+    await desk.documents.remove(operator_of(tenant), hashes)
+
+
+async def set_document_mode(desk: Desk, slug: str, mode: DocumentMode | None) -> dict[str, Any]:
+    """Return which documents a tenant executes, once it is set; None leaves it as it is."""
+    tenant = await desk.tenant(slug)
+    if mode is None:
+        kept = await desk.registered.mode(tenant.id)
+        assert kept is not None, "a tenant has settings"
+    else:
+        settings = await desk.configuration.update_settings(operator_of(tenant), document_mode=mode)
+        kept = settings.document_mode
+    return {"tenant": slug, "mode": kept.name}
+
+
+def _checked(entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+    """Return the documents with their names, once each is known to fit the schema and its limits."""
+    # Strawberry and the schema take a second to import, which other commands need not wait for.
+    from alertgraph.execution.documents import DocumentStore
+    from alertgraph.execution.errors import RefusedError as DocumentRefusedError
+    from resolvers.schema import schema
+
+    store = DocumentStore(schema._schema, introspection=read_settings().introspection)
+    checked = []
+    for entry in entries:
+        try:
+            document = store.named(entry.sha256.hex(), entry.body)
+        except DocumentRefusedError as error:
+            raise InputError(f"{entry.title}: {error.errors[0].message}", "body") from error
+        if entry.name is None:
+            checked.append(replace(entry, name=document.name))
+            continue
+        operation = document.operations.get(entry.name)
+        if operation is None:
+            raise InputError(f"{entry.title}: its text has no operation of that name.", "name")
+        if operation.operation.value != entry.type:
+            raise InputError(f"{entry.title} is a {operation.operation.value}, not a {entry.type}.", "type")
+        checked.append(entry)
+    return checked
+
+
 async def verify(desk: Desk, slug: str | None) -> list[dict[str, Any]]:
     """Return what the check of each tenant's log came to."""
     tenants: Sequence[Tenant] = [await desk.tenant(slug)] if slug is not None else await desk.registry.all()
@@ -146,4 +234,15 @@ def _key(key: ApiKey) -> dict[str, Any]:
         "createdAt": instant_text(key.created_at),
         "expiresAt": instant_text(key.expires_at) if key.expires_at is not None else None,
         "revokedAt": instant_text(key.revoked_at) if key.revoked_at is not None else None,
+    }
+
+
+def _document(document: TrustedDocument) -> dict[str, Any]:
+    return {
+        "id": document_id(document.sha256),
+        "name": document.name,
+        "source": document.source.name.lower(),
+        "size": document.size,
+        "createdAt": instant_text(document.created_at),
+        "usedAt": instant_text(document.used_at),
     }

@@ -17,6 +17,7 @@ from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.event import CONFIG_KINDS, StoredEvent
 from alertgraph.core.ids import TenantId
 from alertgraph.edge import health, rest
+from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.intake import alertmanager
@@ -26,6 +27,7 @@ from alertgraph.execution.executor import GraphQLExecutor
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.documents import TrustedDocuments
 from alertgraph.services.indexing import IndexingService, SearchIndex
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.metrics_feed import MetricsFeed
@@ -35,6 +37,7 @@ from alertgraph.services.ports import (
     CommittedEvents,
     Configuration,
     Dice,
+    Documents,
     DueWork,
     SnapshotSource,
     TenantLog,
@@ -65,6 +68,7 @@ class Stores:
     snapshots: SnapshotSource
     vault: Vault
     configuration: Configuration
+    documents: Documents
     due: DueWork
     search: SearchIndex
     wakeups: Wakeups
@@ -121,6 +125,7 @@ class Service:
             settings, stores.pager, self._lanes, self._memory, clock, dice, telemetry, self._configured
         )
         self._authenticator = Authenticator(stores.configuration, clock, stores.digest, telemetry)
+        self._documents = TrustedDocuments(stores.documents, clock, telemetry)
         services = Services(
             AlertService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
             ConfigurationService(stores.configuration, clock, dice, stores.digest, self._configured),
@@ -159,6 +164,7 @@ class Service:
             self._executor,
             GraphQLDoor(self._door, self._authenticator, services),
             observer=telemetry,
+            registry=TenantDocuments(self._documents),
         )
         # What is served at SOCKETS_PATH; nothing where the role is to page only.
         self.sockets: ASGIApp | None = None
@@ -221,6 +227,7 @@ class Service:
 
     def _configured(self, tenant_id: TenantId, number: int) -> None:
         self._authenticator.forget(tenant_id)
+        self._documents.forget(tenant_id)
         self._memory.drop(tenant_id)
         self._streams.changed(tenant_id, number)
         self._pager.engine.configured()
@@ -228,6 +235,7 @@ class Service:
     def _appended_elsewhere(self, tenant_id: TenantId, events: Sequence[StoredEvent]) -> None:
         if any(stored.event.kind in CONFIG_KINDS for stored in events):
             self._authenticator.forget(tenant_id)
+            self._documents.forget(tenant_id)
         memory = self._memory.get(tenant_id)
         if memory is not None:
             for stored in events:

@@ -46,6 +46,7 @@ from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.dead_man import PostgresDeadManTurns
 from alertgraph.storage.deliveries import PostgresDeliveries
+from alertgraph.storage.documents import PostgresDocuments
 from alertgraph.storage.due import PostgresDueWork
 from alertgraph.storage.embedded import EmbeddedPostgres
 from alertgraph.storage.log import PostgresLog
@@ -236,6 +237,7 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
         snapshots=snapshots,
         vault=vault,
         configuration=configuration,
+        documents=PostgresDocuments(database),
         due=due,
         search=PostgresSearchIndex(database),
         wakeups=wakeups,

@@ -57,6 +57,11 @@ class Document:
     costs: Mapping[str | None, CostPlan]
     weight: int
 
+    @property
+    def name(self) -> str | None:
+        """The name of its only operation; None where that has none, or where there are several."""
+        return next(iter(self.operations)) if len(self.operations) == 1 else None
+
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Return the operation that a request means.
 
@@ -119,7 +124,18 @@ class DocumentStore:
                 Code.COST_EXCEEDED,
                 f"The document has {len(text)} characters; at most {self.limits.length_max} are allowed.",
             )
-        id_ = hashlib.sha256(text.encode()).hexdigest()
+        return self.named(hashlib.sha256(text.encode()).hexdigest(), text)
+
+    def named(self, id_: str, text: str) -> Document:
+        """Return the document with this text, whose hash is known; one that is kept is not read again.
+
+        Args:
+            id_: SHA-256 of the text, in hex.
+            text: Its text.
+
+        Raises:
+            RefusedError: It is too large, cannot be parsed, or does not fit the schema.
+        """
         document = self._kept.get(id_)
         if document is None:
             document = self._compiled(id_, text)

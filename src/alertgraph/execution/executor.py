@@ -34,7 +34,7 @@ from strawberry.execution import optimized_is_awaitable
 from alertgraph.execution.answers import Answer
 from alertgraph.execution.compile import Reason
 from alertgraph.execution.cost import Prices
-from alertgraph.execution.documents import DocumentStore, input_error
+from alertgraph.execution.documents import Document, DocumentStore, input_error
 from alertgraph.execution.errors import (
     Code,
     FailedStreamError,
@@ -145,13 +145,19 @@ class GraphQLExecutor:
         )
         self.plans = PlanCache(native=True, observer=plan_observer or SilentPlanObserver())
 
-    def prepare(self, request: GraphQLRequest) -> PreparedOperation:
+    def prepare(self, request: GraphQLRequest, document: Document | None = None) -> PreparedOperation:
         """Return the operation of a request, ready to run.
+
+        Args:
+            request: As a client sent it.
+            document: What it names; None where it brings its text.
 
         Raises:
             RefusedError: It is malformed, does not fit the schema, or would cost too much.
         """
-        document = self.documents.get(request.query)
+        if document is None:
+            assert request.query is not None, "what is named is found before it is prepared"
+            document = self.documents.get(request.query)
         operation = document.operation(request.operation_name)
         name = operation.name.value if operation.name else None
         problems = self._inputs.problems(operation, document.uses.get(name, ()), request.variables)

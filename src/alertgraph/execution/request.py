@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,6 +19,9 @@ VARIABLES_DEPTH_MAX: Final = 32
 """Lists and objects inside one another; deeper ones could be read, but never be written as JSON again."""
 
 _QUERY_STRING_FIELDS_MAX: Final = 20
+_PERSISTED_QUERY_VERSION: Final = 1
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _KINDS: Final = {
     bool: "a boolean",
@@ -27,21 +33,43 @@ _KINDS: Final = {
 }
 
 
+class Convention(Enum):
+    """How a request names a document, by the field that says so."""
+
+    DOCUMENT_ID = "documentId"
+    PERSISTED_QUERY = "extensions.persistedQuery.sha256Hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The name of a document.
+
+    Attributes:
+        id: SHA-256 of its text, in hex.
+        convention: How the request said so.
+    """
+
+    id: str
+    convention: Convention
+
+
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
     """One operation as a client asked for it; nothing of it is checked against a schema yet.
 
     Attributes:
-        query: The text of the document.
+        query: The text of the document; None where it is only named.
         operation_name: Which of its operations; None where it has only one.
         variables: Raw JSON values by name.
         extensions: What the client sent beside them.
+        naming: How it names its document; the text that it brings along is the one that is named.
     """
 
-    query: str
+    query: str | None
     operation_name: str | None = None
     variables: Mapping[str, object] = field(default_factory=dict)
     extensions: Mapping[str, object] = field(default_factory=dict)
+    naming: Naming | None = None
 
 
 def read_body(body: bytes) -> GraphQLRequest:
@@ -161,10 +189,12 @@ def read_payload(payload: object, subject: str) -> GraphQLRequest:
     if not isinstance(payload, dict):
         raise _bad(f"{subject} must be a JSON object, not {_kind(payload)}.")
     query = payload.get("query")
-    if query is None:
-        raise _bad("`query` is missing; it must be the text of a GraphQL document.")
-    if not isinstance(query, str):
+    if query is not None and not isinstance(query, str):
         raise _bad(f"`query` must be text, not {_kind(query)}.")
+    extensions = _object(payload, "extensions")
+    naming = _naming(payload.get("documentId"), extensions.get("persistedQuery"), query)
+    if query is None and naming is None:
+        raise _bad("`query` is missing; it must be the text of a GraphQL document, or `documentId` name one.")
     operation_name = payload.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise _bad(f"`operationName` must be text, not {_kind(operation_name)}.")
@@ -176,8 +206,57 @@ def read_payload(payload: object, subject: str) -> GraphQLRequest:
         # Some clients write "" where they mean that there is no name.
         operation_name=operation_name or None,
         variables=variables,
-        extensions=_object(payload, "extensions"),
+        extensions=extensions,
+        naming=naming,
     )
+
+
+def _naming(document_id: object, persisted_query: object, text: str | None) -> Naming | None:
+    """Return how a request names its document; None where it does not.
+
+    Args:
+        document_id: As the appendix "Persisted Documents" of GraphQL over HTTP has it.
+        persisted_query: As Apollo has it.
+        text: That came along.
+
+    Raises:
+        RefusedError: BAD_REQUEST, naming the field at fault.
+    """
+    namings: list[Naming] = []
+    if document_id is not None:
+        namings.append(Naming(_read_document_id(document_id), Convention.DOCUMENT_ID))
+    if persisted_query is not None:
+        namings.append(Naming(_read_persisted_query(persisted_query), Convention.PERSISTED_QUERY))
+    if not namings:
+        return None
+    naming = namings[0]
+    for other in namings[1:]:
+        if other.id != naming.id:
+            raise _bad(f"`{naming.convention.value}` and `{other.convention.value}` name different documents.")
+    if text is not None and hashlib.sha256(text.encode()).hexdigest() != naming.id:
+        raise _bad(f"`{naming.convention.value}` is not the SHA-256 of `query`.")
+    return naming
+
+
+def _read_document_id(value: object) -> str:
+    if not isinstance(value, str):
+        raise _bad(f"`documentId` must be text, not {_kind(value)}.")
+    prefix, separator, hash_ = value.partition(":")
+    if not separator or prefix != "sha256" or not _SHA256.fullmatch(hash_):
+        raise _bad("`documentId` must be `sha256:` and 64 lower-case hexadecimal digits.")
+    return hash_
+
+
+def _read_persisted_query(value: object) -> str:
+    if not isinstance(value, dict):
+        raise _bad(f"`extensions.persistedQuery` must be an object, not {_kind(value)}.")
+    version = value.get("version")
+    if isinstance(version, bool) or version != _PERSISTED_QUERY_VERSION:
+        raise _bad(f"`extensions.persistedQuery.version` must be {_PERSISTED_QUERY_VERSION}.")
+    hash_ = value.get("sha256Hash")
+    if not isinstance(hash_, str) or not _SHA256.fullmatch(hash_):
+        raise _bad("`extensions.persistedQuery.sha256Hash` must be 64 lower-case hexadecimal digits.")
+    return hash_
 
 
 def is_nested_deeper(value: object, depth_max: int) -> bool:

@@ -12,6 +12,7 @@ import orjson
 from alertgraph.core.alert import check_text
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind
+from alertgraph.core.document import DocumentMode
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import (
     AccessDeniedError,
@@ -90,6 +91,7 @@ class ConfigurationService:
         retention: timedelta | Unset = UNSET,
         default_rule_id: RuleId | Unset | None = UNSET,
         dead_man_channel_id: ChannelId | Unset | None = UNSET,
+        document_mode: DocumentMode | Unset = UNSET,
         expected_version: int | None = None,
     ) -> TenantSettings:
         """Return the settings after a patch. ADMIN."""
@@ -116,6 +118,8 @@ class ConfigurationService:
                             "PagerDuty knows no beats: it would wake somebody with each.", "deadManChannelId"
                         )
                 patched = replace(patched, dead_man_channel_id=dead_man_channel_id)
+            if document_mode is not UNSET:
+                patched = replace(patched, document_mode=document_mode)
             check_settings(patched)
             if patched == current:
                 return None
@@ -425,6 +429,7 @@ def _told(settings: TenantSettings) -> dict[str, Any]:
         "resolveTimeout": duration_text(settings.resolve_timeout),
         "retention": duration_text(settings.retention),
         "defaultEscalationRule": encode_id(NodeKind.ESCALATION_RULE, rule_id) if rule_id is not None else None,
+        "documentMode": settings.document_mode.name,
         "deadManChannel": encode_id(NodeKind.CHANNEL, channel_id) if channel_id is not None else None,
     }
 

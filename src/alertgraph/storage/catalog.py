@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from alertgraph.core.catalog import Catalog, Item
+from alertgraph.core.document import DocumentMode
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import TenantId
 from alertgraph.core.severity import Severity
@@ -27,12 +28,13 @@ NEVER = datetime.max  # noqa: DTZ901
 _VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
 # In the order of TenantSettings.
 _SETTINGS = """
-SELECT resolve_timeout, retention, version, default_rule_id, dead_man_channel_id
+SELECT resolve_timeout, retention, version, default_rule_id, dead_man_channel_id, document_mode
 FROM tenant_settings WHERE tenant_id = $1
 """
 _WRITE_SETTINGS = """
 UPDATE tenant_settings SET
-    resolve_timeout = $2, retention = $3, version = $4, default_rule_id = $5, dead_man_channel_id = $6
+    resolve_timeout = $2, retention = $3, version = $4, default_rule_id = $5, dead_man_channel_id = $6,
+    document_mode = $7
 WHERE tenant_id = $1
 """
 _SLA_TARGETS = "SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1"
@@ -59,7 +61,10 @@ WHERE i.tenant_id = $1 AND i.kind = gone.kind AND i.id = gone.id
 async def load_settings(fetch: Fetch, tenant_id: TenantId) -> TenantSettings | None:
     """Return what an ADMIN may set; None where there is no such tenant."""
     rows = await fetch(_SETTINGS, tenant_id)
-    return TenantSettings(*rows[0]) if rows else None
+    if not rows:
+        return None
+    resolve_timeout, retention, version, rule_id, channel_id, mode = rows[0]
+    return TenantSettings(resolve_timeout, retention, version, rule_id, channel_id, DocumentMode(mode))
 
 
 async def load_config(fetch: Fetch, tenant_id: TenantId) -> TenantConfig | None:
@@ -116,6 +121,7 @@ async def write_settings(
         version,
         settings.default_rule_id,
         settings.dead_man_channel_id,
+        settings.document_mode,
     )
 
 

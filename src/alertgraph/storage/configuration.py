@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from alertgraph.core.catalog import Change
+from alertgraph.core.document import TrustedDocument
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.event import SealedEvent
 from alertgraph.core.flush import Appended, Flush, IdempotencyKey, Reliance, StoredAnswer, TenantConfig
@@ -15,9 +16,10 @@ from alertgraph.core.ids import ApiKeyId, FlushId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.tenant import ApiKey, Role, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier
-from alertgraph.services.ports import AnsweredError, KeySecret, LostCommitError, StoredKey
+from alertgraph.services.ports import AnsweredError, DocumentChange, KeySecret, LostCommitError, StoredKey
 from alertgraph.storage.catalog import delete_items, load_settings, write_items, write_settings
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
+from alertgraph.storage.documents import delete_documents, read_documents, write_documents
 from alertgraph.storage.log import append, find_flush, lock_head, read_config
 from alertgraph.storage.rows import actor_of
 
@@ -247,6 +249,26 @@ class PostgresConfiguration:
             return change.may_free(before.settings)
 
         return await self._change(tenant_id, read, decide_both, write, answer, may_free)
+
+    async def change_documents(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[Sequence[TrustedDocument]], DocumentChange | None],
+    ) -> tuple[Sequence[TrustedDocument], Appended | None]:
+        """Change which documents are registered; None from `decide` changes nothing. Returns all afterwards."""
+
+        async def read(connection: Connection) -> Sequence[TrustedDocument]:
+            return await read_documents(connection, tenant_id)
+
+        def decide_both(documents: Sequence[TrustedDocument]) -> tuple[DocumentChange, SealedEvent] | None:
+            change = decide(documents)
+            return (change, change.event) if change is not None else None
+
+        async def write(connection: Connection, change: DocumentChange, _: int) -> None:
+            await write_documents(connection, tenant_id, change.written)
+            await delete_documents(connection, tenant_id, change.deleted)
+
+        return await self._change(tenant_id, read, decide_both, write, None)
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
         """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""

@@ -72,6 +72,7 @@ tenant_settings = Table(
     Column("version", BigInteger, nullable=False, server_default="0"),
     Column("default_rule_id", Uuid),
     Column("dead_man_channel_id", Uuid),
+    Column("document_mode", SmallInteger, nullable=False, server_default="1"),
     Index("tenant_settings_dead_man", "tenant_id", postgresql_where=text("dead_man_channel_id IS NOT NULL")),
 )
 
@@ -133,6 +134,18 @@ saved_view = Table(
     Column("version", BigInteger, nullable=False),
     Column("created_at", _Instant, nullable=False, server_default=func.now()),
     Index("saved_view_name", "tenant_id", "name", "id"),
+)
+
+trusted_document = Table(
+    "trusted_document",
+    metadata,
+    _of_configured_tenant(),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("name", Text),
+    Column("body", Text, nullable=False),
+    Column("source", SmallInteger, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    Column("used_at", _Instant, nullable=False, server_default=func.now()),
 )
 
 config_item = Table(

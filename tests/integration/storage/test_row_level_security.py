@@ -73,6 +73,7 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "VALUES ($1, gen_random_uuid(), 'd', gen_random_uuid())",
         "INSERT INTO engine_position (tenant_id, judged_version) VALUES ($1, 1)",
         "INSERT INTO dead_man (tenant_id, due_at) VALUES ($1, now())",
+        "INSERT INTO trusted_document (tenant_id, sha256, body, source) VALUES ($1, 'h', '{x}', 1)",
     ):
         await world.execute(statement, tenant_id)
 

@@ -64,7 +64,9 @@ class GraphQLHttp:
             )
         if exchange.method == "GET" and not exchange.query_string:
             raise HttpRefusalError(
-                405, "A GET needs the parameter `query`; send other operations by POST.", {"allow": "POST"}
+                405,
+                "A GET needs the parameter `query` or `documentId`; send other operations by POST.",
+                {"allow": "POST"},
             )
         call = exchange.anonymous_call()
         try:

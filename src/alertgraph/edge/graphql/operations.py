@@ -15,6 +15,7 @@ from alertgraph.edge.graphql.connections import Connections
 from alertgraph.execution.errors import FailedStreamError, RefusedError
 from alertgraph.execution.executor import Answer, GraphQLExecutor, PreparedOperation
 from alertgraph.execution.groups import Asker, EncodedAnswer, Groups, Mailbox, Outlet, Subscriber, followed
+from alertgraph.execution.registry import EmptyRegistry, Registry, remember, requested
 from alertgraph.execution.request import GraphQLRequest
 
 REFUSED_COST: Final = 1
@@ -234,6 +235,7 @@ class GraphQLService:
         connections: Those that are open, for metrics and for a clean shutdown.
         observer: Is told of each finished operation.
         make_request_id: For requests that bring none.
+        registry: Knows documents by their hash; without one, requests bring their documents.
     """
 
     def __init__(
@@ -244,8 +246,10 @@ class GraphQLService:
         connections: Connections | None = None,
         observer: Observer | None = None,
         make_request_id: Callable[[], str] = new_request_id,
+        registry: Registry | None = None,
     ) -> None:
         self.executor = executor
+        self.registry: Registry = registry if registry is not None else EmptyRegistry()
         self.operations = operations
         self.connections = connections if connections is not None else Connections()
         self.observer: Observer = observer if observer is not None else SilentObserver()
@@ -257,14 +261,17 @@ class GraphQLService:
 
         Raises:
             RefusedError: It cannot be run.
-            Exception: What `admit` raises.
+            Exception: What `admit` and the registry raise.
         """
         try:
-            prepared = self.executor.prepare(request)
+            register = await self.registry.register(call.viewer)
+            document = await requested(register, self.executor.documents, request)
+            prepared = self.executor.prepare(request, document)
         except RefusedError:
             await self.operations.admit(call.viewer, REFUSED_COST)
             raise
         budget = await self.operations.admit(call.viewer, prepared.cost)
+        await remember(register, request, document)
         info = OperationInfo(
             call.request_id, prepared.type.value, prepared.name, prepared.document_id, prepared.cost, budget
         )

@@ -27,7 +27,16 @@ CHECK_INTERVAL: Final = timedelta(seconds=5)
 
 _COMMENT: Final = b":\n\n"
 _COMPLETE: Final = b"event: complete\ndata: \n\n"
-_TOLD_IN_THE_STREAM: Final = frozenset({Code.PARSE_FAILED, Code.VALIDATION_FAILED, Code.COST_EXCEEDED})
+_TOLD_IN_THE_STREAM: Final = frozenset(
+    {
+        Code.PARSE_FAILED,
+        Code.VALIDATION_FAILED,
+        Code.COST_EXCEEDED,
+        Code.DOCUMENT_NOT_FOUND,
+        Code.PERSISTED_QUERY_NOT_FOUND,
+        Code.PERSISTED_QUERY_NOT_SUPPORTED,
+    }
+)
 
 
 class _CredentialsEndedError(Exception):
