@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -17,7 +16,7 @@ from strawberry.types.field import StrawberryField
 
 from alertgraph.execution.batch import Batch, distinct
 from alertgraph.execution.leaves import PLAIN
-from alertgraph.execution.run import Failure, Field, Keys, Position, Run, Where, awaited, put_at, settled
+from alertgraph.execution.run import Failure, Field, Keys, Position, Run, Where, awaited, put_at, settled, together
 
 if TYPE_CHECKING:
     from alertgraph.execution.completion import Node
@@ -47,8 +46,8 @@ class Column(Protocol):
     def complete(self, run: Run, values: Values, where: Where) -> list[object]:
         """Return the completed values of a column that is not async."""
 
-    async def complete_async(self, run: Run, values: Values, where: Where) -> list[object]:
-        """Return the completed values."""
+    def complete_async(self, run: Run, values: Values, where: Where) -> Coroutine[Any, Any, list[object]]:
+        """Return the completed values, when they are awaited."""
 
 
 def fill(run: Run, columns: Sequence[Column], rows: Rows, sources: Values, where: Where) -> None:
@@ -84,9 +83,7 @@ async def fill_async(run: Run, columns: Sequence[Column], rows: Rows, sources: V
         [(column, values, place)] = waiting
         _put(rows, column.key, await column.complete_async(run, values, place))
     elif waiting:
-        results = await asyncio.gather(
-            *(each.complete_async(run, values, place) for each, values, place in waiting)
-        )
+        results = await together([each.complete_async(run, values, place) for each, values, place in waiting])
         for (column, _, _), completed in zip(waiting, results, strict=True):
             _put(rows, column.key, completed)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType
 from graphql.execution import Executor
@@ -13,6 +13,8 @@ from graphql.execution.collect_fields import FieldDetails
 
 if TYPE_CHECKING:
     from alertgraph.execution.completion import Node
+
+T = TypeVar("T")
 
 Keys = tuple[str | int, ...]
 """A place in a response: response keys and indexes from its root."""
@@ -172,6 +174,22 @@ async def awaited(executor: Executor[Any], values: Sequence[object]) -> list[obj
                 raise result
             done[index] = settled(executor, result)
     return done
+
+
+async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return what coroutines return that run at the same time.
+
+    Raises:
+        BaseException: What the first of them raised, or a cancellation; none of them is left running then.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def put_at(container: object, keys: Keys, value: object) -> None:

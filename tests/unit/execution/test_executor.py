@@ -125,6 +125,14 @@ async def test_the_deadline_ends_a_query() -> None:
     assert "longer than 0.05 s and was given up" in str(errors(answer)[0]["message"])
 
 
+async def test_nothing_is_left_running_behind_the_deadline() -> None:
+    executor = toy.executor(deadline=timedelta(milliseconds=50))
+
+    await toy.run(executor, "{a:slow b:slow item{number} coded}")
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_the_deadline_of_a_mutation_says_that_it_may_have_been_done() -> None:
     executor = toy.executor(deadline=timedelta(milliseconds=50))
 
