@@ -46,6 +46,11 @@ const code = async (text) => (await all(shared, { query: text }))[0].errors[0].e
 
 await check("query", async () => "data" in (await all(shared, { query }))[0]);
 if (operations.mutation) await check("mutation", async () => "data" in (await all(shared, { query: operations.mutation }))[0]);
+if (operations.named)
+  await check("a document may be named by its hash", async () => {
+    const answers = await Promise.all(operations.named.map((payload) => all(shared, payload)));
+    return answers.every(([answer]) => "data" in answer);
+  });
 if (operations.finite)
   await check("subscription completes", async () => (await all(shared, { query: operations.finite })).length === 3);
 if (operations.endless)

@@ -4,7 +4,7 @@
 //
 // OPERATIONS is JSON; what is left out is not checked: {"query", "mutation", "finite", "endless"} are documents, the
 // last two subscriptions that complete by themselves after three events, and never. "first" names the events that
-// `endless` yields at once (3 where left out). Prints one JSON object per check: {name, ok, detail}.
+// `endless` yields at once (3 where left out), "named" are payloads that name `query` by its hash. Prints one JSON object per check: {name, ok, detail}.
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
@@ -55,6 +55,12 @@ const codeOf = (errors) => (Array.isArray(errors) ? errors[0].extensions.code : 
 
 await check("query", async () => "data" in (await all(shared, { query }))[0]);
 if (operations.mutation) await check("mutation", async () => "data" in (await all(shared, { query: operations.mutation }))[0]);
+if (operations.named)
+  // This client sends nothing without a text.
+  await check("a document may be sent along with its hash", async () => {
+    const answers = await Promise.all(operations.named.map((payload) => all(shared, { query, ...payload })));
+    return answers.every(([answer]) => "data" in answer);
+  });
 if (operations.finite) {
   await check("subscription completes", async () => (await all(shared, { query: operations.finite })).length === 3);
   await check("50 subscriptions at once", async () => {

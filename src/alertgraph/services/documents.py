@@ -199,7 +199,7 @@ class TrustedDocumentService:
                 return None
             _check_room(trusted.values(), new)
             titles = [entry.title for entry in new]
-            event = self._event(principal, EventKind.CONFIG_CREATED, len(trusted), len(trusted) + len(new), titles)
+            event = self._event(principal, "added", titles, len(trusted), len(trusted) + len(new))
             return DocumentChange(event, written=tuple(new))
 
         _, appended = await self._registry.change_documents(principal.tenant.id, decide)
@@ -223,18 +223,19 @@ class TrustedDocumentService:
             count = len(_trusted(documents))
             left = count - sum(known[sha256].source is DocumentSource.MANIFEST for sha256 in gone)
             titles = [known[sha256].name or known[sha256].id for sha256 in gone]
-            event = self._event(principal, EventKind.CONFIG_DELETED, count, left, titles)
+            event = self._event(principal, "removed", titles, count, left)
             return DocumentChange(event, deleted=gone)
 
         _, appended = await self._registry.change_documents(principal.tenant.id, decide)
         self._tell(principal, appended)
 
     def _event(
-        self, principal: Principal, kind: EventKind, before: int, after: int, titles: Sequence[str]
+        self, principal: Principal, verb: str, titles: Sequence[str], before: int, after: int
     ) -> SealedEvent:
-        detail: dict[str, Any] = {"documentCount": len(titles), "documents": list(titles[:_TOLD_COUNT_MAX])}
+        # A manifest may be long, and the log is for ever.
+        detail: dict[str, Any] = {f"{verb}Count": len(titles), verb: list(titles[:_TOLD_COUNT_MAX])}
         return config_event(
-            kind,
+            EventKind.CONFIG_UPDATED,
             principal,
             self._clock.now(),
             "TrustedDocuments",
