@@ -5,10 +5,7 @@ from typing import Annotated, Self, TypeAlias
 
 import strawberry
 
-from alertgraph.core.batch import Outcome
-from alertgraph.core.errors import ErrorCode, Problem, RefusedError
-from alertgraph.core.ids import NodeKind, encode_id
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -20,6 +17,9 @@ from alertgraph.core.lifecycle import (
     Resolve,
     Unacknowledge,
 )
+from alertgraph.core.batch import Outcome
+from alertgraph.core.errors import ErrorCode, Problem, RefusedError
+from alertgraph.core.ids import NodeKind, encode_id
 from alertgraph.core.tenant import Role
 from alertgraph.services.alerts import BULK_COUNT_MAX, Wanted
 from resolvers.alert import CriticalAlert

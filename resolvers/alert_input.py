@@ -7,10 +7,10 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import alert as core
+from alertgraph.core.action import Assign, ById, Unset, Update
 from alertgraph.core.alert import Draft
 from alertgraph.core.errors import InputError, Problem, RefusedError
 from alertgraph.core.ids import decode_alert_id
-from alertgraph.core.lifecycle import Assign, ById, Unset, Update
 from alertgraph.services.alerts import BULK_COUNT_MAX, BySelection
 from resolvers.alert import AlertFilter
 from resolvers.errors import unknown

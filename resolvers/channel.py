@@ -8,10 +8,10 @@ from strawberry import Maybe
 
 from alertgraph.core import channel as core
 from alertgraph.core import delivery
+from alertgraph.core.action import UNSET as LEFT_OUT
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import InputError, RefusedError
 from alertgraph.core.ids import ChannelId, NodeKind, decode_alert_id, decode_key, encode_id
-from alertgraph.core.lifecycle import UNSET as LEFT_OUT
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from alertgraph.services.channels import (
     ConfigPatch,

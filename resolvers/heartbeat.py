@@ -7,10 +7,10 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import monitor as core
+from alertgraph.core.action import UNSET as LEFT_OUT
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import InputError, RefusedError
 from alertgraph.core.ids import MonitorId, NodeKind, decode_key, encode_id
-from alertgraph.core.lifecycle import UNSET as LEFT_OUT
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from resolvers.alert import CriticalAlert
 from resolvers.context import Info

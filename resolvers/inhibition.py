@@ -6,9 +6,9 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import inhibition as core
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import InhibitionRuleId, NodeKind, decode_key, encode_id
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from resolvers.context import Info
 from resolvers.deletion import DeleteInput, DeletePayload

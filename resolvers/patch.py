@@ -2,8 +2,8 @@
 
 from typing import Protocol, TypeVar
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.errors import InputError
-from alertgraph.core.lifecycle import UNSET, Unset
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -8,10 +8,10 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import responder as core
+from alertgraph.core.action import Unset
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import InputError, RefusedError
 from alertgraph.core.ids import NodeKind, ResponderId, decode_key, encode_id
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from alertgraph.services.responders import ContactWish
 from alertgraph.services.schedules import shifts_of, span_of_overrides

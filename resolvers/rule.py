@@ -8,10 +8,10 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import rule as core
+from alertgraph.core.action import Unset
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, RuleId, decode_key, encode_id
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from resolvers.channel import NotificationChannel, channel_id_of
 from resolvers.context import Info

@@ -10,10 +10,10 @@ from strawberry import Maybe
 from strawberry.utils.str_converters import to_camel_case
 
 from alertgraph.core import tenant as core
+from alertgraph.core.action import UNSET as LEFT_OUT
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, SavedViewId, decode_id, encode_id
-from alertgraph.core.lifecycle import UNSET as LEFT_OUT
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from resolvers.actor import Actor
 from resolvers.alert import AlertFilter, AlertOrder

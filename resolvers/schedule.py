@@ -8,9 +8,9 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import schedule as core
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, OverrideId, ScheduleId, decode_key, encode_id
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import Page
 from alertgraph.services.schedules import span_of_overrides
 from resolvers.actor import Actor

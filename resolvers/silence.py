@@ -7,10 +7,10 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import silence as core
+from alertgraph.core.action import Unset
 from alertgraph.core.errors import InputError, RefusedError
 from alertgraph.core.ids import NodeKind, SilenceId, decode_key, encode_id
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import Unset
 from alertgraph.core.query import PAGE_SIZE_MAX, Page
 from resolvers.actor import Actor
 from resolvers.alert import CriticalAlert

@@ -12,6 +12,7 @@ import orjson
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from alertgraph.core.action import Acknowledge, Action, ById, Escalate, Fire, Resolve
 from alertgraph.core.action_token import ActionClaim, ChatAction, sign
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert
@@ -21,7 +22,6 @@ from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.event import Event
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, ResponderId, TenantId
-from alertgraph.core.lifecycle import Acknowledge, Action, ById, Escalate, Fire, Resolve
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier

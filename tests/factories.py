@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from alertgraph.core.action import Action
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, Draft, HoldReason
 from alertgraph.core.batch import Batch, Request
@@ -18,7 +19,6 @@ from alertgraph.core.event import Event, EventKind, SealedEvent, StoredEvent, se
 from alertgraph.core.flush import IdempotencyKey, Loaded, StoredAnswer, TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId, TenantId, uuid7
 from alertgraph.core.labels import Matcher, MatchOperator
-from alertgraph.core.lifecycle import Action
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import ChannelTarget, EscalationRule, EscalationTarget, Level
 from alertgraph.core.severity import Severity

@@ -10,6 +10,25 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from alertgraph.core.action import (
+    UNSET,
+    Acknowledge,
+    Action,
+    AddNote,
+    Assign,
+    ById,
+    ByKey,
+    Clear,
+    Escalate,
+    Fire,
+    GiveFeedback,
+    Judge,
+    Reopen,
+    Resolve,
+    Target,
+    Unacknowledge,
+    Update,
+)
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, Draft, HoldReason, Link
 from alertgraph.core.catalog import Catalog
@@ -36,25 +55,6 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.labels import Matcher, MatchOperator
-from alertgraph.core.lifecycle import (
-    UNSET,
-    Acknowledge,
-    Action,
-    AddNote,
-    Assign,
-    ById,
-    ByKey,
-    Clear,
-    Escalate,
-    Fire,
-    GiveFeedback,
-    Judge,
-    Reopen,
-    Resolve,
-    Target,
-    Unacknowledge,
-    Update,
-)
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import (
     ChannelTarget,

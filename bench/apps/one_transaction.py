@@ -17,13 +17,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from alertgraph.core.action import Fire
 from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import Alert, Draft
 from alertgraph.core.batch import Batch, Request
 from alertgraph.core.errors import StaleDecisionError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
-from alertgraph.core.lifecycle import Fire
 from alertgraph.core.tenant import Principal
 from alertgraph.edge.bodies import json_response, read_body, read_json
 from alertgraph.edge.rest import alert_json, draft_of

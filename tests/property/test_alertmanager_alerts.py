@@ -10,10 +10,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertgraph.core.action import Clear, Fire
 from alertgraph.core.alert import check_draft
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.errors import AlertGraphError, InputError
-from alertgraph.core.lifecycle import Clear, Fire
 from alertgraph.edge.intake.alertmanager import action_of, alert_json, check_posted, fingerprint_of, matcher_of
 from tests.factories import DAY, T0, an_alert
 

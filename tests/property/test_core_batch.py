@@ -10,13 +10,13 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alertgraph.core.action import ById, ByKey, target_of
 from alertgraph.core.alert import Alert
 from alertgraph.core.batch import Batch, Outcome, Request
 from alertgraph.core.event import GENESIS_LINK, EventKind, leaf_hash, next_link, parse_canonical
 from alertgraph.core.flush import Appended, Flush, TenantConfig
 from alertgraph.core.ids import AlertId
 from alertgraph.core.inhibition import InhibitionKey
-from alertgraph.core.lifecycle import ById, ByKey, target_of
 from alertgraph.core.metrics import Counts, DurationKind, Group, Tally, tally
 from tests.factories import HOUR, LEVEL_MAX, T0, TENANT, a_flush_id, an_id, an_idempotency_key
 from tests.memory_log import MemoryLog, TenantRows

@@ -11,21 +11,12 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertgraph.core.action import Action, AddNote, Clear, Escalate, Fire, Judge, Reopen, check_action
 from alertgraph.core.alert import Alert, AlertStatus, Draft, HoldReason
 from alertgraph.core.decision import Decision, Situation
 from alertgraph.core.event import EventKind, instant_text
 from alertgraph.core.ids import NodeKind, encode_id
-from alertgraph.core.lifecycle import (
-    Action,
-    AddNote,
-    Clear,
-    Escalate,
-    Fire,
-    Judge,
-    Reopen,
-    check_action,
-    decide,
-)
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.slo import next_mark
 from tests.factories import T0, a_matcher, a_situation, an_id
 from tests.strategies import actions_on, alerts, configs, drafts, near_instants, senders_and_people, targets_of

@@ -8,6 +8,7 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from alertgraph.core.action import Fire
 from alertgraph.core.alert import (
     DESCRIPTION_LENGTH_MAX,
     Draft,
@@ -19,7 +20,7 @@ from alertgraph.core.alert import (
 )
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.event import parse_canonical, seal
-from alertgraph.core.lifecycle import Fire, decide
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.severity import Severity
 from tests.factories import T0, a_situation
 from tests.strategies import instants, json_objects, wild_texts

@@ -14,13 +14,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertgraph.core.alert import AlertVerdict
-from alertgraph.core.batch import Outcome, Request
-from alertgraph.core.errors import DependencyError
-from alertgraph.core.event import GENESIS_LINK, EventKind, next_link
-from alertgraph.core.flush import Flush, IdempotencyKey
-from alertgraph.core.ids import AlertId
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -36,6 +30,12 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.alert import AlertVerdict
+from alertgraph.core.batch import Outcome, Request
+from alertgraph.core.errors import DependencyError
+from alertgraph.core.event import GENESIS_LINK, EventKind, next_link
+from alertgraph.core.flush import Flush, IdempotencyKey
+from alertgraph.core.ids import AlertId
 from alertgraph.core.metrics import Counts, Group, tally
 from alertgraph.core.severity import Severity
 from tests.factories import TENANT, a_draft

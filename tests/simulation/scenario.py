@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from alertgraph.core.action import Acknowledge, ById, ByKey, Escalate, Fire, Resolve, Unacknowledge
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind, EmailConfig, WebhookConfig
 from alertgraph.core.delivery import Delivery, Purpose
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import ChannelId, ResponderId, RuleId, ScheduleId
-from alertgraph.core.lifecycle import Acknowledge, ById, ByKey, Escalate, Fire, Resolve, Unacknowledge
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import (
     ChannelTarget,

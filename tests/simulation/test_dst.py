@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alertgraph.core.action import Fire
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.forecast import alert_to_come, forecast
 from alertgraph.core.ids import ResponderId, RuleId, ScheduleId
-from alertgraph.core.lifecycle import Fire
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import EscalationRule, Level, ScheduleTarget
 from alertgraph.core.schedule import Rotation, Schedule

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import ByKey, Escalate, Fire
 from alertgraph.core.delivery import Purpose
 from alertgraph.core.forecast import alert_to_come, forecast
-from alertgraph.core.lifecycle import ByKey, Escalate, Fire
 from tests.factories import MINUTE, SECOND, T0, TENANT, a_draft
 from tests.simulation.scenario import plan_of
 from tests.simulation.world import World

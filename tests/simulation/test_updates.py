@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Fire
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind, WebhookConfig
 from alertgraph.core.delivery import DeliveryStatus, Purpose
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import ChannelId, ResponderId, RuleId
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import EscalationRule, Level, ResponderTarget
 from tests.factories import HOUR, MINUTE, SECOND, T0, TENANT, a_config, a_draft

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from alertgraph.core.action import Action
 from alertgraph.core.batch import Request
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, TenantId, uuid7
-from alertgraph.core.lifecycle import Action
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.services.deliveries import DeliveryService
 from alertgraph.services.engine import Engine

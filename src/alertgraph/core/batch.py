@@ -9,6 +9,7 @@ from datetime import datetime
 import orjson
 
 from alertgraph.core import inhibition
+from alertgraph.core.action import Action, ById, Reopen, check_action, target_of
 from alertgraph.core.actor import Actor
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.decision import Decision, Situation
@@ -28,7 +29,7 @@ from alertgraph.core.flush import (
 from alertgraph.core.ids import AlertId, DeliveryId, FlushId, NodeKind, decode_alert_id, encode_id
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import Action, ById, Reopen, check_action, decide, target_of
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.metrics import tally
 from alertgraph.core.value import quick, replace
 

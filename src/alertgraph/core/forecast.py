@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from alertgraph.core.action import ById, Fire, Judge, check_action
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, HoldReason
 from alertgraph.core.channel import Channel, chain
@@ -15,7 +16,7 @@ from alertgraph.core.errors import RefusedError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, ResponderId, RuleId, ScheduleId, uuid7
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import ById, Fire, Judge, check_action, decide
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.rule import Ladder, ScheduleTarget
 from alertgraph.core.schedule import next_change_at, on_call_at
 

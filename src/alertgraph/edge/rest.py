@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from alertgraph.core.action import ById, Escalate, Fire
 from alertgraph.core.actor import Actor
 from alertgraph.core.alert import Alert, Draft, Link
 from alertgraph.core.batch import Outcome
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import AlertGraphError, ErrorCode, NotFoundError, Problem, RefusedError
 from alertgraph.core.ids import NodeKind, decode_alert_id, encode_id
-from alertgraph.core.lifecycle import ById, Escalate, Fire
 from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import acknowledge_breached, resolve_breached

@@ -12,14 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from alertgraph.core.actor import Actor, ActorKind
-from alertgraph.core.alert import Alert, AlertStatus
-from alertgraph.core.batch import Outcome, Request
-from alertgraph.core.duration import duration_text
-from alertgraph.core.errors import ErrorCode, InputError, Problem, RefusedError
-from alertgraph.core.flush import EVENT_COUNT_MAX, IdempotencyKey
-from alertgraph.core.ids import UUID7_RANDOM_BITS, AlertId, uuid7_series
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -33,6 +26,13 @@ from alertgraph.core.lifecycle import (
     check_action,
     check_note,
 )
+from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.alert import Alert, AlertStatus
+from alertgraph.core.batch import Outcome, Request
+from alertgraph.core.duration import duration_text
+from alertgraph.core.errors import ErrorCode, InputError, Problem, RefusedError
+from alertgraph.core.flush import EVENT_COUNT_MAX, IdempotencyKey
+from alertgraph.core.ids import UUID7_RANDOM_BITS, AlertId, uuid7_series
 from alertgraph.core.query import (
     PAGE_SIZE_MAX,
     AlertFilter,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, AlertStatus, check_text
 from alertgraph.core.catalog import Catalog, Item
@@ -33,7 +34,6 @@ from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryS
 from alertgraph.core.errors import ConflictError, InputError, NotFoundError, RefusedError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, NodeKind, TenantId, encode_id
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.responder import check_email
 from alertgraph.core.rule import ChannelTarget

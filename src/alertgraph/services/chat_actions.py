@@ -9,6 +9,7 @@ from typing import Protocol, assert_never
 
 import orjson
 
+from alertgraph.core.action import Acknowledge, ById, Escalate, Resolve
 from alertgraph.core.action_token import ActionClaim, ChatAction
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import NAME_LENGTH_MAX, Alert, AlertStatus
@@ -17,7 +18,6 @@ from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind
 from alertgraph.core.errors import AccessDeniedError, ErrorCode, NotFoundError, RefusedError
 from alertgraph.core.ids import ChannelId, NodeKind, TenantId, encode_id
-from alertgraph.core.lifecycle import Acknowledge, ById, Escalate, Resolve
 from alertgraph.core.responder import Responder
 from alertgraph.core.silence import Silence
 from alertgraph.core.tenant import Principal, Role, Tenant

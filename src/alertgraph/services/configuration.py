@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.alert import check_text
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind
@@ -36,7 +37,6 @@ from alertgraph.core.ids import (
     uuid7,
 )
 from alertgraph.core.labels import Matcher, check_matcher
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.rule import EscalationRule
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, TenantSettings, check_settings
 from alertgraph.services.catalog_changes import (

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import orjson
 
+from alertgraph.core.action import ById, Report
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.batch import Request
 from alertgraph.core.channel import Channel
@@ -40,7 +41,6 @@ from alertgraph.core.dispatch import (
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, TenantId, uuid7
-from alertgraph.core.lifecycle import ById, Report
 from alertgraph.core.message import Message, SendResult
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.messages import MessageMaker

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from alertgraph.core.action import ById, Judge
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
 from alertgraph.core.batch import Outcome, Request
 from alertgraph.core.escalation import JUDGED_AGAIN
 from alertgraph.core.ids import AlertId, TenantId, uuid7
 from alertgraph.core.inhibition import InhibitionRule, source_keys, target_keys
-from alertgraph.core.lifecycle import ById, Judge
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.ports import Clock, Dice, DueWork, PagerObserver

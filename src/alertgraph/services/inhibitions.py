@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import InhibitionRuleId
 from alertgraph.core.inhibition import InhibitionRule, check_inhibition_rule
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.tenant import Principal, Role
 from alertgraph.services.catalog_changes import (
     CatalogChanges,

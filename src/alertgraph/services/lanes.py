@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from alertgraph.core.action import ById, Report, target_of
 from alertgraph.core.alert import Alert, check_dedup_key
 from alertgraph.core.batch import Batch, Outcome, Request
 from alertgraph.core.errors import AlertGraphError, DependencyError, NotFoundError, StaleDecisionError
@@ -26,7 +27,6 @@ from alertgraph.core.flush import (
     TenantConfig,
 )
 from alertgraph.core.ids import AlertId, DeliveryId, FlushId, TenantId
-from alertgraph.core.lifecycle import ById, Report, target_of
 from alertgraph.core.value import replace
 from alertgraph.services.open_alerts import TENANT_ALERT_COUNT_MAX, OpenAlerts, TenantMemory
 from alertgraph.services.ports import (

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from alertgraph.core.action import UNSET, Action, ByKey, Clear, Fire, Resolve, Unset
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import check_labels, draft_match_values
 from alertgraph.core.batch import Request
@@ -16,7 +17,6 @@ from alertgraph.core.errors import AlertGraphError, ErrorCode, InputError, NotFo
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, MonitorId, TenantId, uuid7
 from alertgraph.core.labels import matches_all
-from alertgraph.core.lifecycle import UNSET, Action, ByKey, Clear, Fire, Resolve, Unset
 from alertgraph.core.monitor import INTERVAL_MAX, INTERVAL_MIN, HeartbeatMonitor
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Principal, Role

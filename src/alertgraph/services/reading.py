@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from alertgraph.core.action import Fire
 from alertgraph.core.alert import Alert, Draft, alert_match_values
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
@@ -25,7 +26,6 @@ from alertgraph.core.ids import (
     SilenceId,
 )
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
-from alertgraph.core.lifecycle import Fire
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.query import (
     TOTAL_COUNT_MAX,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.alert import check_text
 from alertgraph.core.catalog import Catalog, Item
 from alertgraph.core.channel import ChannelKind
 from alertgraph.core.errors import ConflictError, ErrorCode, InputError, Problem, RefusedError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import ChannelId, ResponderId
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.responder import ContactMethod, Responder, check_email
 from alertgraph.core.rule import ResponderTarget
 from alertgraph.core.tenant import Principal, Role

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, assert_never
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.duration import duration_text
 from alertgraph.core.errors import NotFoundError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import NodeKind, RuleId, encode_id
 from alertgraph.core.labels import Matcher
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.rule import (
     ChannelTarget,
     EscalationRule,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.calendar import read_calendar
 from alertgraph.core.catalog import ITEM_COUNT_MAX, Catalog, Item
 from alertgraph.core.duration import duration_text
@@ -15,7 +16,6 @@ from alertgraph.core.errors import ErrorCode, InputError, Problem, RefusedError
 from alertgraph.core.event import instant_text
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import NodeKind, OverrideId, ResponderId, ScheduleId, encode_id
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.rule import ScheduleTarget
 from alertgraph.core.schedule import (
     TIME_MAX,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from alertgraph.core.action import UNSET, Unset
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert
 from alertgraph.core.errors import AccessDeniedError, ConflictError, InputError, NotFoundError
@@ -15,7 +16,6 @@ from alertgraph.core.event import EventKind, StoredEvent, instant_text
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import SilenceId, TenantId
 from alertgraph.core.labels import Matcher, MatchOperator, matches_all
-from alertgraph.core.lifecycle import UNSET, Unset
 from alertgraph.core.query import event_match_values
 from alertgraph.core.silence import Silence, SilenceState, check_silence, state_at, window_at
 from alertgraph.core.tenant import Principal, Role

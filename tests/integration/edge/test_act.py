@@ -14,12 +14,12 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from alertgraph.core.action import Acknowledge, Resolve
 from alertgraph.core.action_token import ChatAction, sign
 from alertgraph.core.alert import AlertStatus
 from alertgraph.core.errors import DependencyError, RateLimitedError
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import AlertId, ChannelId, TenantId
-from alertgraph.core.lifecycle import Acknowledge, Resolve
 from alertgraph.edge.act import act_routes
 from tests.acting import KEY, Acting, client
 from tests.factories import DAY, MINUTE, SECOND

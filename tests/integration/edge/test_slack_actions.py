@@ -16,12 +16,12 @@ import pytest
 from slack_sdk.signature import Clock as SlackClock
 from slack_sdk.signature import SignatureVerifier
 
+from alertgraph.core.action import Acknowledge
 from alertgraph.core.action_token import ChatAction, sign
 from alertgraph.core.alert import AlertStatus
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import ChannelId
-from alertgraph.core.lifecycle import Acknowledge
 from alertgraph.edge import slack_actions as module
 from alertgraph.edge.slack_actions import SLACK_ACTIONS_PATH, is_signed, slack_routes
 from alertgraph.notify.guard import Guard

@@ -11,16 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alertgraph.core.actor import ENGINE
-from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
-from alertgraph.core.cursor import LogCursor, log_start
-from alertgraph.core.delivery import Attempt, Delivery, DeliveryStatus, Finish, Purpose
-from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError, StaleDecisionError
-from alertgraph.core.event import GENESIS_LINK, EventKind, next_link, seal
-from alertgraph.core.flush import AlertWrite, Flush, Loaded, Reliance, StoredAnswer, TenantConfig, Touch
-from alertgraph.core.ids import AlertId, ChannelId, InhibitionRuleId, ResponderId, ScheduleId, TenantId
-from alertgraph.core.inhibition import InhibitionRule
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -35,6 +26,15 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.actor import ENGINE
+from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
+from alertgraph.core.cursor import LogCursor, log_start
+from alertgraph.core.delivery import Attempt, Delivery, DeliveryStatus, Finish, Purpose
+from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError, StaleDecisionError
+from alertgraph.core.event import GENESIS_LINK, EventKind, next_link, seal
+from alertgraph.core.flush import AlertWrite, Flush, Loaded, Reliance, StoredAnswer, TenantConfig, Touch
+from alertgraph.core.ids import AlertId, ChannelId, InhibitionRuleId, ResponderId, ScheduleId, TenantId
+from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.message import ERROR_LENGTH_MAX, RECEIPT_LENGTH_MAX, storable
 from alertgraph.core.metrics import DurationKind, bucket_of
 from alertgraph.core.rule import ChannelTarget, Ladder, ResponderTarget, ScheduleTarget

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.core.catalog import Catalog, Change, Item
 from alertgraph.core.channel import Channel, ChannelKind, EmailConfig
 from alertgraph.core.cursor import log_start
@@ -22,7 +23,6 @@ from alertgraph.core.flush import StoredAnswer, TenantConfig
 from alertgraph.core.ids import ChannelId, RuleId, SavedViewId, SilenceId, TenantId
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.labels import MatchOperator
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.query import PageRequest
 from alertgraph.core.responder import ContactMethod, Responder

@@ -12,13 +12,13 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import Fire
 from alertgraph.core.cursor import log_start
 from alertgraph.core.errors import ConflictError, DependencyError, InputError, NotFoundError
 from alertgraph.core.event import EventKind, SealedEvent, seal
 from alertgraph.core.flush import StoredAnswer
 from alertgraph.core.ids import ApiKeyId, SavedViewId, TenantId
 from alertgraph.core.labels import MatchOperator
-from alertgraph.core.lifecycle import Fire
 from alertgraph.core.slo import TIER_TARGETS
 from alertgraph.core.tenant import ApiKey, Role, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.storage.due import PostgresDueWork
 from tests.factories import HOUR, MINUTE, SECOND, T0, a_draft
 from tests.integration.storage.test_append import end_connections

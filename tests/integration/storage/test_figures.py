@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Clear, Escalate, Fire, Resolve, Update
 from alertgraph.core.cursor import log_start
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Clear, Escalate, Fire, Resolve, Update
 from alertgraph.core.metrics import MetricsWindow, Tally, tally
 from alertgraph.core.query import EventFilter, EventQuery, PageRequest
 from alertgraph.core.severity import Severity

@@ -12,12 +12,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Fire, Resolve, Update
 from alertgraph.core.alert import HoldReason, alert_match_values
 from alertgraph.core.catalog import Change
 from alertgraph.core.event import seal
 from alertgraph.core.ids import AlertId, ApiKeyId, MonitorId, SavedViewId, TenantId
 from alertgraph.core.inhibition import InhibitionKey, InhibitionRule, source_keys, target_keys
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire, Resolve, Update
 from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import ApiKey, Role, SavedView, TenantSettings

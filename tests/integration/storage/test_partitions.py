@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alertgraph.core.action import ByKey, Fire, Resolve
 from alertgraph.core.catalog import Item
 from alertgraph.core.cursor import LogCursor, log_start
 from alertgraph.core.delivery import Attempt, Claim, Delivery, DeliveryStatus
@@ -16,7 +17,6 @@ from alertgraph.core.errors import CursorExpiredError, DependencyError
 from alertgraph.core.event import next_link, seal
 from alertgraph.core.flush import AlertWrite, Flush, Reliance
 from alertgraph.core.ids import OverrideId, ResponderId, ScheduleId, SilenceId, TenantId
-from alertgraph.core.lifecycle import ByKey, Fire, Resolve
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence
 from alertgraph.services.ports import PoisonError

@@ -9,9 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from alertgraph.core.action import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.storage.database import Database, owner_connection
 from alertgraph.storage.selftest import IsolationError, check_isolation, unscoped_constraints
 from alertgraph.storage.tables import INSTALLATION_TABLES, metadata

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
+from alertgraph.core.action import Action, ById, Report, target_of
 from alertgraph.core.batch import Batch, Request
 from alertgraph.core.catalog import Item
 from alertgraph.core.flush import Appended, Flush, IdempotencyKey
 from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
-from alertgraph.core.lifecycle import Action, ById, Report, target_of
 from alertgraph.core.tenant import Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.storage.catalog import write_items

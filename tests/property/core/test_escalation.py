@@ -11,16 +11,7 @@ from hypothesis import event as seen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertgraph.core.actor import ENGINE
-from alertgraph.core.alert import Alert, AlertStatus, HoldReason
-from alertgraph.core.batch import Batch, Request
-from alertgraph.core.catalog import Catalog
-from alertgraph.core.delivery import Delivery, DeliveryStatus, Finish, Purpose
-from alertgraph.core.escalation import notices
-from alertgraph.core.event import EventKind
-from alertgraph.core.flush import Flush, TenantConfig
-from alertgraph.core.ids import DeliveryId
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     Assign,
@@ -33,6 +24,15 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.actor import ENGINE
+from alertgraph.core.alert import Alert, AlertStatus, HoldReason
+from alertgraph.core.batch import Batch, Request
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.delivery import Delivery, DeliveryStatus, Finish, Purpose
+from alertgraph.core.escalation import notices
+from alertgraph.core.event import EventKind
+from alertgraph.core.flush import Flush, TenantConfig
+from alertgraph.core.ids import DeliveryId
 from alertgraph.core.rule import ChannelTarget, Ladder, Level
 from alertgraph.core.severity import Severity
 from tests.factories import (

@@ -10,12 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertgraph.core.alert import AlertVerdict
-from alertgraph.core.cursor import log_start
-from alertgraph.core.event import GENESIS_LINK, StoredEvent, leaf_hash, next_link
-from alertgraph.core.flush import Appended, Flush
-from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     ByKey,
@@ -26,6 +21,11 @@ from alertgraph.core.lifecycle import (
     Unacknowledge,
     Update,
 )
+from alertgraph.core.alert import AlertVerdict
+from alertgraph.core.cursor import log_start
+from alertgraph.core.event import GENESIS_LINK, StoredEvent, leaf_hash, next_link
+from alertgraph.core.flush import Appended, Flush
+from alertgraph.core.ids import TenantId
 from alertgraph.core.metrics import COUNT_NAMES, Counts, DurationKind, Group, Tally, tally
 from alertgraph.core.severity import Severity
 from tests.factories import T0, a_draft

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, AlertStatus, AlertVerdict
-from alertgraph.core.batch import Outcome
-from alertgraph.core.errors import ErrorCode
-from alertgraph.core.event import EventKind
-from alertgraph.core.flush import Reliance, Touch
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     AddNote,
     ById,
@@ -19,6 +14,11 @@ from alertgraph.core.lifecycle import (
     Resolve,
     Unacknowledge,
 )
+from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, AlertStatus, AlertVerdict
+from alertgraph.core.batch import Outcome
+from alertgraph.core.errors import ErrorCode
+from alertgraph.core.event import EventKind
+from alertgraph.core.flush import Reliance, Touch
 from tests.factories import (
     HOUR,
     T0,

@@ -9,6 +9,19 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import (
+    Acknowledge,
+    Action,
+    Assign,
+    ById,
+    Escalate,
+    Fire,
+    Judge,
+    Report,
+    Resolve,
+    Unacknowledge,
+    Update,
+)
 from alertgraph.core.actor import ENGINE
 from alertgraph.core.alert import Alert, AlertStatus, HoldReason
 from alertgraph.core.batch import Batch, Outcome
@@ -38,20 +51,7 @@ from alertgraph.core.ids import (
     SilenceId,
     encode_id,
 )
-from alertgraph.core.lifecycle import (
-    Acknowledge,
-    Action,
-    Assign,
-    ById,
-    Escalate,
-    Fire,
-    Judge,
-    Report,
-    Resolve,
-    Unacknowledge,
-    Update,
-    decide,
-)
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.responder import ContactMethod
 from alertgraph.core.rule import ChannelTarget, EscalationRule, ResponderTarget, ScheduleTarget
 from alertgraph.core.schedule import Rotation, Schedule, ShiftOverride

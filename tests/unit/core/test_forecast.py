@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 
 from alertgraph.core import forecast as core
+from alertgraph.core.action import Fire
 from alertgraph.core.alert import AlertStatus, HoldReason
 from alertgraph.core.delivery import Delivery, DeliveryStatus, Purpose
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.forecast import alert_to_come, forecast
 from alertgraph.core.ids import ChannelId, DeliveryId, ResponderId, ScheduleId
-from alertgraph.core.lifecycle import Fire
 from alertgraph.core.rule import ScheduleTarget
 from alertgraph.core.schedule import Rotation, Schedule
 from tests.factories import (

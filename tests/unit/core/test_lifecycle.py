@@ -8,14 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from alertgraph.core.actor import ENGINE, Actor, ActorKind
-from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, Alert, AlertStatus, AlertVerdict, Draft, HoldReason, Link
-from alertgraph.core.catalog import Catalog
-from alertgraph.core.decision import Decision
-from alertgraph.core.errors import ErrorCode
-from alertgraph.core.event import Event, EventKind
-from alertgraph.core.ids import NodeKind, ResponderId, encode_id
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -32,9 +25,16 @@ from alertgraph.core.lifecycle import (
     Update,
     check_action,
     check_note,
-    decide,
     target_of,
 )
+from alertgraph.core.actor import ENGINE, Actor, ActorKind
+from alertgraph.core.alert import OCCURRENCE_COUNT_MAX, Alert, AlertStatus, AlertVerdict, Draft, HoldReason, Link
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.decision import Decision
+from alertgraph.core.errors import ErrorCode
+from alertgraph.core.event import Event, EventKind
+from alertgraph.core.ids import NodeKind, ResponderId, encode_id
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, TIER_TARGETS, SlaMark, sla_clocks
 from alertgraph.core.tier import Tier

@@ -6,11 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import Action, Assign, ById, Escalate, Judge
 from alertgraph.core.actor import ENGINE, Actor, ActorKind
 from alertgraph.core.alert import Alert, HoldReason
 from alertgraph.core.event import Event, EventKind, FieldChange
 from alertgraph.core.ids import AlertId
-from alertgraph.core.lifecycle import Action, Assign, ById, Escalate, Judge, decide
+from alertgraph.core.lifecycle import decide
 from alertgraph.core.responder import ContactMethod
 from alertgraph.core.rule import ResponderTarget
 from alertgraph.core.severity import Severity

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from alertgraph.core.action import Clear, Fire
 from alertgraph.core.alert import Draft, Link, check_draft
 from alertgraph.core.errors import AlertGraphError, InputError
 from alertgraph.core.labels import Matcher, MatchOperator
-from alertgraph.core.lifecycle import Clear, Fire
 from alertgraph.core.severity import Severity
 from alertgraph.edge.bodies import BodyError, read_json
 from alertgraph.edge.intake.alertmanager import (

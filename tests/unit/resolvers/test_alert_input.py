@@ -6,10 +6,10 @@ import pytest
 import strawberry
 from strawberry import Some
 
+from alertgraph.core.action import UNSET, ById
 from alertgraph.core.alert import AlertVerdict, Draft, Link
 from alertgraph.core.errors import ErrorCode, RefusedError
 from alertgraph.core.ids import NodeKind, encode_id
-from alertgraph.core.lifecycle import UNSET, ById
 from alertgraph.core.severity import Severity
 from resolvers.alert import AlertFilter
 from resolvers.alert_input import AlertSelector, CreateAlertInput, LinkInput, UpdateAlertInput

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from alertgraph.core.action import AddNote, ById, Clear, Fire
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.batch import Outcome
 from alertgraph.core.errors import AccessDeniedError, ErrorCode
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import AddNote, ById, Clear, Fire
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.services.alerts import AlertService, Wanted

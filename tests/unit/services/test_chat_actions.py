@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from alertgraph.core.action import Acknowledge, Escalate, Resolve
 from alertgraph.core.action_token import ChatAction
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import AlertStatus
 from alertgraph.core.errors import AccessDeniedError, DependencyError, NotFoundError
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import AlertId, ChannelId, NodeKind, ResponderId, encode_id
-from alertgraph.core.lifecycle import Acknowledge, Escalate, Resolve
 from alertgraph.core.tenant import Role
 from alertgraph.services.chat_actions import ChatUser, Told
 from tests.acting import ADA_IN_SLACK, SIGNING_SECRET, Acting

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from alertgraph.core.action import Fire
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
 from alertgraph.core.inhibition import InhibitionRule, source_keys
-from alertgraph.core.lifecycle import Fire
 from tests.factories import SECOND, T0, TENANT, a_config, a_draft, a_matcher
 from tests.simulation.world import World, a_uuid
 

@@ -10,14 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from alertgraph.core.alert import Alert, AlertStatus
-from alertgraph.core.batch import Outcome, Request
-from alertgraph.core.catalog import Catalog
-from alertgraph.core.errors import DependencyError, ErrorCode, NotFoundError, StaleDecisionError
-from alertgraph.core.event import EventKind
-from alertgraph.core.flush import Appended, Flush
-from alertgraph.core.ids import TenantId
-from alertgraph.core.lifecycle import (
+from alertgraph.core.action import (
     Acknowledge,
     Action,
     AddNote,
@@ -30,6 +23,13 @@ from alertgraph.core.lifecycle import (
     Reopen,
     Resolve,
 )
+from alertgraph.core.alert import Alert, AlertStatus
+from alertgraph.core.batch import Outcome, Request
+from alertgraph.core.catalog import Catalog
+from alertgraph.core.errors import DependencyError, ErrorCode, NotFoundError, StaleDecisionError
+from alertgraph.core.event import EventKind
+from alertgraph.core.flush import Appended, Flush
+from alertgraph.core.ids import TenantId
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import TIER_TARGETS
 from alertgraph.core.tier import Tier

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from alertgraph.core.action import Action, Clear, Fire
 from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import alert_match_values
 from alertgraph.core.batch import Request
@@ -14,7 +15,6 @@ from alertgraph.core.errors import AccessDeniedError, DependencyError, ErrorCode
 from alertgraph.core.event import EventKind, FieldChange
 from alertgraph.core.ids import AlertId, SilenceId, uuid7
 from alertgraph.core.labels import matches_all
-from alertgraph.core.lifecycle import Action, Clear, Fire
 from alertgraph.core.silence import Silence, SilenceState, state_at, until
 from alertgraph.core.tenant import Role
 from alertgraph.services.lanes import Lanes

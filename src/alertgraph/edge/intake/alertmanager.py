@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from alertgraph.core.action import Clear, Fire
 from alertgraph.core.alert import (
     ANNOTATIONS_BYTES_MAX,
     DESCRIPTION_LENGTH_MAX,
@@ -35,7 +36,6 @@ from alertgraph.core.alert import (
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.errors import AlertGraphError, InputError, RateLimitedError, UnauthenticatedError
 from alertgraph.core.labels import Matcher, MatchOperator, check_matcher
-from alertgraph.core.lifecycle import Clear, Fire
 from alertgraph.core.query import PAGE_SIZE_MAX, AlertFilter, AlertOrder, AlertOrderField, PageRequest
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Principal, Role
