@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
 
-from alertgraph.core.document import DocumentMode, DocumentSource
+from alertgraph.core.document import DocumentMode, DocumentSource, TrustedDocument
 from alertgraph.core.errors import DependencyError, NotFoundError
 from alertgraph.core.ids import TenantId
 from alertgraph.services import documents
@@ -17,6 +19,8 @@ from alertgraph.services.ports import StoredDocument
 from tests.factories import HOUR, MINUTE, SECOND, T0
 from tests.unit.services.test_lanes import Watcher
 from tests.virtual import VirtualClock
+
+T = TypeVar("T")
 
 OURS, THEIRS = TenantId(UUID(int=1)), TenantId(UUID(int=2))
 A, B = bytes(31) + b"a", bytes(31) + b"b"
@@ -29,7 +33,7 @@ class MemoryDocuments:
         self.modes = {OURS: DocumentMode.OPEN, THEIRS: DocumentMode.OPEN}
         self.kept: dict[tuple[TenantId, bytes], StoredDocument] = {}
         self.asked: list[object] = []
-        self.is_away = False
+        self.is_away = self.is_use_refused = False
         self.gate: asyncio.Event | None = None
 
     async def mode(self, tenant_id: TenantId) -> DocumentMode | None:
@@ -39,15 +43,17 @@ class MemoryDocuments:
         return await self._answer((tenant_id, sha256), self.kept.get((tenant_id, sha256)))
 
     async def note_use(self, tenant_id: TenantId, sha256: bytes, at: datetime) -> None:
-        await self._answer(("used", tenant_id, sha256, at), None)
+        if self.is_use_refused:
+            raise DependencyError("postgres", retryable=True)
+        self.asked.append(("used", tenant_id, sha256, at))
 
     async def register(self, tenant_id: TenantId, sha256: bytes, name: str | None, body: str) -> None:
         await self._answer(("registered", tenant_id, sha256, name, body), None)
 
-    async def all(self, tenant_id: TenantId) -> list[object]:
-        raise NotImplementedError
+    async def all(self, tenant_id: TenantId) -> Sequence[TrustedDocument]:
+        raise AssertionError("requests list nothing")
 
-    async def _answer(self, question: object, answer: object) -> object:
+    async def _answer(self, question: object, answer: T) -> T:
         self.asked.append(question)
         if self.is_away:
             raise DependencyError("postgres", retryable=True)
@@ -76,7 +82,7 @@ def watcher() -> Watcher:
 
 @pytest.fixture
 def trusted(store: MemoryDocuments, clock: VirtualClock, watcher: Watcher) -> TrustedDocuments:
-    return TrustedDocuments(store, clock, watcher)  # type: ignore[arg-type]
+    return TrustedDocuments(store, clock, watcher)
 
 
 async def test_what_was_read_just_now_is_not_read_again(trusted: TrustedDocuments, store: MemoryDocuments) -> None:
@@ -169,10 +175,7 @@ async def test_use_is_noted_by_the_hour_and_nobody_is_refused_for_it(
     assert await trusted.text(OURS, A) == "{a}"
     assert ("used", OURS, A, clock.now()) in store.asked
 
-    async def refused(*_: object) -> None:
-        raise DependencyError("postgres", retryable=True)
-
-    store.note_use = refused  # type: ignore[method-assign]
+    store.is_use_refused = True
     assert await trusted.text(OURS, B) == "{b}"
     assert [type(error) for error in watcher.failures] == [DependencyError]
 
