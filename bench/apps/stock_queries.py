@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
+from typing import cast
 
 import orjson
 from starlette.applications import Starlette
@@ -12,16 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from alertgraph.cache.live_updates import InProcessWakeups
-from alertgraph.services.alerts import AlertService
-from alertgraph.services.configuration import ConfigurationService
-from alertgraph.services.lanes import Lanes
-from alertgraph.services.metrics_feed import MetricsFeed
-from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.reading import Reading
-from alertgraph.services.streams import StreamService
-from alertgraph.storage.configuration import PostgresConfiguration
-from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.secrets import PostgresVault
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from bench.apps.common import Ground, ready
@@ -32,7 +23,6 @@ from resolvers.schema import schema
 class _Queries:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self.services: Services
         self.snapshots: PostgresSnapshotSource
         self.vault: PostgresVault
 
@@ -42,7 +32,7 @@ class _Queries:
         asked = orjson.loads(await request.body())
         async with self.snapshots.snapshot(principal.tenant.id) as snapshot:
             reading = Reading(snapshot, principal, self._ground.clock, self.vault)
-            context = Context(principal, "bench", reading, self.services)
+            context = Context(principal, "bench", reading, _NO_SERVICES)
             result = await schema.execute(
                 asked["query"], variable_values=asked.get("variables"), context_value=context
             )
@@ -52,18 +42,8 @@ class _Queries:
         return Response(orjson.dumps(answer), media_type="application/json")
 
 
-def _services(ground: Ground, queries: _Queries) -> Services:
-    """Return what resolvers ask for besides reading; queries use none of it."""
-    log, clock, dice = PostgresLog(ground.database), ground.clock, ground.dice
-    streams = StreamService(log, InProcessWakeups(), clock, ground.telemetry, lambda *_: None)
-    lanes = Lanes(log, OpenAlerts(), clock, dice, ground.telemetry, streams.offer, lambda _: None)
-    store = PostgresConfiguration(ground.database, lambda: UUID(int=dice.bits(128)))
-    return Services(
-        AlertService(lanes, log, queries.snapshots, queries.vault, clock, dice),
-        ConfigurationService(store, clock, dice, ground.key.digest, streams.changed),
-        streams,
-        MetricsFeed(streams, queries.snapshots, clock),
-    )
+# What resolvers ask for besides reading; queries use none of it.
+_NO_SERVICES = cast("Services", None)
 
 
 def build() -> Starlette:
@@ -76,7 +56,6 @@ def build() -> Starlette:
         await ground.open()
         queries.snapshots = PostgresSnapshotSource(ground.database)
         queries.vault = PostgresVault(ground.database, ground.key)
-        queries.services = _services(ground, queries)
         yield
         await ground.close()
 
