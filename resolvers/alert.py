@@ -1,19 +1,23 @@
 """Alerts as the API shows them, and which of them are asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from alertgraph.core import alert as core
 from alertgraph.core import query
+from alertgraph.core.actor import Actor as CoreActor
 from alertgraph.core.ids import AlertId, NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
 from alertgraph.core.query import Page
 from alertgraph.core.search import search_words
 from alertgraph.core.silence import covering
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
+from alertgraph.execution.asked import asked_fields
 from resolvers.actor import Actor, responders_by_id, shown_responder
 from resolvers.context import Info
 from resolvers.fields import computed
@@ -342,42 +346,114 @@ class CriticalAlert(Node):
         return LogEventConnection.of(await loader.load(self.kept.id))
 
     @classmethod
-    def of(cls, alert: core.Alert, now: datetime) -> Self:
+    def of(cls, alert: core.Alert, now: datetime) -> "CriticalAlert":
         """Return an alert as the API shows it.
 
         Args:
             alert: As it was stored.
             now: What its SLA clocks are judged by.
         """
-        taken, ended = alert.acknowledged_by, alert.resolved_by
-        return cls(
-            kept=alert,
-            id=strawberry.ID(encode_id(NodeKind.ALERT, alert.id)),
-            version=Long(alert.version),
-            dedup_key=alert.dedup_key,
-            title=alert.title,
-            description=alert.description,
-            severity=alert.severity,
-            status=alert.status,
-            source=alert.source,
-            monitored_service=alert.monitored_service,
-            labels=JSON(alert.labels),
-            annotations=JSON(alert.annotations),
-            links=[Link(href=link.href, text=link.text) for link in alert.links],
-            occurrence_count=alert.occurrence_count,
-            triggered_at=alert.triggered_at,
-            last_seen_at=alert.last_seen_at,
-            acknowledged_at=alert.acknowledged_at,
-            acknowledged_until=alert.acknowledged_until,
-            acknowledged_by=Actor.of(taken) if taken is not None else None,
-            resolved_at=alert.resolved_at,
-            resolved_by=Actor.of(ended) if ended is not None else None,
-            escalation_level=alert.escalation_level,
-            next_escalation_at=alert.next_escalation_at,
-            hold_reason=alert.held,
-            sla=AlertSla.of(alert, now),
-            verdict=alert.verdict,
-        )
+        return showing(None).of((alert,), now)[0]
+
+
+_OWN: Mapping[str, str] = {
+    name: "held" if name == "hold_reason" else name
+    for name in (
+        "version",
+        "dedup_key",
+        "title",
+        "description",
+        "severity",
+        "status",
+        "source",
+        "monitored_service",
+        "labels",
+        "annotations",
+        "occurrence_count",
+        "triggered_at",
+        "last_seen_at",
+        "acknowledged_at",
+        "acknowledged_until",
+        "resolved_at",
+        "escalation_level",
+        "next_escalation_at",
+        "hold_reason",
+        "verdict",
+    )
+}
+"""What is shown as it was stored: the attribute, and the stored alert's."""
+
+_MADE: Mapping[str, tuple[tuple[str, ...], Callable[[core.Alert, datetime], object]]] = {
+    "id": (("id",), lambda alert, _: encode_id(NodeKind.ALERT, alert.id)),
+    "links": (("links",), lambda alert, _: [Link(href=each.href, text=each.text) for each in alert.links]),
+    "acknowledged_by": (("acknowledged_by",), lambda alert, _: _actor_of(alert.acknowledged_by)),
+    "resolved_by": (("resolved_by",), lambda alert, _: _actor_of(alert.resolved_by)),
+    "sla": (("sla", "first_acknowledged_at", "resolved_at"), AlertSla.of),
+}
+"""What is made for those who ask: the attribute, what of the stored alert it is made from, and how."""
+
+_RELATED: Mapping[str, tuple[str, ...]] = {
+    "assignee": ("assignee",),
+    "escalation_rule": ("ladder",),
+    "escalation_levels": ("ladder",),
+    "silenced_by": ("status", "title", "severity", "source", "monitored_service", "dedup_key", "labels"),
+    "inhibited_by": ("status", "id"),
+    "deliveries": ("id",),
+    "events": ("id",),
+}
+"""What resolvers find out, and what of the stored alert they look at."""
+
+_ATTRIBUTES: Mapping[str, str] = {to_camel_case(name): name for name in (*_OWN, *_MADE, *_RELATED)}
+
+
+def _actor_of(who: CoreActor | None) -> Actor | None:
+    return Actor.of(who) if who is not None else None
+
+
+class Showing:
+    """How alerts are shown of which some fields are asked for: no others are made.
+
+    Args:
+        asked: By their names in the schema; None for all.
+
+    Attributes:
+        fields: What has to be known of a stored alert for it; None for everything.
+    """
+
+    def __init__(self, asked: Collection[str] | None) -> None:
+        names = set(_ATTRIBUTES.values()) if asked is None else {_ATTRIBUTES[name] for name in asked}
+        # Two at least, so that they are got as a tuple.
+        own = {"version", "status", *(name for name in names if name in _OWN)}
+        self._names = ("kept", *own)
+        self._get = attrgetter(*(_OWN[name] for name in own))
+        self._made = [(name, make) for name, (_, make) in _MADE.items() if name in names]
+        self.fields: frozenset[str] | None = None
+        if asked is not None:
+            read = [_MADE[name][0] if name in _MADE else _RELATED.get(name, ()) for name in names]
+            self.fields = frozenset(_OWN[name] for name in own).union(*read)
+
+    def of(self, alerts: Iterable[core.Alert], now: datetime) -> list[CriticalAlert]:
+        """Return alerts as the API shows them; to read of one what was not asked for is an AttributeError.
+
+        Args:
+            alerts: As they were stored, with `fields` at least.
+            now: What their SLA clocks are judged by.
+        """
+        names, get, made, new = self._names, self._get, self._made, object.__new__
+        shown = []
+        for alert in alerts:
+            each = new(CriticalAlert)
+            values = each.__dict__ = dict(zip(names, (alert, *get(alert)), strict=True))
+            for name, make in made:
+                values[name] = make(alert, now)
+            shown.append(each)
+        return shown
+
+
+@lru_cache(maxsize=1024)
+def showing(asked: frozenset[str] | None) -> Showing:
+    """Return how alerts are shown of which these fields are asked for; None for all."""
+    return Showing(asked)
 
 
 @strawberry.type(description="One of a page of alerts.")
@@ -386,6 +462,10 @@ class CriticalAlertEdge:
 
     cursor: str = strawberry.field(description="Its place in this list.")
     node: CriticalAlert = strawberry.field(description="The thing.")
+
+
+_UNREAD: Any = None
+"""Stands for what nobody asked for; null may not stand there, so that a mistake would be an error."""
 
 
 @strawberry.type(description="A page of alerts.")
@@ -404,17 +484,26 @@ class CriticalAlertConnection:
     as_of: Cursor = strawberry.field(description=AS_OF)
 
     @classmethod
-    def of(cls, page: Page[core.Alert], now: datetime) -> Self:
-        """Return a page of alerts as the API shows it."""
+    def of(cls, page: Page[core.Alert], now: datetime, shown: Showing, *, with_edges: bool) -> Self:
+        """Return a page of alerts as the API shows it.
+
+        Args:
+            page: Of stored alerts.
+            now: What their SLA clocks are judged by.
+            shown: What of each alert is asked for.
+            with_edges: Whether edges are asked for.
+        """
+        nodes = shown.of((alert for _, alert in page.items), now)
         edges = [
-            CriticalAlertEdge(cursor=cursor, node=CriticalAlert.of(alert, now)) for cursor, alert in page.items
+            CriticalAlertEdge(cursor=cursor, node=node)
+            for (cursor, _), node in zip(page.items, nodes if with_edges else (), strict=with_edges)
         ]
         return cls(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
+            edges=edges if with_edges else _UNREAD,
+            nodes=nodes,
             page_info=PageInfo.of(page),
             total_count=page.total_count,
-            as_of=Cursor(page.as_of.encode()),
+            as_of=Cursor(page.as_of.encode()) if page.as_of is not None else _UNREAD,
         )
 
 
@@ -541,13 +630,23 @@ async def alerts(
     """Return a page of alerts, counted only where somebody asks how many there are."""
     wanted, order = given(filter), given(order_by)
     reading = info.context.reading
+    edges, shown = asked_fields(info, "edges"), showing(_asked_of_alerts(info))
     page = await reading.alert_page(
         wanted.to_core("filter") if wanted is not None else query.AlertFilter(),
         order.to_core() if order is not None else query.AlertOrder(),
         page_of(first, after, last, before),
         with_total=selects(info, {"totalCount"}),
+        with_as_of=selects(info, {"asOf"}),
+        with_cursors=edges is None or "cursor" in edges,
+        fields=shown.fields,
     )
-    return CriticalAlertConnection.of(page, reading.now)
+    return CriticalAlertConnection.of(page, reading.now, shown, with_edges=edges is None or bool(edges))
+
+
+def _asked_of_alerts(info: Info) -> frozenset[str] | None:
+    """Return the fields that are asked for of a connection's alerts; None where that is not known."""
+    nodes, in_edges = asked_fields(info, "nodes"), asked_fields(info, "edges", "node")
+    return None if nodes is None or in_edges is None else nodes | in_edges
 
 
 @reads(Role.VIEWER)

@@ -209,6 +209,7 @@ class LogEventConnection:
     def of(cls, page: Page[StoredEvent]) -> Self:
         """Return a page of events as the API shows it; their cursors are those of the log."""
         edges = [LogEventEdge(cursor=cursor, node=LogEvent.of(stored, cursor)) for cursor, stored in page.items]
+        assert page.as_of is not None, "pages of the log always say where it ended"
         return cls(
             edges=edges,
             nodes=[edge.node for edge in edges],

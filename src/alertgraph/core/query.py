@@ -64,15 +64,15 @@ class Page(Generic[T]):
     """A part of a list, in the list's order whichever way it was asked for.
 
     Attributes:
-        items: Each with the text of its cursor.
-        as_of: The log as the page saw it.
+        items: Each with the text of its cursor; only the first and the last where nobody asked for all of them.
+        as_of: The log as the page saw it; None where nobody asked.
         total_count: In all pages, capped at 10,000; None where counting takes too long or was not asked for.
     """
 
     items: Sequence[tuple[str, T]]
     has_next: bool
     has_previous: bool
-    as_of: LogCursor
+    as_of: LogCursor | None
     total_count: int | None = None
 
 
@@ -134,6 +134,10 @@ class AlertQuery:
         scope: Matchers of the caller's key, on top of the filter's.
         now: What `sla_breached` and `silenced` are judged by.
         with_total: Whether somebody asked for the total count.
+        with_as_of: Whether somebody asked where the log ends.
+        with_cursors: Whether somebody asked for every alert's cursor.
+        fields: Those of `Alert` that are looked at, by their names: the rest need not be read, and raises
+            AttributeError then. None for all.
     """
 
     filter: AlertFilter
@@ -142,6 +146,9 @@ class AlertQuery:
     now: datetime
     scope: tuple[Matcher, ...] = ()
     with_total: bool = False
+    with_as_of: bool = True
+    with_cursors: bool = True
+    fields: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

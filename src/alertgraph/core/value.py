@@ -8,14 +8,16 @@ same slots, and then becomes what it is: CPython lets an object change to a clas
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["quick", "replace"]
+__all__ = ["partial", "quick", "replace"]
 
 T = TypeVar("T")
 
+# What values are filled in as, by their class.
+_TWINS: dict[type, type] = {}
 # How a value is copied with some fields changed, by its class.
 _CHANGED: dict[type, Callable[[Any, dict[str, Any]], Any]] = {}
 
@@ -67,6 +69,7 @@ def quick(cls: type[T]) -> type[T]:
     made = known["__init__"]
     made.__qualname__ = f"{cls.__qualname__}.__init__"
     made.__annotations__ = dict(cls.__init__.__annotations__)
+    _TWINS[cls] = twin
     setattr(cls, "__init__", made)  # noqa: B010  (which the type checker would take for a mistake)
     if not derives:
         # What follows from other fields has to be worked out anew: such values are made anew altogether.
@@ -83,6 +86,31 @@ def quick(cls: type[T]) -> type[T]:
         )
         _CHANGED[cls] = known["_changed"]
     return cls
+
+
+def partial(cls: type[T], names: Sequence[str]) -> Callable[..., T]:
+    """Return what makes values of which only some fields are known; to read any other is an AttributeError.
+
+    Args:
+        cls: A quick one, in which nothing follows from other fields.
+        names: Of the fields whose values the maker takes, in this order.
+    """
+    unknown = set(names) - {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # as above
+    assert not unknown, f"{cls.__name__} has no {unknown}"
+    assert cls in _CHANGED, "what follows from fields needs them all"
+    known: dict[str, Any] = {"_Twin": _TWINS[cls], "_Value": cls, "_new": object.__new__}
+    _compile(
+        f"def _made({', '.join(names)}):",
+        [
+            "_value = _new(_Twin)",
+            *(f"_value.{name} = {name}" for name in names),
+            "_value.__class__ = _Value",
+            "return _value",
+        ],
+        known,
+    )
+    made: Callable[..., T] = known["_made"]
+    return made
 
 
 def _compile(head: str, body: list[str], known: dict[str, Any]) -> None:

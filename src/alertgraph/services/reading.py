@@ -144,9 +144,17 @@ class Reading:
         return not scope or matches_all(scope, alert_match_values(alert))
 
     async def alert_page(
-        self, wanted: AlertFilter, order: AlertOrder, page: PageRequest, *, with_total: bool
+        self,
+        wanted: AlertFilter,
+        order: AlertOrder,
+        page: PageRequest,
+        *,
+        with_total: bool,
+        with_as_of: bool = True,
+        with_cursors: bool = True,
+        fields: frozenset[str] | None = None,
     ) -> Page[Alert]:
-        """Return a page of alerts.
+        """Return a page of alerts, with as much of it as AlertQuery says.
 
         Raises:
             InputError: A filter or cursor can't be used; the path names it.
@@ -154,7 +162,17 @@ class Reading:
         self._principal.require(Role.VIEWER)
         _check_matchers(wanted.matchers)
         return await self._snapshot.alert_page(
-            AlertQuery(wanted, order, page, self.now, self._principal.scope, with_total)
+            AlertQuery(
+                wanted,
+                order,
+                page,
+                self.now,
+                self._principal.scope,
+                with_total=with_total,
+                with_as_of=with_as_of,
+                with_cursors=with_cursors,
+                fields=fields,
+            )
         )
 
     async def event_page(self, wanted: EventFilter, page: PageRequest) -> Page[StoredEvent]:

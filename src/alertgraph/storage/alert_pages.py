@@ -53,7 +53,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.core.silence import window_at
 from alertgraph.storage.inhibitors import load_inhibitors
 from alertgraph.storage.reader import Reader
-from alertgraph.storage.rows import ALERT_SELECT, alert_of
+from alertgraph.storage.rows import ALERT_SELECT, AlertPart, alert_of, part_with
 from alertgraph.storage.search import FOUND_MAX, find_alerts
 from alertgraph.storage.statement import Parameters, Statement, is_storable
 
@@ -565,7 +565,7 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
     page, order = query.page, query.order
     after = _place_of_cursor(page.after, order, "after") if page.after is not None else None
     before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
-    as_of = await reader.as_of()
+    as_of = await reader.as_of() if query.with_as_of else None
     asked = _with_covers(_conditions(query.filter, query.scope), query.filter, catalog, query.now)
     conditions, ids = await _selected(reader, asked)
     if not conditions.satisfiable or ids == []:
@@ -576,23 +576,33 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
     if judged:
         found = await _judged(reader, scan, page.size)
     else:
-        found = await _scanned(reader, scan, page.size)
-    items, more = found.items, found.more
-    if page.backward:
-        items = items[::-1]
+        part = part_with(query.fields) if query.fields is not None else None
+        found = await _scanned(reader, scan, page.size, part)
+    more = found.more
     total: int | None = None
     if query.with_total:
         if not more and after is None and before is None:
-            total = min(len(items), TOTAL_COUNT_MAX)
+            total = min(len(found.alerts), TOTAL_COUNT_MAX)
         elif not judged:
             total = await _counted(reader, scan)
     return Page(
-        [(_cursor_text(place, order), alert) for place, alert in items],
+        _with_cursors(found, query),
         has_next=before is not None if page.backward else more or before is not None,
         has_previous=more or after is not None if page.backward else after is not None,
         as_of=as_of,
         total_count=total,
     )
+
+
+def _with_cursors(found: _Found, query: AlertQuery) -> list[tuple[str, Alert]]:
+    """Return alerts in the list's order with the text of their cursors; empty ones where nobody wants them."""
+    count = len(found.alerts)
+    texts = [""] * count
+    # Where the page begins and ends is told with every page.
+    for number in range(count) if query.with_cursors else {0, count - 1} if count else ():
+        texts[number] = _cursor_text(found.place(number), query.order)
+    items = list(zip(texts, found.alerts, strict=True))
+    return items[::-1] if query.page.backward else items
 
 
 async def _selected(reader: Reader, conditions: _Conditions) -> tuple[_Conditions, Sequence[UUID] | None]:
@@ -610,9 +620,14 @@ async def _selected(reader: Reader, conditions: _Conditions) -> tuple[_Condition
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Alerts in reading order, each with the place to go on from, and whether there may be more."""
+    """Alerts in reading order, and whether there may be more.
 
-    items: list[tuple[_Place, Alert]]
+    Attributes:
+        place: Takes the number of an alert and returns the place to go on from behind it.
+    """
+
+    alerts: Sequence[Alert]
+    place: Callable[[int], _Place]
     more: bool
 
 
@@ -621,10 +636,13 @@ def _place(order: AlertOrder) -> Callable[[Record], _Place]:
     return lambda row: _Place(row[column], row["id"])
 
 
-async def _scanned(reader: Reader, scan: _Scan, size: int) -> _Found:
-    rows = await reader.run(_page_statement(scan, ALERT_SELECT, size + 1, reader.tenant_id))
+async def _scanned(reader: Reader, scan: _Scan, size: int, part: AlertPart | None) -> _Found:
+    columns = ALERT_SELECT if part is None else part.select
+    rows = await reader.run(_page_statement(scan, columns, size + 1, reader.tenant_id))
+    more, rows = len(rows) > size, rows[:size]
     place_of = _place(scan.order)
-    return _Found([(place_of(row), alert_of(row)) for row in rows[:size]], len(rows) > size)
+    alerts = list(map(alert_of, rows)) if part is None else part.alerts_of(rows)
+    return _Found(alerts, lambda number: place_of(rows[number]), more)
 
 
 async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
@@ -639,18 +657,18 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
         rows = (await reader.run(_page_statement(scan, columns, chunk, reader.tenant_id)))[:chunk]
         for row in await _satisfying(reader, rows, scan.conditions, silences):
             if len(places) == size:
-                return _Found(await _with_alerts(reader, places), more=True)
+                return await _found(reader, places, more=True)
             places.append(place_of(row))
         if len(rows) < chunk:
-            return _Found(await _with_alerts(reader, places), more=False)
+            return await _found(reader, places, more=False)
         scan = scan.behind(place_of(rows[-1]))
         examined, chunk = examined + len(rows), _CHUNK
         elapsed = timedelta(seconds=loop.time() - begun_at)
         if places and (examined >= EXAMINED_MAX or elapsed > EXAMINE_TIME_MAX):
-            items = await _with_alerts(reader, places)
+            found = await _found(reader, places, more=True)
             # Nothing between the last find and here satisfies the filter: the next page need not look again.
-            items[-1] = (place_of(rows[-1]), items[-1][1])
-            return _Found(items, more=True)
+            places[-1] = place_of(rows[-1])
+            return found
         if examined >= EMPTY_EXAMINED_MAX or elapsed > EMPTY_EXAMINE_TIME_MAX:
             raise InputError(
                 f"Nothing was found among {examined:,} alerts; narrow the filter, for instance by"
@@ -660,10 +678,11 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
             )
 
 
-async def _with_alerts(reader: Reader, places: Sequence[_Place]) -> list[tuple[_Place, Alert]]:
+async def _found(reader: Reader, places: Sequence[_Place], *, more: bool) -> _Found:
     # What was judged was read in the same snapshot, so it is there.
-    alerts = await load_alerts(reader, [AlertId(place.id) for place in places])
-    return [(place, alerts[AlertId(place.id)]) for place in places]
+    ids = [AlertId(place.id) for place in places]
+    alerts = await load_alerts(reader, ids)
+    return _Found([alerts[alert_id] for alert_id in ids], places.__getitem__, more)
 
 
 async def _satisfying(

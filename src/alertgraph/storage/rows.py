@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,7 @@ from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId
 from alertgraph.core.rule import ChannelTarget, EscalationTarget, Ladder, Level, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark
+from alertgraph.core.value import partial
 from alertgraph.storage import tables
 
 # The columns that `alert_of` and `event_of` read, in their order: SELECT them by these names, nothing in between.
@@ -115,6 +116,112 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         assignee=assignee,
         told=tuple(told) if told else (),
     )
+
+
+_Convert: TypeAlias = Callable[..., Any] | None
+
+
+def _links_of(value: Sequence[Mapping[str, str]] | None) -> tuple[Link, ...]:
+    return tuple(Link(link["href"], link["text"]) for link in value) if value else ()
+
+
+def _actor_or_none(value: Mapping[str, Any] | None) -> Actor | None:
+    return None if value is None else actor_of(value)
+
+
+def _hold_of(value: int | None) -> HoldReason | None:
+    return None if value is None else _HOLDS[value]
+
+
+def _verdict_of(value: int | None) -> AlertVerdict | None:
+    return None if value is None else AlertVerdict(value)
+
+
+# Fields of an alert that are read together, with the columns that each is made of, and how. They are few, so that
+# there are few statements, and the plans of those in use stay at hand.
+_FIELD_GROUPS: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]] = (
+    {
+        "id": (("id",), None),
+        "version": (("version",), None),
+        "dedup_key": (("dedup_key",), None),
+        "title": (("title",), None),
+        "severity": (("severity",), _SEVERITIES.__getitem__),
+        "status": (("status",), _STATUSES.__getitem__),
+        "source": (("source",), None),
+        "monitored_service": (("monitored_service",), None),
+        "occurrence_count": (("occurrence_count",), None),
+        "triggered_at": (("triggered_at",), None),
+        "last_seen_at": (("last_seen_at",), None),
+        "escalation_level": (("escalation_level",), None),
+    },
+    {
+        "acknowledged_at": (("acknowledged_at",), None),
+        "acknowledged_until": (("acknowledged_until",), None),
+        "first_acknowledged_at": (("first_acknowledged_at",), None),
+        "resolved_at": (("resolved_at",), None),
+        "held": (("hold_reason",), _hold_of),
+        "sla": (("acknowledge_by", "resolve_by"), SlaClocks),
+        "next_escalation_at": (("next_escalation_at",), None),
+        "verdict": (("verdict",), _verdict_of),
+        "assignee": (("assignee",), None),
+    },
+    {
+        "acknowledged_by": (("acknowledged_by",), _actor_or_none),
+        "resolved_by": (("resolved_by",), _actor_or_none),
+    },
+    {
+        "description": (("description",), None),
+        "labels": (("labels",), None),
+        "annotations": (("annotations",), None),
+        "links": (("links",), _links_of),
+    },
+)
+
+
+class AlertPart:
+    """How alerts are read of which only some fields are looked at.
+
+    Args:
+        groups: Of fields.
+
+    Attributes:
+        select: The columns, as a statement names them; `id`, `triggered_at`, `last_seen_at` and `severity` are
+            among them.
+    """
+
+    def __init__(self, groups: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]]) -> None:
+        fields = {name: made for group in groups for name, made in group.items()}
+        columns = [column for read, _ in fields.values() for column in read]
+        self.select = ", ".join(columns)
+        self._fields = [(tuple(map(columns.index, read)), convert) for read, convert in fields.values()]
+        self._make = partial(Alert, tuple(fields))
+
+    def alerts_of(self, rows: Sequence[Any]) -> list[Alert]:
+        """Return the alerts that rows hold whose fields are the columns; a column at a time."""
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return []
+        values = [
+            columns[read[0]] if convert is None else list(map(convert, *(columns[place] for place in read)))
+            for read, convert in self._fields
+        ]
+        return list(map(self._make, *values))
+
+
+@lru_cache(maxsize=1 << (len(_FIELD_GROUPS) - 1))
+def _part_of_groups(groups: tuple[int, ...]) -> AlertPart:
+    return AlertPart([_FIELD_GROUPS[group] for group in groups])
+
+
+@lru_cache(maxsize=1024)
+def part_with(fields: frozenset[str]) -> AlertPart | None:
+    """Return how alerts are read with at least these fields; None where some of them only come with all."""
+    # What lists are ordered by is in the first group, so that one is always read.
+    groups = tuple(
+        number for number, group in enumerate(_FIELD_GROUPS) if number == 0 or not fields.isdisjoint(group)
+    )
+    known = {name for number in groups for name in _FIELD_GROUPS[number]}
+    return _part_of_groups(groups) if fields <= known else None
 
 
 _RESPONDER, _SCHEDULE, _CHANNEL = 1, 2, 3

@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from graphql import get_named_type, is_leaf_type
 
 from alertgraph.core.tenant import Principal, Role
 from resolvers.scalars import instant_text
+from resolvers.schema import schema
 from tests.factories import a_matcher
 from tests.integration.resolvers.api import Api, a_caller, scoped
 
@@ -186,3 +188,31 @@ async def test_a_scoped_key_sees_its_alerts_only(api: Api, sender: Principal, vi
     await sent(api, sender, "b", monitoredService="web")
 
     assert await titles(api, scoped(viewer, a_matcher("@service", "db"))) == ["a"]
+
+
+async def test_each_field_of_a_list_can_be_asked_for_alone(api: Api, sender: Principal, viewer: Principal) -> None:
+    await sent(api, sender, "a", labels={"job": "api"}, links=[{"href": "https://a.example", "text": "a"}])
+    type_: Any = schema._schema.type_map["CriticalAlert"]
+    for name, field in type_.fields.items():
+        asked = name if is_leaf_type(get_named_type(field.type)) else f"{name} {{ __typename }}"
+
+        # Each is asked of graphql-core, too, which knows nothing of what is asked for.
+        nodes = await api.data(viewer, f"{{ alerts {{ nodes {{ {asked} }} }} }}")
+        edges = await api.data(viewer, f"{{ alerts {{ edges {{ node {{ {asked} }} }} }} }}")
+
+        assert edges["alerts"]["edges"] == [{"node": node} for node in nodes["alerts"]["nodes"]]
+        assert len(nodes["alerts"]["nodes"]) == 1
+
+
+async def test_of_the_same_alerts_other_fields_may_be_asked_for_in_edges(
+    api: Api, sender: Principal, viewer: Principal
+) -> None:
+    await sent(api, sender, "a", "b")
+
+    page = (
+        await api.data(viewer, "{ alerts { nodes { title } more: edges { node { dedupKey } } edges { cursor } } }")
+    )["alerts"]
+
+    assert [node["title"] for node in page["nodes"]] == ["b", "a"]
+    assert [edge["node"]["dedupKey"] for edge in page["more"]] == ["b", "a"]
+    assert len({edge["cursor"] for edge in page["edges"]} - {""}) == 2

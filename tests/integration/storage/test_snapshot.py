@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from alertgraph.core.alert import Alert, AlertVerdict, Link
 from alertgraph.core.errors import DependencyError, InputError, NotFoundError
 from alertgraph.core.ids import AlertId, ApiKeyId, SavedViewId, TenantId
 from alertgraph.core.query import AlertFilter, AlertOrder, AlertQuery, Page, PageRequest
@@ -368,3 +370,43 @@ async def test_api_keys_come_newest_first(database: Database, keeper: Keeper) ->
         found = await snapshot.api_keys([ids[0], ApiKeyId(UUID(int=77))])
         assert [key.id for key in found.values()] == [ids[0]]
         assert found[ids[0]].matchers[0].value == "core"
+
+
+async def test_a_part_of_an_alert_is_the_same_as_in_the_whole(database: Database, keeper: Keeper) -> None:
+    tenant_id = await keeper.tenant()
+    closed = {"resolved_at": keeper.now, "acknowledged_by": ADA, "verdict": AlertVerdict.NOISE}
+    alerts = [
+        an_alert(id=an_id(1), dedup_key="1", links=(Link("https://a.example", "a"),), annotations={"a": [1]}),
+        an_alert(id=an_id(2), dedup_key="2", first_acknowledged_at=keeper.now, assignee=an_id(9)),
+        an_alert(id=an_id(3), dedup_key="3", **closed),
+    ]
+    await keeper.alerts(tenant_id, alerts)
+    whole = AlertQuery(AlertFilter(), AlertOrder(), PageRequest(2), keeper.now)
+    async with PostgresSnapshotSource(database).snapshot(tenant_id) as snapshot:
+        expected = await snapshot.alert_page(whole)
+        for field in fields(Alert):
+            asked = replace(whole, fields=frozenset({field.name}), with_as_of=False, with_cursors=False)
+            page = await snapshot.alert_page(asked)
+
+            assert page.as_of is None
+            assert [cursor for cursor, _ in page.items] == [cursor for cursor, _ in expected.items]
+            for (_, part), (_, alert) in zip(page.items, expected.items, strict=True):
+                assert getattr(part, field.name) == getattr(alert, field.name)
+
+        last = replace(whole, page=PageRequest(3, backward=True), fields=frozenset({"id"}), with_cursors=False)
+        page = await snapshot.alert_page(last)
+        reverse = await snapshot.alert_page(replace(last, with_cursors=True, fields=None))
+        assert [alert.id for _, alert in page.items] == [alert.id for _, alert in reverse.items]
+        assert [bool(cursor) for cursor, _ in page.items] == [True, False, True]
+        assert (page.items[0][0], page.items[-1][0]) == (reverse.items[0][0], reverse.items[-1][0])
+
+
+async def test_a_part_leaves_out_what_was_not_asked_for(database: Database, keeper: Keeper) -> None:
+    tenant_id = await keeper.tenant()
+    await keeper.alerts(tenant_id, [an_alert()])
+    query = AlertQuery(AlertFilter(), AlertOrder(), PageRequest(2), keeper.now, fields=frozenset({"title"}))
+    async with PostgresSnapshotSource(database).snapshot(tenant_id) as snapshot:
+        ((_, alert),) = (await snapshot.alert_page(query)).items
+
+    with pytest.raises(AttributeError):
+        _ = alert.labels

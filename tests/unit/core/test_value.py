@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 
 import pytest
 
-from alertgraph.core.value import quick, replace
+from alertgraph.core.value import partial, quick, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +99,16 @@ def test_equal_values_are_one_in_a_set_and_survive_copies() -> None:
     assert pickle.loads(pickle.dumps(value)) == value
     assert copy.deepcopy(Quick("a")) == Quick("a")
     assert dataclasses.replace(Quick("a"), count=4) == Quick("a", 4)
+
+
+def test_of_a_partial_value_nothing_can_be_read_that_is_not_known() -> None:
+    make = partial(Quick, ("labels", "name"))
+
+    value = make({"host": "web-1"}, "a")
+
+    assert type(value) is Quick
+    assert (value.name, value.labels) == ("a", {"host": "web-1"})
+    with pytest.raises(AttributeError):
+        _ = value.count
+    with pytest.raises(FrozenInstanceError):
+        value.name = "b"  # type: ignore[misc]
