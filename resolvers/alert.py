@@ -1,6 +1,6 @@
 """Alerts as the API shows them, and which of them are asked for."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -17,6 +17,7 @@ from alertgraph.core.query import Page
 from alertgraph.core.search import search_words
 from alertgraph.core.silence import covering
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
+from alertgraph.core.value import partial
 from alertgraph.execution.asked import asked_fields
 from resolvers.actor import Actor, responders_by_id, shown_responder
 from resolvers.context import Info
@@ -346,14 +347,42 @@ class CriticalAlert(Node):
         return LogEventConnection.of(await loader.load(self.kept.id))
 
     @classmethod
-    def of(cls, alert: core.Alert, now: datetime) -> "CriticalAlert":
+    def of(cls, alert: core.Alert, now: datetime) -> Self:
         """Return an alert as the API shows it.
 
         Args:
             alert: As it was stored.
             now: What its SLA clocks are judged by.
         """
-        return showing(None).of((alert,), now)[0]
+        taken, ended = alert.acknowledged_by, alert.resolved_by
+        return cls(
+            kept=alert,
+            id=strawberry.ID(encode_id(NodeKind.ALERT, alert.id)),
+            version=Long(alert.version),
+            dedup_key=alert.dedup_key,
+            title=alert.title,
+            description=alert.description,
+            severity=alert.severity,
+            status=alert.status,
+            source=alert.source,
+            monitored_service=alert.monitored_service,
+            labels=JSON(alert.labels),
+            annotations=JSON(alert.annotations),
+            links=_links_of(alert),
+            occurrence_count=alert.occurrence_count,
+            triggered_at=alert.triggered_at,
+            last_seen_at=alert.last_seen_at,
+            acknowledged_at=alert.acknowledged_at,
+            acknowledged_until=alert.acknowledged_until,
+            acknowledged_by=Actor.of(taken) if taken is not None else None,
+            resolved_at=alert.resolved_at,
+            resolved_by=Actor.of(ended) if ended is not None else None,
+            escalation_level=alert.escalation_level,
+            next_escalation_at=alert.next_escalation_at,
+            hold_reason=alert.held,
+            sla=AlertSla.of(alert, now),
+            verdict=alert.verdict,
+        )
 
 
 _OWN: Mapping[str, str] = {
@@ -385,7 +414,7 @@ _OWN: Mapping[str, str] = {
 
 _MADE: Mapping[str, tuple[tuple[str, ...], Callable[[core.Alert, datetime], object]]] = {
     "id": (("id",), lambda alert, _: encode_id(NodeKind.ALERT, alert.id)),
-    "links": (("links",), lambda alert, _: [Link(href=each.href, text=each.text) for each in alert.links]),
+    "links": (("links",), lambda alert, _: _links_of(alert)),
     "acknowledged_by": (("acknowledged_by",), lambda alert, _: _actor_of(alert.acknowledged_by)),
     "resolved_by": (("resolved_by",), lambda alert, _: _actor_of(alert.resolved_by)),
     "sla": (("sla", "first_acknowledged_at", "resolved_at"), AlertSla.of),
@@ -406,6 +435,10 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
 _ATTRIBUTES: Mapping[str, str] = {to_camel_case(name): name for name in (*_OWN, *_MADE, *_RELATED)}
 
 
+def _links_of(alert: core.Alert) -> list[Link]:
+    return [Link(href=link.href, text=link.text) for link in alert.links]
+
+
 def _actor_of(who: CoreActor | None) -> Actor | None:
     return Actor.of(who) if who is not None else None
 
@@ -421,33 +454,31 @@ class Showing:
     """
 
     def __init__(self, asked: Collection[str] | None) -> None:
-        names = set(_ATTRIBUTES.values()) if asked is None else {_ATTRIBUTES[name] for name in asked}
-        # Two at least, so that they are got as a tuple.
-        own = {"version", "status", *(name for name in names if name in _OWN)}
-        self._names = ("kept", *own)
-        self._get = attrgetter(*(_OWN[name] for name in own))
-        self._made = [(name, make) for name, (_, make) in _MADE.items() if name in names]
+        self._is_whole = asked is None
+        names = {_ATTRIBUTES[name] for name in asked or ()}
+        own = [name for name in _OWN if name in names]
+        made = [name for name in _MADE if name in names]
+        self._read = [attrgetter(_OWN[name]) for name in own]
+        self._make = [_MADE[name][1] for name in made]
+        self._shown = partial(CriticalAlert, ("kept", *own, *made))
         self.fields: frozenset[str] | None = None
         if asked is not None:
             read = [_MADE[name][0] if name in _MADE else _RELATED.get(name, ()) for name in names]
             self.fields = frozenset(_OWN[name] for name in own).union(*read)
 
-    def of(self, alerts: Iterable[core.Alert], now: datetime) -> list[CriticalAlert]:
+    def of(self, alerts: Sequence[core.Alert], now: datetime) -> list[CriticalAlert]:
         """Return alerts as the API shows them; to read of one what was not asked for is an AttributeError.
 
         Args:
             alerts: As they were stored, with `fields` at least.
             now: What their SLA clocks are judged by.
         """
-        names, get, made, new = self._names, self._get, self._made, object.__new__
-        shown = []
-        for alert in alerts:
-            each = new(CriticalAlert)
-            values = each.__dict__ = dict(zip(names, (alert, *get(alert)), strict=True))
-            for name, make in made:
-                values[name] = make(alert, now)
-            shown.append(each)
-        return shown
+        if self._is_whole:
+            return [CriticalAlert.of(alert, now) for alert in alerts]
+        # A column at a time: what is read is read without a step of Python's own.
+        own = [map(read, alerts) for read in self._read]
+        made = [[make(alert, now) for alert in alerts] for make in self._make]
+        return list(map(self._shown, alerts, *own, *made))
 
 
 @lru_cache(maxsize=1024)
@@ -493,7 +524,7 @@ class CriticalAlertConnection:
             shown: What of each alert is asked for.
             with_edges: Whether edges are asked for.
         """
-        nodes = shown.of((alert for _, alert in page.items), now)
+        nodes = shown.of([alert for _, alert in page.items], now)
         edges = [
             CriticalAlertEdge(cursor=cursor, node=node)
             for (cursor, _), node in zip(page.items, nodes if with_edges else (), strict=with_edges)

@@ -51,7 +51,6 @@ class Context:
         request_id: What a caller may quote.
         reading: The operation's reads, on one snapshot.
         budget: The caller's points, this request paid; None where nothing is counted.
-        loaders: Made here, so that no two operations share what they have read.
     """
 
     principal: Principal
@@ -59,10 +58,16 @@ class Context:
     reading: Reading
     services: Services
     budget: Budget | None = None
-    loaders: Loaders = field(init=False)
+    _loaders: Loaders | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loaders", Loaders(self.reading))
+    @property
+    def loaders(self) -> Loaders:
+        """The operation's own, so that no two share what they have read; made once somebody asks."""
+        loaders = self._loaders
+        if loaders is None:
+            loaders = Loaders(self.reading)
+            object.__setattr__(self, "_loaders", loaders)
+        return loaders
 
     async def catalog(self) -> Catalog:
         """Return everything that people set up for paging, read once per operation."""
@@ -71,7 +76,7 @@ class Context:
     async def renew(self) -> None:
         """Forget what was read: a mutation begins, and shall see what the one before it did."""
         await self.reading.renew()
-        object.__setattr__(self, "loaders", Loaders(self.reading))
+        object.__setattr__(self, "_loaders", None)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -82,6 +82,9 @@ def uuid7_floor(at: datetime) -> UUID:
     return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80)
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def to_microseconds(at: datetime) -> int:
     """Return the microseconds since 1970; exact, unlike a float timestamp."""
     return (at - EPOCH) // timedelta(microseconds=1)
@@ -93,7 +96,7 @@ def from_microseconds(value: int) -> datetime:
 
 
 def _pack(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode("ascii")
 
 
 def unpack(text: str) -> bytes | None:
@@ -112,7 +115,7 @@ def pack(raw: bytes) -> str:
 
 def encode_id(kind: NodeKind, key: UUID) -> str:
     """Return the opaque text of an id: a prefix for people, then 16 bytes in base64url."""
-    return f"{kind.value}_{_pack(key.bytes)}"
+    return f"{kind._value_}_{_pack(key.bytes)}"
 
 
 def encode_event_id(key: EventKey) -> str:

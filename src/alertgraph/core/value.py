@@ -92,21 +92,17 @@ def partial(cls: type[T], names: Sequence[str]) -> Callable[..., T]:
     """Return what makes values of which only some fields are known; to read any other is an AttributeError.
 
     Args:
-        cls: A quick one, in which nothing follows from other fields.
+        cls: A dataclass in which nothing follows from other fields; a frozen one is quick.
         names: Of the fields whose values the maker takes, in this order.
     """
     unknown = set(names) - {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # as above
     assert not unknown, f"{cls.__name__} has no {unknown}"
-    assert cls in _CHANGED, "what follows from fields needs them all"
-    known: dict[str, Any] = {"_Twin": _TWINS[cls], "_Value": cls, "_new": object.__new__}
+    assert not hasattr(cls, "__post_init__"), "what follows from fields needs them all"
+    known: dict[str, Any] = {"_Made": _TWINS.get(cls, cls), "_Value": cls, "_new": object.__new__}
+    finish = ["_value.__class__ = _Value"] if cls in _TWINS else []
     _compile(
         f"def _made({', '.join(names)}):",
-        [
-            "_value = _new(_Twin)",
-            *(f"_value.{name} = {name}" for name in names),
-            "_value.__class__ = _Value",
-            "return _value",
-        ],
+        ["_value = _new(_Made)", *(f"_value.{name} = {name}" for name in names), *finish, "return _value"],
         known,
     )
     made: Callable[..., T] = known["_made"]

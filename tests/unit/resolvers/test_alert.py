@@ -39,7 +39,7 @@ def test_each_field_is_made_of_what_is_read_for_it(name: str) -> None:
         assert getattr(alone, attribute) == getattr(whole, attribute)
     else:
         # A relation, which is asked of the stored alert.
-        assert set(vars(alone)) == {"kept", "version", "status"}
+        assert set(vars(alone)) == {"kept"}
 
 
 def test_what_nobody_asked_for_is_not_there() -> None:
