@@ -152,6 +152,7 @@ class Application:
         self._router: ASGIApp | None = None
         self._sockets: ASGIApp | None = None
         self._direct: Mapping[str, Route] = {}
+        self._graphql: Route | None = None
         self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.start_error: StartError | None = None
 
@@ -208,6 +209,9 @@ class Application:
         self._direct = {
             route.path: route for route in routes if isinstance(route, Route) and route.path in DIRECT_PATHS
         }
+        self._graphql = next(
+            (each for each in routes if isinstance(each, Route) and each.path == SOCKETS_PATH), None
+        )
         (self._announce or _print)(self._service.greeting)
 
     async def _stop(self) -> None:
@@ -240,7 +244,11 @@ class Application:
         try:
             with patience:
                 direct = self._direct.get(scope["path"])
-                if self._router is None:
+                if scope["path"] == SOCKETS_PATH and self._graphql is not None and not scope.get("root_path"):
+                    # It answers every method and error itself, too, and is an application of its own.
+                    scope["route"] = self._graphql
+                    await self._graphql.app(scope, patience.receive, sent)
+                elif self._router is None:
                     await _refuse(sent, scope, 503, "UNAVAILABLE", "The service is not up; try again.", current)
                 elif direct is None or scope.get("root_path"):
                     await self._router(scope, patience.receive, sent)
