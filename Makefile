@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 SEED ?= 1
+# Compiled modules are kept: without them each process that starts takes another second.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-faults check lint types imports schema-check schema format lock simulate bench build clean debian

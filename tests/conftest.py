@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import DatabaseServer, DatabaseServers, RedisServer, short_directory
 from tests.servers import free_port as find_free_port
+from tests.thoroughness import examples
 
 if TYPE_CHECKING:
     from tests.running import RunningService
@@ -25,9 +26,15 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
 )
 
-# A failure in CI is the same failure on the desk; `--hypothesis-profile=explore` looks for new ones.
+# A failure in CI is the same failure on the desk; `--hypothesis-profile=explore` looks for new ones, and
+# THOROUGHNESS=10 tries ten times as much.
 settings.register_profile(
-    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -35,6 +35,7 @@ from tests.e2e import walk
 from tests.e2e.belongings import Caller, a_caller, fire
 from tests.e2e.walk import Case
 from tests.running import RunningService, new_tenant
+from tests.thoroughness import examples
 
 JSON_TYPE = {"content-type": "application/json"}
 GOOD = {"title": "Good", "severity": "LOW"}
@@ -570,7 +571,7 @@ def settled(caller: Caller) -> dict[str, Any]:
     """Return what is stored once the engine, which judges new alerts by itself, has nothing more to say."""
     stored = caller.service.data(STORED)
     for _ in range(50):
-        time.sleep(0.2)
+        time.sleep(0.1)
         earlier, stored = stored, caller.service.data(STORED)
         if stored == earlier:
             return stored
@@ -1207,7 +1208,9 @@ ANYTHING = [
 ]
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(place=st.sampled_from(ANYTHING), value=JSON_VALUES)
 def test_no_value_anywhere_is_our_fault(newcomer: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
     case, path = place
@@ -1239,7 +1242,9 @@ ASKED = [
 ]
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(place=st.sampled_from(ASKED), value=JSON_VALUES)
 def test_no_value_in_a_query_is_our_fault(newcomer: Caller, place: tuple[Case, walk.Path], value: Any) -> None:
     case, path = place
@@ -1250,7 +1255,9 @@ def test_no_value_in_a_query_is_our_fault(newcomer: Caller, place: tuple[Case, w
     assert codes <= {"VALIDATION_FAILED", "BAD_REQUEST"}, f"{case} {path}={value!r}: {reply.text}"
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     way=st.sampled_from([ROOT, f"{ROOT}/bulk", "/api/v2/alerts"]),
     field=st.sampled_from([*REFUSED, "startsAt", "endsAt", "generatorURL"]),

@@ -21,6 +21,7 @@ from alertgraph.core.metrics import Counts, DurationKind, Group, Tally, tally
 from tests.factories import HOUR, LEVEL_MAX, T0, TENANT, a_flush_id, an_id, an_idempotency_key
 from tests.memory_log import MemoryLog, TenantRows
 from tests.strategies import KEYS, actions_on, configs, senders_and_people, targets_of
+from tests.thoroughness import examples
 from tests.virtual import VirtualClock
 
 ACTION_COUNT_MAX = 16
@@ -278,7 +279,7 @@ def assert_same_answer(firsts: Sequence[Outcome], again: Sequence[Outcome]) -> N
     assert shown[0] == shown[1]
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(20))
 @given(scripts())
 def test_the_same_batch_is_the_same_flush(script: list[list[Request]]) -> None:
     log = a_log()

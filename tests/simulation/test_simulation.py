@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.scenario import play
 
-SEED_COUNT = int(os.environ.get("SEEDS", "200"))
+SEED_COUNT = int(os.environ.get("SEEDS", "100"))
 PART_COUNT = 20
 # Seeds that once failed, whatever they are in today's plan.
 # 722: a lease that ran out while the breaker was open was met again at once, for ever.

@@ -20,6 +20,7 @@ from alertgraph.core.errors import DependencyError
 from tests.integration.cache.conftest import a_tenant, eventually
 from tests.integration.cache.peer import Reports, SystemClock
 from tests.integration.cache.redis_servers import Server, cluster, single
+from tests.thoroughness import examples
 
 T0 = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -56,7 +57,7 @@ wishes = st.lists(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wishes)
 def test_lua_computes_what_python_computes(server: Server, wished: list[tuple[timedelta, int, int]]) -> None:
     async def compare() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from alertgraph.edge.graphql import HttpLimits
 from tests.conformance.toy_app import GOOD, ToyApp, served, toy_app
+from tests.thoroughness import examples
 
 JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
@@ -453,7 +454,7 @@ BODIES = st.binary(max_size=60) | st.recursive(
     accept=st.sampled_from([JSON, RESPONSE, "*/*"]) | st.text(st.characters(codec="latin-1"), max_size=20),
     content_type=st.sampled_from([JSON, JSON, JSON, "text/plain", ""]),
 )
-@settings(max_examples=400)
+@settings(max_examples=examples(150))
 def test_whatever_is_sent_is_answered_by_graphql_json(
     method: str, body: bytes, accept: str, content_type: str
 ) -> None:
@@ -494,7 +495,7 @@ GRAPHQL = st.lists(st.sampled_from([*WORDS, *NAMES, "fragment F on Item"]), max_
     query=GRAPHQL | st.text(max_size=40),
     variables=st.dictionaries(st.just("n"), st.none() | st.integers(-9, 2**60)),
 )
-@settings(max_examples=400)
+@settings(max_examples=examples(150))
 def test_whatever_document_is_sent_is_answered(query: str, variables: dict[str, object]) -> None:
     app = toy_app()
 

@@ -17,6 +17,7 @@ from alertgraph.core.silence import Silence, SilenceState, check_silence, coveri
 from alertgraph.core.time_zone import zone
 from tests.factories import ADA, DAY, HOUR, MINUTE, a_matcher
 from tests.strategies import wild_texts
+from tests.thoroughness import examples
 
 # By a whole hour, by half an hour, at midnight, in the southern hemisphere, and not at all.
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu"]
@@ -95,7 +96,7 @@ def recurring(draw: st.DrawFn) -> tuple[Silence, datetime, str, int]:
     return silence, change, kind, step
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(40))
 @given(recurring())
 def test_windows_are_those_of_the_clock_on_the_wall(drawn: tuple[Silence, datetime, str, int]) -> None:
     silence, change, kind, step = drawn
@@ -120,7 +121,7 @@ def test_windows_are_those_of_the_clock_on_the_wall(drawn: tuple[Silence, dateti
         assert window_at(silence, at) == expected, at
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(40))
 @given(recurring(), st.integers(1, 12))
 def test_a_count_ends_it_after_the_last_window(drawn: tuple[Silence, datetime, str, int], count: int) -> None:
     silence = drawn[0]
@@ -151,7 +152,7 @@ hostile_rules = st.lists(
 ).map(";".join)
 
 
-@settings(deadline=timedelta(seconds=2), max_examples=150)
+@settings(deadline=timedelta(seconds=2), max_examples=examples(80))
 @given(hostile_rules | st.builds("FREQ=MONTHLY;{}".format, hostile_rules) | wild_texts)
 def test_a_rule_is_refused_or_can_be_reckoned_with(recurrence: str) -> None:
     silence = Silence(

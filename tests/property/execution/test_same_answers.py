@@ -23,7 +23,7 @@ from alertgraph.execution.plans import PlanCache
 from tests.property.execution.documents import Documents, RandomDocument
 from tests.property.execution.trap import Context, make_schema, thing
 
-COUNT = 300
+COUNT = 150
 
 Keys = tuple[str | int, ...]
 

@@ -44,6 +44,7 @@ from alertgraph.storage.snapshot import PostgresSnapshotSource
 from tests.factories import ADA, DAY, HOUR, MINUTE, an_alert, an_event
 from tests.kept import Keeper, keeping
 from tests.servers import DatabaseServer
+from tests.thoroughness import examples
 
 SERVICES = ("checkout", "payments", "search")
 SOURCES = ("prometheus", "script")
@@ -383,7 +384,7 @@ def test_pages_are_what_sorting_and_filtering_everything_gives(
 
         tenant_id, alerts, now = runner.run(prepare())
 
-        @settings(max_examples=120, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(50), suppress_health_check=list(HealthCheck))
         @given(
             wanted=filters(now, covered=covered),
             catalog=catalogs(now),

@@ -27,6 +27,7 @@ from alertgraph.storage.snapshot import PostgresSnapshotSource
 from tests.factories import HOUR, a_config_event, an_event, an_id
 from tests.kept import keeping
 from tests.servers import DatabaseServer
+from tests.thoroughness import examples
 
 ALERT_IDS = [an_id(number) for number in range(1, 7)]
 ALERT_KINDS = sorted(set(EventKind) - CONFIG_KINDS - {EventKind.PERSONAL_DATA_READ})
@@ -170,7 +171,7 @@ def test_pages_are_what_the_filter_says_of_every_event(database_server: Database
 
         tenant_id, stored, now = runner.run(prepare())
 
-        @settings(max_examples=100, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
         @given(
             wanted=filters(now),
             size=st.sampled_from([2, 10, 60, 100]),
@@ -192,7 +193,7 @@ def test_pages_are_what_the_filter_says_of_every_event(database_server: Database
 
             runner.run(read())
 
-        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(30), suppress_health_check=list(HealthCheck))
         @given(
             alert_ids=st.lists(st.sampled_from([*ALERT_IDS, AlertId(UUID(int=9))]), unique=True).map(tuple),
             kinds=st.none() | some_of(list(EventKind)),

@@ -23,6 +23,7 @@ from alertgraph.storage.snapshot import PostgresSnapshotSource
 from tests.factories import DAY, HOUR, MINUTE, a_config_event, an_event
 from tests.kept import keeping
 from tests.servers import DatabaseServer
+from tests.thoroughness import examples
 
 SERVICES = ("checkout", "payments", None)
 MICROSECOND = timedelta(microseconds=1)
@@ -128,7 +129,7 @@ def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseSer
             inside: Iterable[Event] = (event for at, event in log if (since is None or at >= since) and at < until)
             return asked(tally(inside), window)
 
-        @settings(max_examples=80, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
         @given(
             ends=st.tuples(instants, instants).map(sorted),
             severities=st.sampled_from([frozenset(), frozenset({Severity.HIGH, Severity.INFO})]),
