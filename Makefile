@@ -9,7 +9,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
+.PHONY: help install run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its 
 	@exec $(BIN)/alertgraph serve
 
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not faults"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not faults and not second_server"
+
+test-second-server: $(VENV)/.dev ## Run the tests of storage once more, on Debian's PostgreSQL or a named one
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "second_server"
 
 test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores that go away
 	@$(BIN)/pytest -n 0 -m faults

@@ -50,7 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_server" in metafunc.fixturenames:
         both = metafunc.definition.get_closest_marker("both_servers") is not None
-        metafunc.parametrize("database_server", DatabaseServers.NAMES if both else ("wheel",), indirect=True)
+        names = DatabaseServers.NAMES if both else DatabaseServers.NAMES[:1]
+        servers = [pytest.param(name, marks=[pytest.mark.second_server] * (name != names[0])) for name in names]
+        metafunc.parametrize("database_server", servers, indirect=True)
 
 
 @pytest.fixture(scope="session")
