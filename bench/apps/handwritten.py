@@ -151,7 +151,9 @@ def build() -> Starlette:
         await ground.open()
         # Planned once: asyncpg's defaults plan this statement anew each time, which costs more than to run it.
         settings = {
-            "role": "ag_api", "search_path": "alertgraph", "jit": "off",
+            "role": "ag_api",
+            "search_path": "alertgraph",
+            "jit": "off",
             "plan_cache_mode": "force_generic_plan",
         }
         async with asyncpg.create_pool(
