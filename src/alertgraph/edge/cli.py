@@ -28,6 +28,8 @@ documents = typer.Typer(
     help="Register GraphQL documents, and choose which are executed. Works on the database directly.",
     no_args_is_help=True,
 )
+benchmarks = typer.Typer(help="Measure alertgraph.", no_args_is_help=True)
+app.add_typer(benchmarks, name="bench")
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
 app.add_typer(audit, name="audit")
@@ -429,6 +431,29 @@ def tail(
     except BrokenPipeError:
         # Whoever read us has enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@benchmarks.command("ml")
+def bench_ml(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the data sets; ALERTGRAPH_DATA, else ../shared/data.", file_okay=False, exists=True
+        ),
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="T1, T2, …; all where none is named.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge what learns on public data, beside the numbers to beat. Takes minutes."""
+    try:
+        from alertgraph.ml.evaluation import command
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    try:
+        passed = command.run(data, task or [], say, as_json=as_json)
+    except KeyError as error:
+        fail(f"there is no task {error.args[0]}.", 2)
+    raise typer.Exit(0 if passed else 1)
 
 
 def _url(given: str | None) -> str:
