@@ -14,6 +14,7 @@ from alertgraph.core import query
 from alertgraph.core.actor import Actor as CoreActor
 from alertgraph.core.ids import AlertId, NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
 from alertgraph.core.query import Page
+from alertgraph.core.rule import Ladder
 from alertgraph.core.search import search_words
 from alertgraph.core.silence import covering
 from alertgraph.core.slo import acknowledge_breached, resolve_breached
@@ -115,6 +116,31 @@ def shown_rule(_info: Info, found: Any) -> "EscalationRule":
     from resolvers.rule import EscalationRule
 
     return EscalationRule.of(found)
+
+
+async def levels_by_ladder(_info: Info, keys: Sequence[Ladder]) -> "Mapping[Ladder, list[EscalationLevel]]":
+    """Return the levels of ladders."""
+    # Here, since rules know people and schedules, which know who did something with an alert.
+    from resolvers.rule import levels_of
+
+    return {ladder: levels_of(ladder.levels) for ladder in keys}
+
+
+MatchValues: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def match_key(alert: "CriticalAlert") -> MatchValues | None:
+    """Return what silences look at in an open alert; None once it is resolved."""
+    return tuple(core.alert_match_values(alert.kept).items()) if alert.kept.is_open else None
+
+
+async def silences_by_values(info: Info, keys: Sequence[MatchValues]) -> "Mapping[MatchValues, list[Silence]]":
+    """Return the silences whose window it is and that match."""
+    # Here, since silences show the alerts that they would cover.
+    from resolvers.silence import Silence
+
+    silences, now = (await info.context.catalog()).silences, info.context.reading.now
+    return {key: [Silence.of(found, now) for found, _ in covering(silences, dict(key), now)] for key in keys}
 
 
 async def alerts_by_id(info: Info, keys: Sequence[AlertId]) -> Mapping[AlertId, core.Alert]:
@@ -260,29 +286,31 @@ class CriticalAlert(Node):
         found = (await info.context.catalog()).rule(self.kept.ladder.rule_id)
         return EscalationRule.of(found) if found is not None else None
 
-    @computed("The ladder it climbs, frozen when it triggered.", cost=0, page_size_default=5)
+    @computed(
+        "The ladder it climbs, frozen when it triggered.",
+        cost=0,
+        page_size_default=5,
+        batch=relation(attrgetter("kept.ladder"), levels_by_ladder, missing=list),
+    )
     @reads(Role.VIEWER)
     async def escalation_levels(
         self,
-        info: Info,  # noqa: ARG002 - who asks is read from it
+        info: Info,
     ) -> list[Annotated["EscalationLevel", strawberry.lazy("resolvers.rule")]]:
         """Return the ladder; empty where no rule is for the alert."""
-        from resolvers.rule import levels_of
+        ladder = self.kept.ladder
+        return (await levels_by_ladder(info, [ladder]))[ladder] if ladder is not None else []
 
-        return levels_of(self.kept.ladder.levels) if self.kept.ladder is not None else []
-
-    @computed("Silences that cover it now.", page_size_default=1)
+    @computed(
+        "Silences that cover it now.",
+        page_size_default=1,
+        batch=relation(match_key, silences_by_values, missing=list),
+    )
     @reads(Role.VIEWER)
     async def silenced_by(self, info: Info) -> list[Annotated["Silence", strawberry.lazy("resolvers.silence")]]:
         """Return the silences whose window it is and that match the alert; none once it is resolved."""
-        # Here, since silences show the alerts that they would cover.
-        from resolvers.silence import Silence
-
-        if not self.kept.is_open:
-            return []
-        now = info.context.reading.now
-        silences = (await info.context.catalog()).silences
-        return [Silence.of(found, now) for found, _ in covering(silences, core.alert_match_values(self.kept), now)]
+        key = match_key(self)
+        return (await silences_by_values(info, [key]))[key] if key is not None else []
 
     @computed(
         "Bigger alerts that cover it now.",

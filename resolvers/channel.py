@@ -1,6 +1,8 @@
 """Ways to reach people or machines: read, made, changed, tried, deleted."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Self, TypeAlias
 
 import strawberry
@@ -28,6 +30,7 @@ from resolvers.fields import computed
 from resolvers.paging import UNSET, After, First, Node, PageInfo, Which, given, listed, page_of
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import relation
 from resolvers.scalars import JSON, Long
 from resolvers.words import ChannelKind, Role, WebhookPreset
 
@@ -117,6 +120,28 @@ class ChannelHealth:
         )
 
 
+async def channels_by_id(info: Info, keys: Sequence[ChannelId]) -> Mapping[ChannelId, core.Channel]:
+    """Return the channels that there are today."""
+    channels = (await info.context.catalog()).channels
+    return {key: channels[key] for key in keys if key in channels}
+
+
+def shown_channel(_info: Info, found: core.Channel) -> "NotificationChannel":
+    """Return a channel as the API shows it."""
+    return NotificationChannel.of(found)
+
+
+async def health_by_channel(info: Info, keys: Sequence[ChannelId]) -> Mapping[ChannelId, delivery.ChannelHealth]:
+    """Return how channels do; one that was never used is well."""
+    found = await info.context.reading.channel_health()
+    return {key: found.get(key) or delivery.ChannelHealth() for key in keys}
+
+
+def shown_health(info: Info, found: delivery.ChannelHealth) -> ChannelHealth:
+    """Return how a channel does as the API shows it."""
+    return ChannelHealth.of(found, info.context.reading.now)
+
+
 @strawberry.type(description="A way to reach people or machines.")
 class NotificationChannel(Node):
     """A way to reach people or machines."""
@@ -129,7 +154,10 @@ class NotificationChannel(Node):
     template: str | None = strawberry.field(description="Jinja2; null for the built-in text.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
-    @computed("Used when this channel fails.")
+    @computed(
+        "Used when this channel fails.",
+        batch=relation(attrgetter("kept.fallback_id"), channels_by_id, shown_channel),
+    )
     @reads(Role.VIEWER)
     async def fallback(self, info: Info) -> "NotificationChannel | None":
         """Return what stands in for the channel."""
@@ -143,7 +171,7 @@ class NotificationChannel(Node):
         """Return the set-up."""
         return _config_of(self.kept.config)  # type: ignore[no-any-return]  # one of the union's
 
-    @computed("How it is doing.")
+    @computed("How it is doing.", batch=relation(attrgetter("kept.id"), health_by_channel, shown_health))
     @reads(Role.VIEWER)
     async def health(self, info: Info) -> ChannelHealth:
         """Return how the channel is doing; one that was never used is well."""

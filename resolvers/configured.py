@@ -1,5 +1,6 @@
 """Configured things by id: what `node` finds, and what an event of the log is about."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from alertgraph.core.ids import (
@@ -25,6 +26,18 @@ from resolvers.saved_view import SavedView
 from resolvers.schedule import OnCallSchedule, ShiftOverride
 from resolvers.silence import Silence
 from resolvers.tenant import Tenant
+
+
+async def all_configured(
+    context: Context, keys: Sequence[tuple[NodeKind, UUID]]
+) -> dict[tuple[NodeKind, UUID], Node]:
+    """Return those of configured things that the caller sees, what is not in memory read together."""
+    loaders = context.loaders
+    await loaders.api_key.load_many([ApiKeyId(key) for kind, key in keys if kind is NodeKind.API_KEY])
+    await loaders.saved_view.load_many([SavedViewId(key) for kind, key in keys if kind is NodeKind.SAVED_VIEW])
+    await loaders.silence.load_many([SilenceId(key) for kind, key in keys if kind is NodeKind.SILENCE])
+    found = {(kind, key): await configured(context, kind, key) for kind, key in keys}
+    return {key: node for key, node in found.items() if node is not None}
 
 
 async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None:

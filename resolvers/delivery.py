@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -13,7 +13,7 @@ from alertgraph.core.ids import ChannelId, DeliveryId, NodeKind, ResponderId, de
 from alertgraph.core.query import Page, PageRequest
 from resolvers.actor import responders_by_id, shown_responder
 from resolvers.alert import CriticalAlert, alerts_by_id, shown_alert
-from resolvers.channel import NotificationChannel
+from resolvers.channel import NotificationChannel, channels_by_id, shown_channel
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.matcher import check_length
@@ -48,22 +48,21 @@ class DeliveryAttempt:
         )
 
 
-async def channels_by_id(info: Info, keys: Sequence[ChannelId]) -> Mapping[ChannelId, Any]:
-    """Return the channels that there are today."""
-    channels = (await info.context.catalog()).channels
-    return {key: channels[key] for key in keys if key in channels}
-
-
-def shown_channel(_info: Info, found: Any) -> NotificationChannel:
-    """Return a channel as the API shows it."""
-    return NotificationChannel.of(found)
-
-
 async def attempts_by_delivery(
     info: Info, keys: Sequence[DeliveryId]
 ) -> Mapping[DeliveryId, Sequence[core.Attempt]]:
     """Return each delivery's tries, oldest first."""
     return await in_parts(info.context.reading.attempts_of, keys)
+
+
+async def deliveries_by_id(info: Info, keys: Sequence[DeliveryId]) -> Mapping[DeliveryId, core.Delivery]:
+    """Return the deliveries that the caller may see."""
+    return await in_parts(info.context.reading.deliveries, keys)
+
+
+def shown_delivery(_info: Info, found: core.Delivery) -> "Delivery":
+    """Return a delivery as the API shows it."""
+    return Delivery.of(found)
 
 
 def shown_attempts(_info: Info, found: Sequence[core.Attempt]) -> list[DeliveryAttempt]:
@@ -131,7 +130,10 @@ class Delivery(Node):
         found = await info.context.loaders.attempts.load(self.kept.id)
         return [DeliveryAttempt.of(attempt) for attempt in found or ()]
 
-    @computed("The delivery that took over when this one failed.")
+    @computed(
+        "The delivery that took over when this one failed.",
+        batch=relation(attrgetter("kept.fell_back_to"), deliveries_by_id, shown_delivery),
+    )
     @reads(Role.VIEWER)
     async def fell_back_to(self, info: Info) -> "Delivery | None":
         """Return the delivery that took over."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Self, TypeAlias
+from uuid import UUID
 
 import orjson
 import strawberry
@@ -25,18 +26,16 @@ from alertgraph.core.query import Page
 from alertgraph.core.summary import summary
 from resolvers.actor import Actor
 from resolvers.alert import AS_OF, CriticalAlert, alerts_by_id, shown_alert
-from resolvers.configured import configured
+from resolvers.configured import all_configured, configured
 from resolvers.context import Info
+from resolvers.delivery import Delivery, deliveries_by_id, shown_delivery
 from resolvers.fields import computed
 from resolvers.matcher import LabelMatcherInput, check_length, check_text, matchers_of, texts_of
 from resolvers.paging import UNSET, After, Before, First, Last, Node, PageInfo, given, page_of
 from resolvers.permissions import reads
-from resolvers.relations import in_parts, relation
+from resolvers.relations import relation
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import ActorKind, EventKind, HoldReason, Role, Severity
-
-if TYPE_CHECKING:
-    from resolvers.delivery import Delivery
 
 
 @strawberry.type(description="A field before and after.")
@@ -60,16 +59,32 @@ def delivery_key(entry: "LogEvent") -> DeliveryId | None:
     return DeliveryId(key) if key is not None else None
 
 
-async def deliveries_by_id(info: Info, keys: Sequence[DeliveryId]) -> Mapping[DeliveryId, Any]:
-    """Return the deliveries that there are."""
-    return await in_parts(info.context.reading.deliveries, keys)
+def sealed_note(entry: "LogEvent") -> str | None:
+    """Return what a person wrote with an event, as it is kept: unreadable."""
+    return entry.stored.event.note
 
 
-def shown_delivery(_info: Info, found: Any) -> "Delivery":
-    """Return a delivery as the API shows it."""
-    from resolvers.delivery import Delivery
+async def notes(info: Info, keys: Sequence[str]) -> Mapping[str, str]:
+    """Return notes opened with the tenant's key, as far as they can be."""
+    return await info.context.reading.notes(keys)
 
-    return Delivery.of(found)
+
+Subject: TypeAlias = tuple[NodeKind, UUID]
+
+
+def subject_key(entry: "LogEvent") -> Subject | None:
+    """Return the configured thing that an event is about; None where it is about none."""
+    told = entry.stored.event.subject_id
+    decoded = decode_id(told) if told is not None else None
+    if decoded is None:
+        return None
+    kind, key = decoded
+    return (kind, key) if isinstance(key, UUID) else None
+
+
+async def subjects(info: Info, keys: Sequence[Subject]) -> Mapping[Subject, Node]:
+    """Return configured things as they are now, as far as the caller may see them."""
+    return await all_configured(info.context, keys)
 
 
 @strawberry.type(
@@ -115,35 +130,27 @@ class LogEvent(Node):
 
     @computed("The delivery it is about.", batch=relation(delivery_key, deliveries_by_id, shown_delivery))
     @reads(Role.VIEWER)
-    async def delivery(self, info: Info) -> Annotated["Delivery", strawberry.lazy("resolvers.delivery")] | None:
+    async def delivery(self, info: Info) -> Delivery | None:
         """Return the delivery, read together with those of the sibling events."""
-        # Here, since deliveries know their alerts, and alerts their events.
-        from resolvers.delivery import Delivery
-
         key = delivery_key(self)
         found = await info.context.loaders.delivery.load(key) if key is not None else None
         return Delivery.of(found) if found is not None else None
 
-    @computed("What a person wrote with it.")
+    @computed("What a person wrote with it.", batch=relation(sealed_note, notes))
     @reads(Role.VIEWER)
     async def note(self, info: Info) -> str | None:
         """Return the note, opened with the tenant's key; None where it was made unreadable."""
-        return await info.context.reading.note(self.stored)
+        sealed = sealed_note(self)
+        return (await notes(info, [sealed])).get(sealed) if sealed is not None else None
 
     # Views that are not shared are seen by their owners only.
-    @computed("That thing as it is now; null once deleted.", personal=True)
+    @computed("That thing as it is now; null once deleted.", personal=True, batch=relation(subject_key, subjects))
     @reads(Role.VIEWER)
     async def subject(self, info: Info) -> Node | None:
         """Return the configured thing; None also where the caller may not see it."""
-        event = self.stored.event
-        decoded = decode_id(event.subject_id) if event.subject_id is not None else None
-        if decoded is None:
-            return None
-        kind, key = decoded
-        if isinstance(key, EventKey):
-            return None
         # The settings have no id of their own: their subject is the tenant.
-        return await configured(info.context, kind, key)
+        key = subject_key(self)
+        return await configured(info.context, *key) if key is not None else None
 
     @computed("Fields that changed, secrets left out.", cost=0, page_size_default=1)
     def changes(self) -> list[FieldChange]:

@@ -1,16 +1,18 @@
 """How the engine does for the caller's tenant."""
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import Self
 
 import strawberry
 
 from alertgraph.core import health as core
 from alertgraph.core.ids import AlertId
-from resolvers.alert import CriticalAlert
+from resolvers.alert import CriticalAlert, alerts_by_id, shown_alert
 from resolvers.context import Info
 from resolvers.fields import computed
 from resolvers.permissions import reads
+from resolvers.relations import relation
 from resolvers.words import Role
 
 
@@ -23,7 +25,7 @@ class EngineViolation:
     text: str = strawberry.field(description="In words.")
     count: int = strawberry.field(description="How many alerts.")
 
-    @computed("One of them.")
+    @computed("One of them.", batch=relation(attrgetter("alert_id"), alerts_by_id, shown_alert))
     @reads(Role.VIEWER)
     async def alert(self, info: Info) -> CriticalAlert | None:
         """Return one of the alerts."""

@@ -1,6 +1,8 @@
 """Heartbeat monitors: read, made, changed, deleted, beaten."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Self
 
 import strawberry
@@ -9,10 +11,11 @@ from strawberry import Maybe
 from alertgraph.core import monitor as core
 from alertgraph.core.action import UNSET as LEFT_OUT
 from alertgraph.core.action import Unset
+from alertgraph.core.alert import Alert
 from alertgraph.core.errors import InputError, RefusedError
 from alertgraph.core.ids import MonitorId, NodeKind, decode_key, encode_id
 from alertgraph.core.query import Page
-from resolvers.alert import CriticalAlert
+from resolvers.alert import CriticalAlert, shown_alert
 from resolvers.context import Info
 from resolvers.deletion import DeleteInput, DeletePayload
 from resolvers.errors import MutationError, errors_of, unknown
@@ -20,8 +23,19 @@ from resolvers.fields import computed
 from resolvers.paging import UNSET, After, First, Node, PageInfo, listed, page_of
 from resolvers.patch import patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import in_parts, relation
 from resolvers.scalars import JSON, Long
 from resolvers.words import Role, Severity
+
+
+async def last_beats(info: Info, keys: Sequence[MonitorId]) -> Mapping[MonitorId, datetime]:
+    """Return when monitors beat last."""
+    return await in_parts(info.context.reading.last_beats, keys)
+
+
+async def alerts_by_key(info: Info, keys: Sequence[str]) -> Mapping[str, Alert]:
+    """Return the open alerts with these dedup keys that the caller may see."""
+    return await in_parts(info.context.reading.open_alerts_by_key, keys)
 
 
 @strawberry.type(description="Raises an alert when an expected beat stays out, and resolves it when beats return.")
@@ -36,13 +50,19 @@ class HeartbeatMonitor(Node):
     labels: JSON = strawberry.field(description="Labels of the alert; object of strings.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
-    @computed("When it beat last; null while it never did, and then no alert is raised.")
+    @computed(
+        "When it beat last; null while it never did, and then no alert is raised.",
+        batch=relation(attrgetter("kept.id"), last_beats, role=Role.INGEST),
+    )
     @reads(Role.INGEST)
     async def last_beat_at(self, info: Info) -> datetime | None:
         """Return when it beat last, read together with its siblings'; who beats may know."""
         return await info.context.loaders.last_beat.load(self.kept.id)
 
-    @computed("The open alert; null while beats come.")
+    @computed(
+        "The open alert; null while beats come.",
+        batch=relation(attrgetter("kept.dedup_key"), alerts_by_key, shown_alert),
+    )
     @reads(Role.VIEWER)
     async def alert(self, info: Info) -> CriticalAlert | None:
         """Return the open alert, read together with those of its siblings."""

@@ -1,7 +1,8 @@
 """People who can be notified: read, added, changed, removed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
 import strawberry
@@ -23,6 +24,7 @@ from resolvers.fields import computed
 from resolvers.paging import UNSET, After, First, Node, PageInfo, Which, listed, page_of
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import relation
 from resolvers.scalars import Long
 from resolvers.words import Role
 
@@ -44,6 +46,68 @@ class ContactMethod:
     delay: timedelta = strawberry.field(description="Used this long after the first.")
 
 
+async def emails(info: Info, keys: Sequence[core.Responder]) -> Mapping[core.Responder, str]:
+    """Return the addresses of people who have one that can be read, for whoever may read it."""
+    principal, people = info.context.principal, info.context.services.responders
+    if principal.role < Role.RESPONDER:
+        return {}
+    found = {key: await people.email(principal, key) for key in keys}
+    return {key: email for key, email in found.items() if email is not None}
+
+
+async def contact_methods_together(
+    info: Info, keys: Sequence[core.Responder]
+) -> Mapping[core.Responder, list[ContactMethod]]:
+    """Return how to reach people, for whoever may know; an address that was made unreadable is empty."""
+    context = info.context
+    if context.principal.role < Role.RESPONDER:
+        return {}
+    channels = (await context.catalog()).channels
+    return {
+        key: [
+            ContactMethod(
+                channel=NotificationChannel.of(channels[method.channel_id]), address=address, delay=method.delay
+            )
+            for method, address in zip(
+                key.contact_methods,
+                await context.services.responders.addresses(context.principal, key),
+                strict=True,
+            )
+            if method.channel_id in channels
+        ]
+        for key in keys
+    }
+
+
+async def shifts_by_responder(
+    info: Info, keys: Sequence[core.Responder], since: datetime, until: datetime
+) -> "Mapping[core.Responder, list[Shift]]":
+    """Return when people are on call, on all schedules, by begin."""
+    # Here, since shifts know people and people their shifts.
+    from resolvers.schedule import Shift
+
+    check_span(since, until)
+    schedules = tuple((await info.context.catalog()).schedules.values())
+    overrides = await info.context.loaders.overrides.load(span_of_overrides(schedules, since, until))
+    return {
+        key: [
+            Shift.of(shift, schedule, Responder.of(key), overrides)
+            for schedule, shift in shifts_of(schedules, overrides, key.id, since, until)
+        ]
+        for key in keys
+    }
+
+
+async def calendars_by_responder(info: Info, keys: Sequence[ResponderId]) -> Mapping[ResponderId, str]:
+    """Return the addresses of people's feeds, for whoever may have them."""
+    principal, calendars = info.context.principal, info.context.services.calendars
+    return {
+        key: calendars.url(principal.tenant.id, NodeKind.RESPONDER, key)
+        for key in keys
+        if principal.role >= Role.ADMIN or principal.responder_id == key
+    }
+
+
 @strawberry.type(description="A person who can be notified.")
 class Responder(Node):
     """A person; what is personal is opened only where it is asked for, by who may read it."""
@@ -54,58 +118,40 @@ class Responder(Node):
     time_zone: str = strawberry.field(description="IANA zone, such as Europe/Berlin.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
-    @computed("Null below RESPONDER.")
+    @computed("Null below RESPONDER.", batch=relation(attrgetter("kept"), emails))
     @reads(Role.VIEWER)
     async def email(self, info: Info) -> str | None:
         """Return the address; None also where it was made unreadable."""
-        if info.context.principal.role < Role.RESPONDER or self.kept.email is None:
-            return None
-        return await info.context.services.responders.email(info.context.principal, self.kept)
+        return (await emails(info, [self.kept])).get(self.kept)
 
-    @computed("How to reach them, in order; empty below RESPONDER.", cost=0, page_size_default=5)
+    @computed(
+        "How to reach them, in order; empty below RESPONDER.",
+        cost=0,
+        page_size_default=5,
+        batch=relation(attrgetter("kept"), contact_methods_together, missing=list),
+    )
     @reads(Role.VIEWER)
     async def contact_methods(self, info: Info) -> list[ContactMethod]:
         """Return how to reach the person; an address that was made unreadable is empty."""
-        context = info.context
-        if context.principal.role < Role.RESPONDER:
-            return []
-        channels = (await context.catalog()).channels
-        addresses = await context.services.responders.addresses(context.principal, self.kept)
-        return [
-            ContactMethod(
-                channel=NotificationChannel.of(channels[method.channel_id]), address=address, delay=method.delay
-            )
-            for method, address in zip(self.kept.contact_methods, addresses, strict=True)
-            if method.channel_id in channels
-        ]
+        return (await contact_methods_together(info, [self.kept])).get(self.kept, [])
 
-    @computed("When they are on call; at most 100 days.")
+    @computed("When they are on call; at most 100 days.", batch=relation(attrgetter("kept"), shifts_by_responder))
     @reads(Role.VIEWER)
     async def shifts(
         self, info: Info, since: Since, until: Until
     ) -> list[Annotated["Shift", strawberry.lazy("resolvers.schedule")]]:
         """Return the person's shifts on all schedules, by begin."""
-        # Here, since shifts know people and people their shifts.
-        from resolvers.schedule import Shift
-
-        check_span(since, until)
-        schedules = tuple((await info.context.catalog()).schedules.values())
-        overrides = await info.context.loaders.overrides.load(span_of_overrides(schedules, since, until))
-        return [
-            Shift.of(shift, schedule, self, overrides)
-            for schedule, shift in shifts_of(schedules, overrides, self.kept.id, since, until)
-        ]
+        return (await shifts_by_responder(info, [self.kept], since, until))[self.kept]
 
     @computed(
-        "Address of an iCalendar feed, with a token of its own; null but for the person and ADMIN.", personal=True
+        "Address of an iCalendar feed, with a token of its own; null but for the person and ADMIN.",
+        personal=True,
+        batch=relation(attrgetter("kept.id"), calendars_by_responder),
     )
     @reads(Role.VIEWER)
     async def calendar_url(self, info: Info) -> str | None:
         """Return the address of the feed."""
-        principal = info.context.principal
-        if principal.role < Role.ADMIN and principal.responder_id != self.kept.id:
-            return None
-        return info.context.services.calendars.url(principal.tenant.id, NodeKind.RESPONDER, self.kept.id)
+        return (await calendars_by_responder(info, [self.kept.id])).get(self.kept.id)
 
     @classmethod
     def of(cls, responder: core.Responder) -> Self:
@@ -122,6 +168,14 @@ class Responder(Node):
 def responders_of(catalog: Catalog, ids: Iterable[ResponderId]) -> list[Responder]:
     """Return the people with these ids, in order; one that is gone is left out."""
     return [Responder.of(catalog.responders[key]) for key in ids if key in catalog.responders]
+
+
+async def people_together(
+    info: Info, keys: Sequence[tuple[ResponderId, ...]]
+) -> Mapping[tuple[ResponderId, ...], list[Responder]]:
+    """Return the people of several groups, each in order; one who is gone is left out."""
+    catalog = await info.context.catalog()
+    return {key: responders_of(catalog, key) for key in keys}
 
 
 def check_span(since: datetime, until: datetime) -> None:

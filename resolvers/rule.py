@@ -1,7 +1,8 @@
 """Escalation rules: read, made, changed, put in order, deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import Annotated, Self, TypeAlias, assert_never
 
 import strawberry
@@ -22,6 +23,7 @@ from resolvers.matcher import LabelMatcher, LabelMatcherInput, matchers_of
 from resolvers.paging import UNSET, After, First, Node, PageInfo, Which, listed, page_of
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import relation
 from resolvers.responder import Responder, responder_id_of
 from resolvers.scalars import Long
 from resolvers.schedule import OnCallSchedule, schedule_id_of
@@ -31,6 +33,15 @@ EscalationTarget: TypeAlias = Annotated[
     Responder | OnCallSchedule | NotificationChannel,
     strawberry.union("EscalationTarget", description="Whom a level notifies."),
 ]
+
+
+Targets: TypeAlias = tuple[core.EscalationTarget, ...]
+
+
+async def targets_together(info: Info, keys: Sequence[Targets]) -> Mapping[Targets, list[EscalationTarget]]:
+    """Return whom levels notify, as they are now; one that was deleted is left out."""
+    catalog = await info.context.catalog()
+    return {key: [shown for each in key if (shown := _target_of(each, catalog)) is not None] for key in keys}
 
 
 @strawberry.type(
@@ -46,13 +57,15 @@ class EscalationLevel:
     number: int = strawberry.field(description="From 1.")
     delay: timedelta = strawberry.field(description="Until the next rung.")
 
-    @computed("All are notified; a deleted one is left out.", page_size_default=3)
+    @computed(
+        "All are notified; a deleted one is left out.",
+        page_size_default=3,
+        batch=relation(attrgetter("kept.targets"), targets_together),
+    )
     @reads(Role.VIEWER)
     async def targets(self, info: Info) -> list[EscalationTarget]:
         """Return whom the level notifies, as they are now."""
-        catalog = await info.context.catalog()
-        found = (_target_of(target, catalog) for target in self.kept.targets)
-        return [target for target in found if target is not None]
+        return (await targets_together(info, [self.kept.targets]))[self.kept.targets]
 
 
 def levels_of(levels: Sequence[core.Level]) -> list[EscalationLevel]:

@@ -1,7 +1,8 @@
 """On-call schedules: who is on call when, and who stands in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Self
 
 import strawberry
@@ -21,7 +22,16 @@ from resolvers.fields import computed
 from resolvers.paging import UNSET, After, First, Node, PageInfo, Which, given, listed, page_of
 from resolvers.patch import patched
 from resolvers.permissions import reads, writes
-from resolvers.responder import Responder, Since, Until, check_span, responder_id_of, responders_of
+from resolvers.relations import relation
+from resolvers.responder import (
+    Responder,
+    Since,
+    Until,
+    check_span,
+    people_together,
+    responder_id_of,
+    responders_of,
+)
 from resolvers.scalars import LocalTime, Long
 from resolvers.words import Role, Weekday
 
@@ -62,7 +72,7 @@ class Rotation:
         description="Only then; empty for always.", metadata={"cost": 0}
     )
 
-    @computed("In turn.")
+    @computed("In turn.", batch=relation(attrgetter("kept.responder_ids"), people_together))
     @reads(Role.VIEWER)
     async def responders(self, info: Info) -> list[Responder]:
         """Return the people who take turns."""
@@ -134,6 +144,58 @@ class Shift:
         )
 
 
+async def on_call_by_schedule(
+    info: Info, keys: Sequence[core.Schedule], at: datetime | None = UNSET
+) -> Mapping[core.Schedule, list[Responder]]:
+    """Return who is on call on schedules then."""
+    catalog = await info.context.catalog()
+    moment = given(at) or info.context.reading.now
+    # Beyond the years of schedules nobody is on call, and there may be no later instant.
+    begin = min(moment, core.TIME_MAX)
+    overrides = await info.context.loaders.overrides.load((begin, begin + INSTANT))
+    return {key: responders_of(catalog, core.on_call_at(key, overrides, moment)) for key in keys}
+
+
+async def shifts_by_schedule(
+    info: Info, keys: Sequence[core.Schedule], since: datetime, until: datetime
+) -> Mapping[core.Schedule, list[Shift]]:
+    """Return who is on call on schedules from when to when."""
+    check_span(since, until)
+    people = (await info.context.catalog()).responders
+    overrides = await info.context.loaders.overrides.load(span_of_overrides(keys, since, until))
+    return {
+        key: [
+            Shift.of(shift, key, Responder.of(people[shift.responder_id]), overrides)
+            for shift in core.shifts(key, overrides, since, until)
+            if shift.responder_id in people
+        ]
+        for key in keys
+    }
+
+
+async def overrides_by_schedule(
+    info: Info, keys: Sequence[ScheduleId], since: datetime, until: datetime
+) -> Mapping[ScheduleId, list[ShiftOverride]]:
+    """Return who stands in on schedules, by begin."""
+    check_span(since, until)
+    people = (await info.context.catalog()).responders
+    found: dict[ScheduleId, list[ShiftOverride]] = {key: [] for key in keys}
+    for override in await info.context.loaders.overrides.load((since, until)):
+        touches = override.starts_at < until and override.ends_at > since
+        if override.schedule_id in found and touches and override.responder_id in people:
+            shown = ShiftOverride.of(override, Responder.of(people[override.responder_id]))
+            found[override.schedule_id].append(shown)
+    return found
+
+
+async def calendars_by_schedule(info: Info, keys: Sequence[ScheduleId]) -> Mapping[ScheduleId, str]:
+    """Return the addresses of schedules' feeds, for whoever may have them."""
+    principal, calendars = info.context.principal, info.context.services.calendars
+    if principal.role < Role.RESPONDER:
+        return {}
+    return {key: calendars.url(principal.tenant.id, NodeKind.SCHEDULE, key) for key in keys}
+
+
 @strawberry.type(description="Who is on call when. Later rotations lie over earlier ones, overrides over all.")
 class OnCallSchedule(Node):
     """Who is on call when; what takes work is made only where it is asked for."""
@@ -149,7 +211,11 @@ class OnCallSchedule(Node):
         """Return the layers."""
         return [Rotation.of(rotation) for rotation in self.kept.rotations]
 
-    @computed("Who is on call, empty where nobody is.", page_size_default=2)
+    @computed(
+        "Who is on call, empty where nobody is.",
+        page_size_default=2,
+        batch=relation(attrgetter("kept"), on_call_by_schedule),
+    )
     @reads(Role.VIEWER)
     async def on_call(
         self,
@@ -157,51 +223,35 @@ class OnCallSchedule(Node):
         at: Annotated[datetime | None, strawberry.argument(description="Now where left out.")] = UNSET,
     ) -> list[Responder]:
         """Return who is on call then."""
-        catalog = await info.context.catalog()
-        moment = given(at) or info.context.reading.now
-        # Beyond the years of schedules nobody is on call, and there may be no later instant.
-        begin = min(moment, core.TIME_MAX)
-        overrides = await info.context.loaders.overrides.load((begin, begin + INSTANT))
-        return responders_of(catalog, core.on_call_at(self.kept, overrides, moment))
+        return (await on_call_by_schedule(info, [self.kept], at))[self.kept]
 
-    @computed("Final shifts, overrides applied, by start; at most 100 days.", page_size_default=50)
+    @computed(
+        "Final shifts, overrides applied, by start; at most 100 days.",
+        page_size_default=50,
+        batch=relation(attrgetter("kept"), shifts_by_schedule),
+    )
     @reads(Role.VIEWER)
     async def shifts(self, info: Info, since: Since, until: Until) -> list[Shift]:
         """Return who is on call from when to when."""
-        check_span(since, until)
-        catalog = await info.context.catalog()
-        overrides = await info.context.loaders.overrides.load(span_of_overrides([self.kept], since, until))
-        people = catalog.responders
-        return [
-            Shift.of(shift, self.kept, Responder.of(people[shift.responder_id]), overrides)
-            for shift in core.shifts(self.kept, overrides, since, until)
-            if shift.responder_id in people
-        ]
+        return (await shifts_by_schedule(info, [self.kept], since, until))[self.kept]
 
-    @computed("Overrides that touch this time, by start; at most 100 days.")
+    @computed(
+        "Overrides that touch this time, by start; at most 100 days.",
+        batch=relation(attrgetter("kept.id"), overrides_by_schedule),
+    )
     @reads(Role.VIEWER)
     async def overrides(self, info: Info, since: Since, until: Until) -> list[ShiftOverride]:
         """Return who stands in."""
-        check_span(since, until)
-        catalog = await info.context.catalog()
-        people = catalog.responders
-        return [
-            ShiftOverride.of(override, Responder.of(people[override.responder_id]))
-            for override in await info.context.loaders.overrides.load((since, until))
-            if override.schedule_id == self.kept.id
-            and override.starts_at < until
-            and override.ends_at > since
-            and override.responder_id in people
-        ]
+        return (await overrides_by_schedule(info, [self.kept.id], since, until))[self.kept.id]
 
-    @computed("Address of an iCalendar feed, with a token of its own; null below RESPONDER.")
+    @computed(
+        "Address of an iCalendar feed, with a token of its own; null below RESPONDER.",
+        batch=relation(attrgetter("kept.id"), calendars_by_schedule),
+    )
     @reads(Role.VIEWER)
     async def calendar_url(self, info: Info) -> str | None:
         """Return the address of the feed."""
-        principal = info.context.principal
-        if principal.role < Role.RESPONDER:
-            return None
-        return info.context.services.calendars.url(principal.tenant.id, NodeKind.SCHEDULE, self.kept.id)
+        return (await calendars_by_schedule(info, [self.kept.id])).get(self.kept.id)
 
     @classmethod
     def of(cls, schedule: core.Schedule) -> Self:

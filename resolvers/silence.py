@@ -1,7 +1,8 @@
 """Silences: read, tried, made, changed, ended."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeAlias
 
 import strawberry
 from strawberry import Maybe
@@ -22,10 +23,25 @@ from resolvers.matcher import LabelMatcher, LabelMatcherInput, matchers_of
 from resolvers.paging import UNSET, After, First, Node, PageInfo, Which, given, page_of
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import relation
 from resolvers.scalars import Long
 from resolvers.words import Role, SilenceState
 
 PREVIEW_SPAN = timedelta(days=7)
+
+
+Matchers: TypeAlias = tuple[Matcher, ...]
+
+
+def active_matchers(silence: "Silence") -> Matchers | None:
+    """Return what a silence covers; None while it covers nothing."""
+    return silence.kept.matchers if silence.state is SilenceState.ACTIVE else None
+
+
+async def matched_counts(info: Info, keys: Sequence[Matchers]) -> Mapping[Matchers, int]:
+    """Return how many open alerts that the caller may see match."""
+    matching = info.context.loaders.matching
+    return {key: len(await matching.load((key, None))) for key in keys}
 
 
 @strawberry.type(
@@ -47,13 +63,16 @@ class Silence(Node):
     state: SilenceState = strawberry.field(description="Where it stands.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
-    @computed("How many open alerts it covers now.", cost=5)
+    @computed(
+        "How many open alerts it covers now.",
+        cost=5,
+        batch=relation(active_matchers, matched_counts, missing=int),
+    )
     @reads(Role.VIEWER)
     async def matched_count(self, info: Info) -> int:
         """Return how many open alerts that the caller may see it covers; 10,000 stands for that many or more."""
-        if self.state is not SilenceState.ACTIVE:
-            return 0
-        return len(await info.context.loaders.matching.load((self.kept.matchers, None)))
+        key = active_matchers(self)
+        return (await matched_counts(info, [key]))[key] if key is not None else 0
 
     @classmethod
     def of(cls, silence: core.Silence, now: datetime) -> Self:

@@ -1,6 +1,8 @@
 """The tenant, who is asking, and what is left of their budget."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Self
 
 import strawberry
@@ -10,13 +12,15 @@ from alertgraph.core import tenant as core
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, TenantId, encode_id
 from alertgraph.core.slo import SlaTarget as CoreSlaTarget
-from resolvers.channel import NotificationChannel, channel_id_of
+from resolvers.alert import rules_by_id, shown_rule
+from resolvers.channel import NotificationChannel, channel_id_of, channels_by_id, shown_channel
 from resolvers.context import Info
 from resolvers.errors import MutationError, errors_of
 from resolvers.fields import computed
 from resolvers.paging import Node
 from resolvers.patch import cleared, patched
 from resolvers.permissions import reads, writes
+from resolvers.relations import relation
 from resolvers.responder import Responder
 from resolvers.rule import EscalationRule, rule_id_of
 from resolvers.scalars import Long
@@ -55,14 +59,20 @@ class TenantSettings:
     document_mode: DocumentMode = strawberry.field(description="Which documents are executed.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
-    @computed("Used where no rule matches; null means such alerts are held with NO_MATCHING_RULE.")
+    @computed(
+        "Used where no rule matches; null means such alerts are held with NO_MATCHING_RULE.",
+        batch=relation(attrgetter("kept.default_rule_id"), rules_by_id, shown_rule),
+    )
     @reads(Role.VIEWER)
     async def default_escalation_rule(self, info: Info) -> EscalationRule | None:
         """Return the rule that stands in."""
         found = (await info.context.catalog()).rule(self.kept.default_rule_id)
         return EscalationRule.of(found) if found is not None else None
 
-    @computed("Beaten every minute while the engine's invariants hold, and not otherwise.")
+    @computed(
+        "Beaten every minute while the engine's invariants hold, and not otherwise.",
+        batch=relation(attrgetter("kept.dead_man_channel_id"), channels_by_id, shown_channel),
+    )
     @reads(Role.VIEWER)
     async def dead_man_channel(self, info: Info) -> NotificationChannel | None:
         """Return the channel of the dead-man beat."""
@@ -83,6 +93,17 @@ class TenantSettings:
         )
 
 
+async def promises(info: Info, keys: Sequence[TenantId]) -> Mapping[TenantId, list[SlaTarget]]:
+    """Return what is promised, worst severity first: to the caller's tenant, for there is no other to be asked."""
+    targets = [SlaTarget.of(target) for target in await info.context.reading.sla_targets()]
+    return dict.fromkeys(keys, targets)
+
+
+async def settings_of(info: Info, keys: Sequence[TenantId]) -> Mapping[TenantId, TenantSettings]:
+    """Return the settings, of the caller's tenant likewise."""
+    return dict.fromkeys(keys, TenantSettings.of(await info.context.reading.settings()))
+
+
 @strawberry.type(
     description=(
         "One customer or team: the unit of isolation. Made and removed by the operator's command line only."
@@ -97,13 +118,13 @@ class Tenant(Node):
     name: str = strawberry.field(description="Name for people.")
     tier: Tier = strawberry.field(description="What it has been promised.")
 
-    @computed("The promise per severity.", page_size_default=1)
+    @computed("The promise per severity.", page_size_default=1, batch=relation(attrgetter("key"), promises))
     @reads(Role.VIEWER)
     async def sla_targets(self, info: Info) -> list[SlaTarget]:
         """Return the promises, worst severity first."""
         return [SlaTarget.of(target) for target in await info.context.loaders.sla_targets.load(self.key)]
 
-    @computed("What an ADMIN may set.")
+    @computed("What an ADMIN may set.", batch=relation(attrgetter("key"), settings_of))
     @reads(Role.VIEWER)
     async def settings(self, info: Info) -> TenantSettings:
         """Return the settings."""

@@ -197,12 +197,16 @@ class Reading:
         found = await self._snapshot.events(keys)
         return {key: stored for key, stored in found.items() if self.visibility.sees(stored)}
 
-    async def note(self, stored: StoredEvent) -> str | None:
-        """Return what a person wrote with an event; None where nothing, or where it was made unreadable."""
-        sealed = stored.event.note
-        if sealed is None:
-            return None
-        return await self._vault.open(self._principal.tenant.id, NOTE_PURPOSE, sealed)
+    async def notes(self, sealed: Collection[str]) -> Mapping[str, str]:
+        """Return what people wrote with events, for events the caller was shown.
+
+        Args:
+            sealed: Notes as events hold them; one that was made unreadable is absent in the result.
+        """
+        self._principal.require(Role.VIEWER)
+        tenant_id = self._principal.tenant.id
+        opened = {each: await self._vault.open(tenant_id, NOTE_PURPOSE, each) for each in sealed}
+        return {each: note for each, note in opened.items() if note is not None}
 
     async def deliveries(self, ids: Collection[DeliveryId]) -> Mapping[DeliveryId, Delivery]:
         """Return those of the deliveries that the caller may see: of a scoped key, those about its alerts."""
