@@ -165,17 +165,33 @@ async def _keyed(url: str, tenants: Sequence[Tenant], role: Role) -> list[Tenant
 
 
 class Server:
-    """A server as a process of its own, which dies with us."""
+    """A server as a process of its own, which dies with us.
+
+    Args:
+        name: For people.
+        command: The program by its absolute path, and its arguments; `{port}` in them becomes the port.
+        environment: All of its variables.
+        ready_path: What is asked for until it answers with `ready_status`.
+        log: What it writes goes here.
+    """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: dict[str, str], ready_path: str, log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        ready_path: str,
+        log: Path,
+        *,
+        ready_status: int = 200,
     ) -> None:
         self.name = name
         self.port = free_port()
         self._log = log
+        self._ready_status = str(ready_status).encode()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                tethered([sys.executable, "-m", *(part.format(port=self.port) for part in arguments)]),
+                tethered([part.replace("{port}", str(self.port)) for part in command]),
                 env=environment,
                 cwd=ROOT,
                 stdout=output,
@@ -209,7 +225,7 @@ class Server:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
                 probe.settimeout(5)
                 probe.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
-                if probe.recv(12).endswith(b"200"):
+                if probe.recv(12).endswith(self._ready_status):
                     return
             time.sleep(0.05)
         self.stop()
@@ -218,14 +234,14 @@ class Server:
 
 def alertgraph_server(installation: Installation, directory: Path) -> Server:
     """Return the service itself, as an operator runs it."""
-    arguments = ["alertgraph", "serve", "--port", "{port}"]
-    return Server("alertgraph", arguments, installation.environment, "/readyz", directory / "alertgraph.log")
+    command = [sys.executable, "-m", "alertgraph", "serve", "--port", "{port}"]
+    return Server("alertgraph", command, installation.environment, "/readyz", directory / "alertgraph.log")
 
 
 def bench_server(installation: Installation, app: str, directory: Path) -> Server:
     """Return one of `bench.apps` on the same HTTP server with the same settings."""
-    arguments = ["bench.apps.serve", app, "{port}"]
-    return Server(app, arguments, installation.environment, "/ready", directory / f"{app}.log")
+    command = [sys.executable, "-m", "bench.apps.serve", app, "{port}"]
+    return Server(app, command, installation.environment, "/ready", directory / f"{app}.log")
 
 
 def free_port() -> int:
@@ -260,12 +276,14 @@ class Measured:
         server_cpu_us: For each request, of the process that answered it.
         postgres_cpu_us: For each request, of all of PostgreSQL.
         others_share: How much of all cores somebody else used meanwhile, 0 to 1: a disturbed figure says so.
+        client_share: How much of one core the load generator used, 0 to 1: near 1 it was itself the limit.
     """
 
     load: Load
     server_cpu_us: float
     postgres_cpu_us: float
     others_share: float
+    client_share: float
 
 
 def measure(job: Job, server: Server, installation: Installation) -> Measured:
@@ -297,10 +315,12 @@ class Watch:
         share = 1e6 / max(1, load.count)
         # The load generator's own start is nobody's measurement, and nobody else's work.
         others = max(0.0, busy - ours - LOAD_START_CPU_S) / (at * (os.cpu_count() or 1))
-        return Measured(load, server * share, postgres * share, others)
+        client = load.client_cpu_s / load.seconds if load.seconds else 0.0
+        return Measured(load, server * share, postgres * share, others, client)
 
     def _now(self) -> tuple[float, float, float, float]:
-        server = cpu_seconds(self._server.pid) if self._server is not None else 0.0
+        # Some have workers of their own.
+        server = cpu_seconds(self._server.pid, children=True) if self._server is not None else 0.0
         return time.monotonic(), busy_seconds(), cpu_seconds(self._installation.pid, children=True), server
 
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+# A load generator that takes more than this of a core may itself be the limit.
+CLIENT_SHARE_MAX = 0.8
 
 
 def median(values: Sequence[float]) -> float:
@@ -34,6 +36,12 @@ def short(value: float) -> float:
 def shown(figures: Mapping[str, float], unit: str = "") -> str:
     """Return a median and its spread for a table."""
     return f"{_plain(figures['median'])}{unit} ({_plain(figures['low'])}–{_plain(figures['high'])})"
+
+
+def client(shares: Sequence[float]) -> str:
+    """Return how much of one core the load generator took, marked where it may have been the limit."""
+    share = median(shares)
+    return f"{share * 100:.0f} %{'!' if share >= CLIENT_SHARE_MAX else ''}"
 
 
 def _plain(value: float) -> str:

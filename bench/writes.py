@@ -1,4 +1,4 @@
-"""Creates and repeats: alertgraph beside one transaction per request, and beside asyncpg alone."""
+"""Creates and repeats: alertgraph beside one transaction per request, asyncpg alone, Alertmanager and Alerta."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from alertgraph.storage.migrate import dsn_of, owner_settings
-from bench import report
+from bench import plots, report
 from bench.alone import SETUP, AloneJob
 from bench.installation import (
     Installation,
@@ -28,6 +28,10 @@ from bench.installation import (
     run_module,
 )
 from bench.load import Job, Load, Target
+from bench.peers.absent import AbsentError
+from bench.peers.alerta import peer as alerta
+from bench.peers.alerta.words import alerta_alert, alerta_webhook_alert
+from bench.peers.alertmanager import peer as alertmanager
 from bench.words import compact, keyed_input, prometheus_alert
 
 TENANT_COUNT = 20
@@ -43,6 +47,11 @@ REPEATED_KEY_COUNT = 20
 # So that hardly a repeat reaches the next power of two, which is worth an entry in the log.
 REPEATED_BEFORE = 100_000
 SETTLE_SECONDS = 30.0
+# Over one database and of one form: the alerts that repeat are made for both.
+_OURS = ("alertgraph", "one_transaction")
+_NAMES = {"alone": "asyncpg alone", "alertmanager": "Alertmanager", "alerta": "Alerta"}
+_VERSIONS = {"alertmanager": alertmanager.version, "alerta": alerta.version}
+_HALF = "single creates over REST at half of peak, 20 tenants"
 
 CREATE_ALERT = (
     "mutation($input: CreateAlertInput!) "
@@ -77,7 +86,7 @@ class Case:
     Attributes:
         name: In tables and files.
         group: What it is compared within.
-        server: "alertgraph", "one_transaction" or "alone".
+        server: "alertgraph", "one_transaction", "alone", "alertmanager" or "alerta".
         tenants: 20 or 1.
         items: Alerts of one request.
         targets: Makes the requests from tenants.
@@ -105,11 +114,13 @@ class Figures:
     server_cpu_us: list[float] = field(default_factory=list)
     postgres_cpu_us: list[float] = field(default_factory=list)
     client_cpu_us: list[float] = field(default_factory=list)
+    client_share: list[float] = field(default_factory=list)
     others_share: list[float] = field(default_factory=list)
 
     def add(self, measured: Measured, items: int) -> None:
         """Take one round."""
         load = measured.load
+        self.client_share.append(measured.client_share)
         self.alerts_per_second.append(load.per_second * items)
         self.p50_ms.append(load.p50_ms)
         self.p99_ms.append(load.p99_ms)
@@ -126,143 +137,123 @@ class Figures:
 # ------------------------------------------------------------------------------------------ requests
 
 
-def _rest(tenants: Sequence[TenantWithKey], prefix: str) -> list[Target]:
-    return [
-        Target(
-            "/api/v1/critical-alerts",
-            compact(keyed_input(n, prefix)),
-            1,
-            headers=tenants[n % len(tenants)].headers,
-        )
-        for n in range(VARIANT_COUNT)
-    ]
-
-
-def _graphql(tenants: Sequence[TenantWithKey], prefix: str) -> list[Target]:
-    return [
-        Target(
-            "/graphql",
-            compact({"query": CREATE_ALERT, "variables": {"input": keyed_input(n, prefix)}}),
-            1,
-            headers=tenants[n % len(tenants)].headers,
-        )
-        for n in range(VARIANT_COUNT)
-    ]
-
-
-def _bulk(
-    path: str, body: Callable[[list[Any]], object], item: Callable[[int, str], Any]
-) -> Callable[..., list[Target]]:
+def _single(path: str, body: Callable[[int, str], object], *, keys: bool = True) -> Callable[..., list[Target]]:
     def targets(tenants: Sequence[TenantWithKey], prefix: str) -> list[Target]:
-        items = [item(n, prefix) for n in range(BATCH)]
-        return [Target(path, compact(body(items)), BATCH, headers=tenant.headers) for tenant in tenants]
+        return [
+            Target(
+                path,
+                compact(body(n, prefix)),
+                1,
+                headers=tenants[n % len(tenants)].headers if keys else {},
+            )
+            for n in range(VARIANT_COUNT)
+        ]
 
     return targets
 
 
+def _bulk(
+    path: str, body: Callable[[list[Any]], object], item: Callable[[int, str], Any], *, keys: bool = True
+) -> Callable[..., list[Target]]:
+    def targets(tenants: Sequence[TenantWithKey], prefix: str) -> list[Target]:
+        items = [item(n, prefix) for n in range(BATCH)]
+        return [
+            Target(path, compact(body(items)), BATCH, headers=tenant.headers if keys else {}) for tenant in tenants
+        ]
+
+    return targets
+
+
+_rest = _single("/api/v1/critical-alerts", keyed_input)
+_graphql = _single("/graphql", lambda n, p: {"query": CREATE_ALERT, "variables": {"input": keyed_input(n, p)}})
+_alertmanager_one = _single("/api/v2/alerts", lambda n, p: [prometheus_alert(n, p)])
+# Neither knows keys as they are set up here, and Alerta refuses one that it does not know.
+_alerta_one = _single("/alert", alerta_alert, keys=False)
 _rest_bulk = _bulk("/api/v1/critical-alerts/bulk", lambda items: {"alerts": items}, keyed_input)
 _graphql_bulk = _bulk(
     "/graphql", lambda items: {"query": CREATE_ALERTS, "variables": {"input": items}}, keyed_input
 )
 _alertmanager = _bulk("/api/v2/alerts", lambda items: items, prometheus_alert)
+_alerta_webhook = _bulk("/webhooks/prometheus", lambda items: {"alerts": items}, alerta_webhook_alert, keys=False)
+
+ALERTMANAGER = "Debian's Alertmanager, in memory"
+ALERTA = "Alerta"
 
 
 def cases() -> list[Case]:
     """Return everything that is measured, in the order of the table."""
-    found: list[Case] = []
-    for tenants in (TENANT_COUNT, 1):
-        group = f"single creates, {_of(tenants)}"
-        found += [
-            Case("alertgraph, REST", group, "alertgraph", tenants, 1, SINGLE_CONNECTIONS, "", _rest),
-            Case(
-                "alertgraph, GraphQL",
-                group,
-                "alertgraph",
-                tenants,
-                1,
-                SINGLE_CONNECTIONS,
-                '"created":true',
-                _graphql,
-            ),
-            Case(
-                "one transaction per request, REST",
-                group,
-                "one_transaction",
-                tenants,
-                1,
-                SINGLE_CONNECTIONS,
-                "",
-                _rest,
-            ),
-            Case("asyncpg alone, single rows", group, "alone", tenants, 1, SINGLE_CONNECTIONS),
-        ]
-    for tenants in (TENANT_COUNT, 1):
-        group = f"batches of {BATCH}, {_of(tenants)}"
-        whole = f'"createdCount":{BATCH}'
-        writers = min(LANE_COUNT, tenants)
-        found += [
-            Case(
-                "alertgraph, REST bulk", group, "alertgraph", tenants, BATCH, BATCH_CONNECTIONS, whole, _rest_bulk
-            ),
-            Case(
-                "alertgraph, GraphQL createAlerts",
-                group,
-                "alertgraph",
-                tenants,
-                BATCH,
-                BATCH_CONNECTIONS,
-                whole,
-                _graphql_bulk,
-            ),
-            Case(
-                "alertgraph, Alertmanager API",
-                group,
-                "alertgraph",
-                tenants,
-                BATCH,
-                BATCH_CONNECTIONS,
-                "",
-                _alertmanager,
-            ),
-            Case(f"asyncpg alone, {_writers(writers)}", group, "alone", tenants, BATCH, writers),
-        ]
-    group = f"unchanged repeats, {_of(TENANT_COUNT)}"
-    found += [
-        Case(
-            "alertgraph, REST, single",
-            group,
-            "alertgraph",
-            TENANT_COUNT,
-            1,
-            SINGLE_CONNECTIONS,
-            "",
-            _rest,
-            repeats=True,
-        ),
-        Case(
-            f"alertgraph, Alertmanager API, {BATCH} at once",
-            group,
-            "alertgraph",
-            TENANT_COUNT,
-            BATCH,
-            BATCH_CONNECTIONS,
-            "",
-            _alertmanager,
-            repeats=True,
-        ),
-        Case(
-            "one transaction per request, single",
-            group,
-            "one_transaction",
-            TENANT_COUNT,
-            1,
-            SINGLE_CONNECTIONS,
-            "",
-            _rest,
-            repeats=True,
-        ),
+    return [
+        *_single_creates(TENANT_COUNT),
+        *_single_creates(1),
+        *_batches(TENANT_COUNT),
+        *_batches(1),
+        *_repeats(),
     ]
+
+
+def _single_creates(tenants: int) -> list[Case]:
+    group = f"single creates, {_of(tenants)}"
+
+    def case(name: str, server: str, targets: Callable[..., list[Target]] | None, expect: str = "") -> Case:
+        return Case(name, group, server, tenants, 1, SINGLE_CONNECTIONS, expect, targets)
+
+    found = [
+        case("alertgraph, REST", "alertgraph", _rest),
+        case("alertgraph, GraphQL", "alertgraph", _graphql, '"created":true'),
+        case("one transaction per request, REST", "one_transaction", _rest),
+        case("asyncpg alone, single rows", "alone", None),
+    ]
+    if tenants == TENANT_COUNT:
+        # They know no tenants: once is enough.
+        found += [
+            case("alertgraph, Alertmanager API, one at a time", "alertgraph", _alertmanager_one),
+            case(f"{ALERTMANAGER}, one at a time", "alertmanager", _alertmanager_one),
+            case(f"{ALERTA}, POST /alert", "alerta", _alerta_one, '"status": "ok"'),
+        ]
     return found
+
+
+def _batches(tenants: int) -> list[Case]:
+    group = f"batches of {BATCH}, {_of(tenants)}"
+    whole = f'"createdCount":{BATCH}'
+    writers = min(LANE_COUNT, tenants)
+
+    def case(
+        name: str,
+        server: str,
+        targets: Callable[..., list[Target]] | None,
+        expect: str = "",
+        connections: int = BATCH_CONNECTIONS,
+    ) -> Case:
+        return Case(name, group, server, tenants, BATCH, connections, expect, targets)
+
+    found = [
+        case("alertgraph, REST bulk", "alertgraph", _rest_bulk, whole),
+        case("alertgraph, GraphQL createAlerts", "alertgraph", _graphql_bulk, whole),
+        case("alertgraph, Alertmanager API", "alertgraph", _alertmanager),
+        case(f"asyncpg alone, {_writers(writers)}", "alone", None, connections=writers),
+    ]
+    if tenants == TENANT_COUNT:
+        found += [
+            case(ALERTMANAGER, "alertmanager", _alertmanager),
+            case(f"{ALERTA}, Prometheus webhook", "alerta", _alerta_webhook, '"status": "ok"'),
+        ]
+    return found
+
+
+def _repeats() -> list[Case]:
+    group = f"unchanged repeats, {_of(TENANT_COUNT)}"
+    single, many = (1, SINGLE_CONNECTIONS), (BATCH, BATCH_CONNECTIONS)
+
+    def case(name: str, server: str, size: tuple[int, int], targets: Callable[..., list[Target]]) -> Case:
+        return Case(name, group, server, TENANT_COUNT, *size, "", targets, repeats=True)
+
+    return [
+        case("alertgraph, REST, single", "alertgraph", single, _rest),
+        case(f"alertgraph, Alertmanager API, {BATCH} at once", "alertgraph", many, _alertmanager),
+        case("one transaction per request, single", "one_transaction", single, _rest),
+        case(f"{ALERTMANAGER}, {BATCH} at once", "alertmanager", many, _alertmanager),
+    ]
 
 
 def _of(tenants: int) -> str:
@@ -285,6 +276,7 @@ class Writes:
         self._scale = scale
         self._random = random.Random(seed)
         self._servers: dict[str, Server] = {}
+        self._absent: dict[str, str] = {}
         self._figures: dict[Case, Figures] = {case: Figures() for case in cases()}
         self._number = 0
         self._half: list[dict[str, float]] = []
@@ -297,8 +289,9 @@ class Writes:
             "one_transaction": bench_server(self._installation, "one_transaction", self._directory),
         }
         try:
+            self._start_peers()
             for number in range(self._scale.rounds):
-                order = cases()
+                order = [case for case in cases() if case.server not in self._absent]
                 self._random.shuffle(order)
                 print(f"  writes: round {number + 1} of {self._scale.rounds}", flush=True)
                 for case in order:
@@ -311,10 +304,29 @@ class Writes:
             for server in self._servers.values():
                 server.stop()
 
+    def _start_peers(self) -> None:
+        starts: dict[str, Callable[[], Server]] = {
+            "alertmanager": lambda: alertmanager.start(self._directory),
+            "alerta": lambda: alerta.start(self._installation, self._directory),
+        }
+        for name, start in starts.items():
+            try:
+                self._servers[name] = start()
+            except AbsentError as error:
+                self._absent[name] = str(error)
+                print(f"  writes: no {_NAMES[name]}: {error}", flush=True)
+
+    def _renew_alertmanager(self) -> None:
+        """Begin with an empty one: what it has in memory is what it has at all."""
+        self._servers.pop("alertmanager").stop()
+        self._servers["alertmanager"] = alertmanager.start(self._directory)
+
     def _measured(self, case: Case) -> Measured:
         self._number += 1
         if case.server == "alone":
             return self._alone(case)
+        if case.server == "alertmanager":
+            self._renew_alertmanager()
         tenants = self._installation.tenants(f"w{self._number}", case.tenants)
         assert case.targets is not None, "every server is asked something"
         prefix = f"w{self._number}"
@@ -323,7 +335,8 @@ class Writes:
         modulo = None
         if case.repeats:
             modulo = REPEATED_KEY_COUNT if case.items == 1 else BATCH
-            self._make_old(tenants, targets, case, modulo)
+            if case.server in _OURS:
+                self._make_old(tenants, targets, case, modulo)
         count_max = self._count_max(case)
         job = Job(
             server.port, case.connections, targets, self._scale.seconds, count_max, None, modulo, case.expect
@@ -379,13 +392,32 @@ class Writes:
         """Return everything, for the file."""
         told = []
         for case, figures in self._figures.items():
+            if case.server in self._absent:
+                told.append({"group": case.group, "name": case.name, "absent": self._absent[case.server]})
+                continue
             ratios = {
                 name: report.ratio_of(figures.alerts_per_second, other)
                 for name, other in self._others(case).items()
             }
             told.append({"group": case.group, "name": case.name, "ratios": ratios, **figures.told()})
-        half = {name: report.spread([each[name] for each in self._half]) for name in self._half[0]}
-        return {"cases": told, "single creates over REST at half of peak, 20 tenants": half}
+        return {
+            "peers": {name: version() for name, version in _VERSIONS.items() if name not in self._absent},
+            "absent": self._absent,
+            "cases": told,
+            _HALF: self._half_told(),
+            "plot": plots.told("Creates and repeats, durable", self._panels()),
+        }
+
+    def _half_told(self) -> dict[str, dict[str, float]]:
+        return {name: report.spread([each[name] for each in self._half]) for name in self._half[0]}
+
+    def _panels(self) -> list[plots.Panel]:
+        groups: dict[str, list[plots.Bar]] = {}
+        for case, figures in self._figures.items():
+            absent = self._absent.get(case.server, "")
+            bar = plots.Bar(case.name, None if absent else report.spread(figures.alerts_per_second), absent)
+            groups.setdefault(case.group, []).append(bar)
+        return [plots.Panel(group, "alerts a second", bars) for group, bars in groups.items()]
 
     def table(self) -> str:
         """Return the table."""
@@ -393,24 +425,30 @@ class Writes:
             "per second, median (lowest–highest)",
             "× one tx/request",
             "× asyncpg",
+            "× Alertmanager",
+            "× Alerta",
             "alerts/s",
             "p50 ms",
             "p99 ms",
             "CPU µs server",
             "CPU µs PostgreSQL",
+            "client",
         )
         rows: list[list[str]] = []
         group = ""
         for case, figures in self._figures.items():
             if case.group != group:
                 group = case.group
-                rows.append([group.upper(), *[""] * 7])
+                rows.append([group.upper(), *[""] * (len(head) - 1)])
+            if case.server in self._absent:
+                rows.append([f"  {case.name}: absent, {self._absent[case.server]}"[:110], *[""] * (len(head) - 1)])
+                continue
             others = self._others(case)
             ratios = [
                 f"{report.ratio_of(figures.alerts_per_second, others[name])['median']:.2f}"
                 if name in others
                 else ""
-                for name in ("one transaction per request", "asyncpg alone")
+                for name in ("one transaction per request", "asyncpg alone", "Alertmanager", "Alerta")
             ]
             rows.append(
                 [
@@ -421,13 +459,16 @@ class Writes:
                     f"{report.median(figures.p99_ms):.1f}",
                     f"{report.median(figures.server_cpu_us):.0f}",
                     f"{report.median(figures.postgres_cpu_us):.0f}",
+                    "" if case.server == "alone" else report.client(figures.client_share),
                 ]
             )
-        half = self.told()["single creates over REST at half of peak, 20 tenants"]
+        half = self._half_told()
         notes = (
             "All on the same two cores, load generator and PostgreSQL included; p50 and p99 are of requests.",
+            "client: how much of one core the load generator took; from 80 % on it may be what limits a figure.",
             f"At half of peak ({half['rate']['median']:,.0f} single creates a second over REST, open loop): "
             f"p50 {report.shown(half['p50_ms'])} ms, p99 {report.shown(half['p99_ms'])} ms.",
+            "Alertmanager keeps alerts in memory only, Alerta has five processes; neither asks for keys here.",
         )
         return report.table("Creates and repeats, durable", notes, head, rows)
 
@@ -442,8 +483,8 @@ class Writes:
                 found["one transaction per request"] = figures.alerts_per_second
             if other.server == "one_transaction" and same_tenants and not other.repeats and case.repeats:
                 found["one transaction per new alert"] = figures.alerts_per_second
-            if other.group == case.group and other.server == "alone":
-                found["asyncpg alone"] = figures.alerts_per_second
+            if other.group == case.group and other.server in _NAMES and other.server not in self._absent:
+                found[_NAMES[other.server]] = figures.alerts_per_second
         return found
 
 

@@ -1,0 +1,1 @@
+"""Alerta, from PyPI, with PostgreSQL."""

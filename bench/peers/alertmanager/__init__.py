@@ -1,0 +1,1 @@
+"""Prometheus' Alertmanager, as Debian packages it."""

@@ -1,0 +1,1 @@
+"""PostGraphile 5, from npm: GraphQL straight from the database's tables."""
