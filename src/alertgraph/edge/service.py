@@ -282,6 +282,16 @@ class Service:
             "alertgraph_graphql_plans_kept", "Compiled plans, and what they know of, kept.", lambda: len(plans)
         )
         telemetry.watch("alertgraph_graphql_plan_bytes", "About what they take in memory.", lambda: plans.weight)
+        documents, registered = self._executor.documents, self._documents
+        telemetry.watch("alertgraph_graphql_documents_kept", "Parsed documents kept.", lambda: len(documents))
+        telemetry.watch(
+            "alertgraph_graphql_document_bytes", "About what they take in memory.", lambda: documents.weight
+        )
+        telemetry.watch(
+            "alertgraph_registered_document_bytes",
+            "About what the texts of registered documents take in memory, of all tenants.",
+            lambda: registered.weight,
+        )
         telemetry.watch("alertgraph_websockets", "Open websockets.", lambda: len(connections.sockets))
         telemetry.watch("alertgraph_event_streams", "Open SSE streams.", lambda: len(connections.streams))
         groups = self._graphql.groups

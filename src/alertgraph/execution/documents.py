@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from sys import getsizeof
 from typing import Final, cast
 
 from graphql import (
@@ -29,10 +30,13 @@ from alertgraph.execution.inputs import StrictInputRule, VariableUse
 from alertgraph.execution.limits import DocumentLimits, check_limits
 from alertgraph.execution.request import shown
 from alertgraph.execution.selections import fragments_of
+from alertgraph.execution.sharing import Facts
 
 _ERROR_COUNT_MAX: Final = 20
 _BYTES_PER_TOKEN: Final = 400
 """What a parsed token takes in memory, measured: 330 bytes, and some for its share of the cost plan."""
+_BYTES_PER_DOCUMENT: Final = 2_000
+"""What a document takes, however short it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Document:
         uses: By operation: variables that must not be null.
         costs: What each operation costs.
         weight: About how many bytes it takes in memory.
+        facts: What subscriptions in it say by themselves, by name, as far as it was asked for.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Document:
     uses: Mapping[str | None, Sequence[VariableUse]]
     costs: Mapping[str | None, CostPlan]
     weight: int
+    facts: dict[str | None, Facts | None] = field(default_factory=dict)
 
     @property
     def name(self) -> str | None:
@@ -170,7 +176,8 @@ class DocumentStore:
             name: plan_cost(self.schema, operation, fragments, self.prices, self.limits.selection_count_max)
             for name, operation in operations.items()
         }
-        weight = len(text) + node.token_count * _BYTES_PER_TOKEN
+        # The text is there twice: as it came, and cut up into names and values.
+        weight = _BYTES_PER_DOCUMENT + 2 * getsizeof(text) + node.token_count * _BYTES_PER_TOKEN
         return Document(id_, node, operations, fragments, uses, costs, weight)
 
     def _parsed(self, text: str) -> DocumentNode:

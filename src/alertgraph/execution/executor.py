@@ -173,7 +173,7 @@ class GraphQLExecutor:
             )
         common = None
         if operation.operation is OperationType.SUBSCRIPTION:
-            common = self._sharing.of(document.id, document.node, operation, request.variables)
+            common = self._sharing.of(document.id, document.node, operation, request.variables, document.facts)
         plan = self._plan((document.id, name), executor, document.weight)
         return PreparedOperation(operation.operation, name, document.id, cost, executor, common, plan)
 

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Any, Final, Protocol
 
 from graphql import (
@@ -27,7 +28,8 @@ COUNT_MAX: Final = 1_000
 WEIGHT_MAX: Final = 64 * 1024 * 1024
 
 _CONDITIONAL: Final = ("skip", "include")
-_REFUSAL_WEIGHT: Final = 500
+_ENTRY_WEIGHT: Final = 800
+"""What is kept takes, whatever it is, without its key."""
 
 
 class PlanObserver(Protocol):
@@ -71,8 +73,17 @@ class _Outline:
 
 @dataclass(slots=True)
 class _Kept:
+    """Something under a key.
+
+    Attributes:
+        what: What is kept.
+        own_weight: Of everything but the plan, which may grow.
+        weight: Of all, as it was counted last.
+    """
+
     what: Plan | _Outline | Reason
-    weight: int
+    own_weight: int
+    weight: int = 0
 
 
 @dataclass(slots=True)
@@ -121,7 +132,7 @@ class PlanCache:
         else:
             self._kept.move_to_end(full_key)
             if isinstance(kept.what, Plan):
-                self._weigh(kept, kept.what.weight + document_weight)
+                self._weigh(kept)
                 self.observer.plan_hit()
         if isinstance(kept.what, Plan):
             return kept.what
@@ -165,17 +176,23 @@ class PlanCache:
         return plan
 
     def _keep(self, key: Hashable, what: Plan | _Outline | Reason, document_weight: int = 0) -> _Kept:
-        kept = _Kept(what, 0)
+        kept = _Kept(what, _ENTRY_WEIGHT + _size(key) + (document_weight if isinstance(what, Plan) else 0))
         self._kept[key] = kept
-        self._weigh(kept, what.weight + document_weight if isinstance(what, Plan) else _REFUSAL_WEIGHT)
+        self._weigh(kept)
         return kept
 
-    def _weigh(self, kept: _Kept, weight: int) -> None:
+    def _weigh(self, kept: _Kept) -> None:
+        weight = kept.own_weight + (kept.what.weight if isinstance(kept.what, Plan) else 0)
         self._weight += weight - kept.weight
         kept.weight = weight
         while self._kept and (len(self._kept) > self.count_max or self._weight > self.weight_max):
             _, oldest = self._kept.popitem(last=False)
             self._weight -= oldest.weight
+
+
+def _size(key: Hashable) -> int:
+    """Return how many bytes a key takes; a client's name for an operation may be long."""
+    return getsizeof(key) + (sum(map(_size, key)) if isinstance(key, tuple) else 0)
 
 
 def outline_of(operation: OperationDefinitionNode, fragments: Fragments) -> _Outline:

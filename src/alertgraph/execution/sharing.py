@@ -9,11 +9,10 @@ The schema says so in its Strawberry metadata:
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from graphql import (
@@ -33,8 +32,6 @@ from graphql import (
     Visitor,
     visit,
 )
-
-_COUNT_MAX: Final = 1_000
 
 
 def _nothing() -> None:
@@ -101,8 +98,8 @@ class Shareable:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """What an operation of a document says by itself.
+class Facts:
+    """What a subscription in a document says by itself.
 
     Attributes:
         variables: Whose values make a difference to what is yielded.
@@ -115,7 +112,7 @@ class _Facts:
 
 
 class Sharing:
-    """Tells what subscriptions share, each document looked at once.
+    """Tells what subscriptions share.
 
     Args:
         schema: Made by Strawberry.
@@ -130,7 +127,6 @@ class Sharing:
             for name, definition in type_.fields.items()
             if metadata_of(definition).get("personal")
         )
-        self._known: OrderedDict[tuple[str, str | None], _Facts | None] = OrderedDict()
 
     def of(
         self,
@@ -138,6 +134,7 @@ class Sharing:
         document: DocumentNode,
         operation: OperationDefinitionNode,
         variables: Mapping[str, object],
+        known: dict[str | None, Facts | None],
     ) -> Shareable | None:
         """Return what a valid subscription shares; None where its source does not tell how to go on.
 
@@ -146,16 +143,13 @@ class Sharing:
             document: All of it.
             operation: The subscription in it that is meant.
             variables: As the caller sent them.
+            known: Of this document, by name; what is found out is added, so that it is found out once. Facts hold
+                on to the parsed document, so they are kept with it, and no longer.
         """
         name = operation.name.value if operation.name else None
-        key = (document_id, name)
-        if key in self._known:
-            self._known.move_to_end(key)
-        else:
-            self._known[key] = self._facts(document, operation)
-            if len(self._known) > _COUNT_MAX:
-                self._known.popitem(last=False)
-        facts = self._known[key]
+        if name not in known:
+            known[name] = self._facts(document, operation)
+        facts = known[name]
         if facts is None:
             return None
         given = {each: value for each, value in variables.items() if each in facts.variables}
@@ -168,7 +162,7 @@ class Sharing:
             (document_id, name, told), facts.is_personal, facts.argument, facts.root, document, variables
         )
 
-    def _facts(self, document: DocumentNode, operation: OperationDefinitionNode) -> _Facts | None:
+    def _facts(self, document: DocumentNode, operation: OperationDefinitionNode) -> Facts | None:
         fragments = {
             each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
         }
@@ -186,7 +180,7 @@ class Sharing:
         began = next((each.value for each in root.arguments or () if each.name.value == argument), None)
         if isinstance(began, VariableNode) and seen.uses(began.name.value) == 1:
             names.discard(began.name.value)
-        return _Facts(argument, root, frozenset(names), bool(seen.fields & self._personal))
+        return Facts(argument, root, frozenset(names), bool(seen.fields & self._personal))
 
 
 def metadata_of(definition: Any) -> Mapping[str, Any]:

@@ -152,6 +152,8 @@ class TrustedDocuments:
         await self._note_use(key, found, now)
         read = _Known(found, now)
         if changes == self._changes:
+            # Somebody else may have asked for it, too, and remembered it meanwhile.
+            self._drop(key)
             self._texts[key] = read
             self._weight += read.weight
             while self._weight > REMEMBERED_BYTES_MAX:
