@@ -23,6 +23,7 @@ import resolvers.schedule
 import resolvers.silence
 import resolvers.tenant
 import resolvers.words
+from alertgraph.execution.constructors import compile_inputs
 from resolvers.alert import CriticalAlert, CriticalAlertConnection
 from resolvers.alert_action import (
     AlertActionPayload,
@@ -396,6 +397,7 @@ def build_schema() -> strawberry.Schema:
     )
     # Strawberry has no place for the description of a schema; introspection reads it from here.
     built._schema.description = RULES
+    compile_inputs(built)
     return built
 
 
