@@ -30,10 +30,12 @@ documents = typer.Typer(
 )
 benchmarks = typer.Typer(help="Measure alertgraph.", no_args_is_help=True)
 app.add_typer(benchmarks, name="bench")
+bench = typer.Typer(help="Make databases and models of a size to measure on.", no_args_is_help=True)
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
 app.add_typer(audit, name="audit")
 app.add_typer(documents, name="documents")
+app.add_typer(bench, name="bench")
 
 T = TypeVar("T")
 
@@ -359,6 +361,50 @@ def doctor(as_json: JsonOption = False) -> None:
             say(f"{mark} {finding.check:<14} {finding.text}")
     if any(finding.state == "fault" for finding in findings):
         raise typer.Exit(1)
+
+
+@bench.command("fill")
+def bench_fill(
+    closed: Annotated[int, typer.Option(help="How many alerts that have ended.")] = 10_000_000,
+    opened: Annotated[int, typer.Option("--open", help="How many that have not.")] = 100_000,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an embedded PostgreSQL; where left out, CRITICAL_ALERT_DATABASE_URL is filled."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed fills in the same.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill an empty database with a year of alerts of 20 tenants: 10 million take some minutes and 30 GB."""
+    from alertgraph.edge.bench import fill
+    from alertgraph.settings import read_settings
+
+    def told(step: str, share: float) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\r\x1b[K{share:4.0%}  {step}", err=True, nl=share == 1)
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir, "database_url": None}
+    settings = _carried_out(lambda: read_settings(None, **overrides))
+    if data_dir is None and settings.database_url is None:
+        fail("name an empty folder with --data-dir, or an empty database with CRITICAL_ALERT_DATABASE_URL.", 2)
+    chosen = fill.SEED if seed is None else seed
+    done = _carried_out(lambda: fill.filled_installation(settings, closed, opened, chosen, told))
+    if as_json:
+        say_json(
+            {
+                "closed": done.closed_count,
+                "open": done.open_count,
+                "tenants": [tenant.slug for tenant in done.tenants],
+                "seconds": {name: round(seconds, 1) for name, seconds in done.seconds.items()},
+            }
+        )
+        return
+    size = f"{done.closed_count:,} closed and {done.open_count:,} open alerts of {len(done.tenants)} tenants"
+    if done.seconds:
+        say(f"{size} in {done.seconds['all']:.0f} s; {done.tenants[0].slug} is the largest.")
+    else:
+        say(f"{size} are there already.")
 
 
 # ----------------------------------------------------------------------------------------- clients

@@ -1,0 +1,1 @@
+"""What `alertgraph bench` runs: large contents to measure on. No service loads it."""
