@@ -28,7 +28,7 @@ def _run_from_command_line() -> None:
         if url is not None:
             _run_on(url, service_url)
             return
-        from alertgraph.edge.wiring import migration_url
+        from alertgraph.edge.installation import migration_url
 
         with migration_url() as embedded_url:
             _run_on(embedded_url, None)

@@ -18,7 +18,7 @@ from alertgraph.core.ids import TenantId, uuid7
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Tenant
 from alertgraph.core.tier import Tier
-from alertgraph.edge.wiring import master_key
+from alertgraph.edge.installation import master_key
 from alertgraph.settings import read_settings
 from alertgraph.storage.database import Database
 from alertgraph.storage.log import PostgresLog

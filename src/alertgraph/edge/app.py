@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.edge import rest
+from alertgraph.edge.installation import StartError
 from alertgraph.edge.intake import alertmanager
 from alertgraph.edge.service import SOCKETS_PATH, Service
 from alertgraph.edge.telemetry import Telemetry, configure_logging, request_id
-from alertgraph.edge.wiring import StartError, open_service
+from alertgraph.edge.wiring import open_service
 from alertgraph.settings import Settings, SettingsError, read_settings
 
 # A caller's own request id is taken over where it can stand in a log line as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -84,7 +85,7 @@ def main() -> None:
 def _carried_out(work: Callable[[], T]) -> T:
     """Do something that may fail for reasons that a person can mend, and say those in one sentence."""
     from alertgraph.core.errors import AlertGraphError
-    from alertgraph.edge.wiring import StartError
+    from alertgraph.edge.installation import StartError
     from alertgraph.settings import SettingsError
 
     try:
@@ -123,21 +124,30 @@ def serve(
     ] = "all",
 ) -> None:
     """Serve the API; without CRITICAL_ALERT_DATABASE_URL on an embedded PostgreSQL."""
-    from alertgraph.edge.server import serve as serve_forever
-    from alertgraph.settings import read_settings
+    from alertgraph.settings import Settings, read_settings
+
+    def serve_forever(settings: Settings) -> int:
+        # Imported once the settings are known to be right, which takes a fraction of the time; and without looking
+        # for garbage, of which an import makes none that is worth a sixth of its time.
+        gc.disable()
+        try:
+            from alertgraph.edge.server import serve
+        finally:
+            gc.enable()
+        return serve(settings, role)
 
     if role not in ("all", "api", "engine"):
         fail(f"--role is all, api or engine, not {role}.", 2)
     overrides: dict[str, Any] = {
         name: value for name, value in (("host", host), ("port", port)) if value is not None
     }
-    raise typer.Exit(_carried_out(lambda: serve_forever(read_settings(**overrides), role)))
+    raise typer.Exit(_carried_out(lambda: serve_forever(read_settings(**overrides))))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the database to the shape that this release needs."""
-    from alertgraph.edge.wiring import migrate_database
+    from alertgraph.edge.installation import migrate_database
     from alertgraph.settings import read_settings
 
     _carried_out(lambda: migrate_database(read_settings()))
@@ -506,7 +516,7 @@ def _url(given: str | None) -> str:
     """Return the URL given, else where this machine serves its embedded installation, else the one that is set."""
     if given:
         return given
-    from alertgraph.edge.wiring import url_path
+    from alertgraph.edge.installation import url_path
     from alertgraph.settings import read_settings
 
     settings = _carried_out(read_settings)
@@ -520,7 +530,7 @@ def _key(given: str | None) -> str:
     """Return the key given, or the one that a first start on this machine left in the data directory."""
     if given:
         return given
-    from alertgraph.edge.wiring import bootstrap_key_path
+    from alertgraph.edge.installation import bootstrap_key_path
     from alertgraph.settings import read_settings
 
     path: Path = _carried_out(lambda: bootstrap_key_path(read_settings()))

@@ -14,7 +14,7 @@ from alertgraph import __version__
 from alertgraph.cache.budgets import RedisBudgets
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.edge.clock import SystemClock
-from alertgraph.edge.wiring import StartError, database_at, master_key, owner_url
+from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
 from alertgraph.services.upkeep import DAYS_AHEAD_MIN
 from alertgraph.settings import Settings
 from alertgraph.storage.database import Database

@@ -23,7 +23,7 @@ from alertgraph.core.query import PageRequest
 from alertgraph.core.tenant import ApiKey, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
-from alertgraph.edge.wiring import (
+from alertgraph.edge.installation import (
     configuration_service,
     database_at,
     master_key,

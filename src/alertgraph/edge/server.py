@@ -14,8 +14,8 @@ import uvicorn
 
 from alertgraph.edge.app import Application
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
+from alertgraph.edge.installation import StartError, url_path
 from alertgraph.edge.telemetry import configure_logging
-from alertgraph.edge.wiring import StartError, url_path
 from alertgraph.settings import Settings
 
 # Longer than any request may take; what is still open then is cut.

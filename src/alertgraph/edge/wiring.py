@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import os
-import secrets as system_secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -18,14 +13,23 @@ import structlog
 
 from alertgraph.cache.budgets import Budgets, InProcessBudgets, RedisBudgets
 from alertgraph.cache.live_updates import RedisWakeups
-from alertgraph.core.actor import OPERATOR
 from alertgraph.core.channel import ChannelKind
-from alertgraph.core.errors import AlertGraphError, ConflictError, DependencyError, InputError
-from alertgraph.core.ids import TenantId, uuid7
+from alertgraph.core.errors import ConflictError, DependencyError, InputError
 from alertgraph.core.message import SendResult
-from alertgraph.core.tenant import Principal, Role, Tenant
+from alertgraph.core.tenant import Role
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
+from alertgraph.edge.installation import (
+    StartError,
+    bootstrap_key_path,
+    configuration_service,
+    database_at,
+    master_key,
+    new_tenant,
+    operator_of,
+    owner_url,
+    read_or_keep,
+)
 from alertgraph.edge.pager import PagerStores
 from alertgraph.edge.service import Service, Stores
 from alertgraph.edge.telemetry import Telemetry
@@ -38,19 +42,17 @@ from alertgraph.notify.pagerduty import PagerDutyAdapter
 from alertgraph.notify.slack import SlackAdapter, SlackReplies
 from alertgraph.notify.teams import TeamsAdapter
 from alertgraph.notify.webhook import WebhookAdapter
-from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.upkeep import Upkeep
 from alertgraph.services.wakeups import LinkedWakeups
-from alertgraph.settings import Settings, read_settings
+from alertgraph.settings import Settings
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.dead_man import PostgresDeadManTurns
 from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.documents import PostgresDocuments
 from alertgraph.storage.due import PostgresDueWork
-from alertgraph.storage.embedded import EmbeddedPostgres
 from alertgraph.storage.log import PostgresLog
-from alertgraph.storage.migrate import require_current, upgrade
+from alertgraph.storage.migrate import is_current, require_current, upgrade
 from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.partitions import Housekeeper
@@ -59,121 +61,6 @@ from alertgraph.storage.secrets import MasterKey, PostgresVault
 from alertgraph.storage.selftest import check_isolation
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
-
-MASTER_KEY_FILE = "master_key"
-BOOTSTRAP_KEY_FILE = "bootstrap_key"
-URL_FILE = "url"
-EMBEDDED_FOLDER = "postgres"
-
-
-class StartError(Exception):
-    """The service can't start; the message is one sentence that says what to do."""
-
-
-# --------------------------------------------------------------------------------------- database
-
-
-@contextmanager
-def database_at(settings: Settings, *, make: bool = True) -> Iterator[str]:
-    """Lend the URL of the database: the one that is set, else an embedded one, started unless it runs already.
-
-    Args:
-        settings: Of the installation.
-        make: Whether an embedded one is made where there is none.
-
-    Raises:
-        StartError: There is none, and none shall be made.
-        DependencyError: It can't run.
-    """
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
-        return
-    if not make and not (settings.data_dir / EMBEDDED_FOLDER).exists():
-        raise StartError(
-            f"There is no database in {settings.data_dir}: `alertgraph serve` makes one; or name another folder "
-            "with CRITICAL_ALERT_DATA_DIR, or a database with CRITICAL_ALERT_DATABASE_URL."
-        )
-    with EmbeddedPostgres(settings.data_dir, pg_bin=settings.pg_bin) as embedded:
-        yield embedded.url
-
-
-@contextmanager
-def migration_url() -> Iterator[str]:
-    """Lend the URL that migrations run on, for the `alembic` command; its variables are those of the service."""
-    settings = read_settings()
-    with database_at(settings) as url:
-        yield owner_url(settings, url)
-
-
-def owner_url(settings: Settings, url: str) -> str:
-    """Return the login that may act as the owner of the tables."""
-    chosen = settings.migration_database_url
-    return chosen.get_secret_value() if chosen is not None else url
-
-
-def migrate_database(settings: Settings) -> None:
-    """Bring the database to the shape that this release needs."""
-    with database_at(settings) as url:
-        upgrade(owner_url(settings, url), service_url=url)
-
-
-def master_key(settings: Settings) -> MasterKey:
-    """Return the installation's master key: the one that is set, else one made in the data directory.
-
-    Raises:
-        StartError: There is none, and one can't be made: a database of its own outlives this machine's files.
-    """
-    if settings.master_key is not None:
-        return MasterKey(base64.b64decode(settings.master_key.get_secret_value()))
-    path = settings.data_dir / MASTER_KEY_FILE
-    if settings.database_url is not None:
-        raise StartError(
-            "CRITICAL_ALERT_MASTER_KEY is needed with a database of your own: it seals what is secret in it. "
-            "`openssl rand -base64 32` makes one; keep it safe."
-        )
-    made = base64.b64encode(system_secrets.token_bytes(32)).decode()
-    try:
-        return MasterKey(base64.b64decode(_read_or_keep(path, made), validate=True))
-    except (binascii.Error, ValueError, AlertGraphError) as error:
-        raise StartError(f"{path} does not hold a master key any more; put it back from a backup.") from error
-
-
-def bootstrap_key_path(settings: Settings) -> Path:
-    """Return where the first key of an embedded installation is kept, for commands on the same machine."""
-    return settings.data_dir / BOOTSTRAP_KEY_FILE
-
-
-def url_path(settings: Settings) -> Path:
-    """Return where an embedded installation says at which URL it was served last, for the same commands."""
-    return settings.data_dir / URL_FILE
-
-
-def _read_or_keep(path: Path, text: str) -> str:
-    """Return what a private file holds; where there is none, it is made with `text`, whole or not at all."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            # A link, not a rename: of two that start at once, both use the first one's.
-            try:
-                os.link(new, path)
-            except FileExistsError:
-                pass
-            finally:
-                new.unlink()
-        return path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise StartError(
-            f"{path} can't be read or written ({error.strerror}): "
-            "choose another folder with CRITICAL_ALERT_DATA_DIR."
-        ) from error
-
-
-# ---------------------------------------------------------------------------------------- service
 
 
 async def open_service(settings: Settings, role: str, telemetry: Telemetry) -> Service:
@@ -204,7 +91,7 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
     if settings.database_url is None:
         log.info("starting the embedded PostgreSQL", data_dir=str(settings.data_dir))
     url = resources.enter_context(database_at(settings))
-    if settings.database_url is None:
+    if settings.database_url is None and not await is_current(url):
         log.info("bringing the database up to date")
         await asyncio.to_thread(upgrade, url)
     try:
@@ -348,28 +235,6 @@ def _ping(database: Database) -> Callable[[], Awaitable[None]]:
     return ping
 
 
-def operator_of(tenant: Tenant) -> Principal:
-    """Return the operator at the command line, who may do everything in a tenant."""
-    return Principal(tenant, Role.ADMIN, "operator", OPERATOR, name="operator")
-
-
-def configuration_service(store: PostgresConfiguration, key: MasterKey) -> ConfigurationService:
-    """Return a configuration service of its own, for commands: nobody follows the log in their process."""
-    return ConfigurationService(store, SystemClock(), SystemDice(), key.digest, lambda *_: None)
-
-
-async def new_tenant(registry: TenantRegistry, slug: str, name: str, tier: Tier) -> Tenant:
-    """Return a tenant just made.
-
-    Raises:
-        RefusedError: The slug is none, or taken.
-    """
-    now = SystemClock().now()
-    tenant = Tenant(TenantId(uuid7(now, SystemDice().bits(74))), slug, name, tier)
-    await registry.create(tenant)
-    return tenant
-
-
 async def _bootstrapped(settings: Settings, url: str, key: MasterKey, store: PostgresConfiguration) -> list[str]:
     """Make the first tenant and its ADMIN key where they are missing; return what to tell who started us."""
     registry = TenantRegistry(owner_url(settings, url), key)
@@ -401,7 +266,7 @@ async def _bootstrapped(settings: Settings, url: str, key: MasterKey, store: Pos
         return [f"tenant {slug} has the key of CRITICAL_ALERT_BOOTSTRAP_API_KEY"]
     lines = [f"ADMIN key of tenant {slug}, shown once: {secret}"]
     if settings.database_url is None:
-        kept = _read_or_keep(bootstrap_key_path(settings), secret)
+        kept = read_or_keep(bootstrap_key_path(settings), secret)
         if kept == secret:
             lines.append(
                 f"also kept in {bootstrap_key_path(settings)} for `alertgraph send` and `alertgraph tail`"

@@ -26,13 +26,42 @@ from alertgraph.core.errors import DependencyError, StaleDecisionError
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, ResponderId, TenantId, uuid7_floor
 from alertgraph.core.message import storable
 from alertgraph.services.ports import LostCommitError
-from alertgraph.storage import tables
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
 
 # What `delivery_row` writes and `delivery_of` reads, in this order: of delivery_open and of delivery alike.
-DELIVERY_COLUMNS = tuple(column.name for column in tables.delivery_open.columns if column.name != "tenant_id")
+DELIVERY_COLUMNS = (
+    "id",
+    "alert_id",
+    "channel_id",
+    "channel_name",
+    "purpose",
+    "level",
+    "round",
+    "responder_id",
+    "address",
+    "status",
+    "wanted",
+    "created_at",
+    "due_at",
+    "attempt_count",
+    "sent_at",
+    "last_error",
+    "fallback_of",
+    "fell_back_to",
+    "bundle_id",
+    "change",
+    "is_first",
+)
 DELIVERY_SELECT = ", ".join(DELIVERY_COLUMNS)
-HEALTH_COLUMNS = tuple(column.name for column in tables.channel_health.columns if column.name != "tenant_id")
+HEALTH_COLUMNS = (
+    "channel_id",
+    "failure_count",
+    "open_until",
+    "next_send_at",
+    "last_success_at",
+    "last_failure_at",
+    "last_error",
+)
 HEALTH_SELECT = ", ".join(HEALTH_COLUMNS)
 
 T = TypeVar("T")

@@ -1,26 +1,29 @@
-"""Brings a database to the shape this release needs: roles, schema and Alembic's migrations."""
+"""Brings a database to the shape this release needs: roles, schema and Alembic's migrations.
+
+Alembic and SQLAlchemy are imported where something is migrated: they take longer than half of all else that a
+process imports, and nearly every process finds its database as it should be.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
 import os
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from alertgraph.core.errors import DependencyError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
 
 OWNER = "ag_owner"
 API = "ag_api"
@@ -34,6 +37,8 @@ _CONNECT_SECONDS = 8
 _RACE_TRY_COUNT = 10
 # Alembic keeps what it is doing in a module: one at a time in a process.
 _ALEMBIC = threading.Lock()
+# The line of a migration that says which it is, and the one that says which it follows.
+_REVISION = re.compile(r'^(down_)?revision = "([^"]+)"$', re.MULTILINE)
 
 
 def upgrade(url: str, revision: str = "head", *, service_url: str | None = None) -> None:
@@ -49,6 +54,8 @@ def upgrade(url: str, revision: str = "head", *, service_url: str | None = None)
     Raises:
         DependencyError: The database is away, or the login may not do what is needed; the message says what.
     """
+    from alembic import command
+
     with _ALEMBIC:
         command.upgrade(_config(url, service_url), revision)
 
@@ -59,6 +66,8 @@ def downgrade(url: str, revision: str = "base") -> None:
     Raises:
         DependencyError: As for `upgrade`.
     """
+    from alembic import command
+
     with _ALEMBIC:
         command.downgrade(_config(url, None), revision)
 
@@ -69,21 +78,38 @@ async def require_current(url: str) -> None:
     Raises:
         DependencyError: It has not, or it is away; the message says what to do.
     """
-    head = ScriptDirectory.from_config(_config(url, None)).get_current_head()
-    async with _administrator(dsn_of(url)) as login:
-        is_there = await login.fetchval("SELECT to_regclass('alertgraph.alembic_version') IS NOT NULL")
-        # Whoever may serve may not read everything: the version is asked for as the tables' owner.
-        found = None
-        if is_there:
-            await login.execute(f"SET ROLE {OWNER}")
-            found = await login.fetchval("SELECT version_num FROM alertgraph.alembic_version")
-    if found != head:
+    if not await is_current(url):
         raise DependencyError(
             "postgresql",
             retryable=False,
             message="The database is not prepared for this release: run `alertgraph migrate` or "
             "`alembic upgrade head` first.",
         )
+
+
+async def is_current(url: str) -> bool:
+    """Return whether the database has the shape that this release needs.
+
+    Raises:
+        DependencyError: It is away; the message says so.
+    """
+    async with _administrator(dsn_of(url)) as login:
+        if not await login.fetchval("SELECT to_regclass('alertgraph.alembic_version') IS NOT NULL"):
+            return False
+        # Whoever may serve may not read everything: the version is asked for as the tables' owner.
+        await login.execute(f"SET ROLE {OWNER}")
+        found = await login.fetchval("SELECT version_num FROM alertgraph.alembic_version")
+    return bool(found == head())
+
+
+def head() -> str:
+    """Return the revision that this release needs: the one that no other follows."""
+    revisions: dict[bool, set[str]] = {False: set(), True: set()}
+    for migration in (folder() / "versions").glob("*.py"):
+        for is_before, revision in _REVISION.findall(migration.read_text(encoding="utf-8")):
+            revisions[bool(is_before)].add(revision)
+    (last,) = revisions[False] - revisions[True]
+    return last
 
 
 def folder() -> Path:
@@ -94,6 +120,8 @@ def folder() -> Path:
 
 
 def _config(url: str, service_url: str | None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(folder()).replace("%", "%%"))
     config.attributes["url"] = url
@@ -112,6 +140,9 @@ async def run(url: str, service_url: str | None, context: Any) -> None:
     Raises:
         DependencyError: As for `upgrade`.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
     dsn = dsn_of(url)
     async with _administrator(dsn) as login:
         await _wait_for_turn(login)

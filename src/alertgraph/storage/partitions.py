@@ -14,8 +14,8 @@ from alertgraph.core.metrics import MINUTES_KEPT
 from alertgraph.storage.database import Connection, Database, owner_connection
 from alertgraph.storage.items import ItemKind
 from alertgraph.storage.migrate import SCHEMA
-from alertgraph.storage.tables import PARTITIONED_TABLES
 
+PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms", "delivery", "delivery_attempt")
 MONTHS_AHEAD = 2
 # Fewer days than this ahead, and the service is not ready: soon it could not write.
 DAYS_AHEAD_MIN = 14

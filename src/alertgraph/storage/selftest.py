@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.storage.database import Connection, Database
-from alertgraph.storage.tables import INSTALLATION_TABLES
+
+# A row of these is no tenant's: what it says, it says of the installation.
+INSTALLATION_TABLES = frozenset({"master_key_check"})
 
 _ROLE = "SELECT current_user::text, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
 

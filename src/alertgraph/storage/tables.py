@@ -1,6 +1,7 @@
 """The tables as SQLAlchemy knows them: what the migrations have made, for programs to look up.
 
 Migrations are the truth; a test compares the two. Partitions, policies and functions stand in the migrations only.
+The service itself does without this module, which brings SQLAlchemy with it.
 """
 
 from __future__ import annotations
@@ -557,7 +558,3 @@ Index(
     alert_open.c.id,
     postgresql_where=text("status = 1 AND due_at IS NULL AND hold_reason IS NULL"),
 )
-
-# A row of these is no tenant's: what it says, it says of the installation.
-INSTALLATION_TABLES = frozenset({"master_key_check"})
-PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms", "delivery", "delivery_attempt")

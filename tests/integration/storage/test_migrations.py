@@ -19,12 +19,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from alertgraph.core.errors import DependencyError
-from alertgraph.storage import migrate
+from alertgraph.storage import migrate, tables
 from alertgraph.storage.database import Database
+from alertgraph.storage.deliveries import DELIVERY_COLUMNS, HEALTH_COLUMNS
+from alertgraph.storage.rows import ALERT_COLUMNS
 from alertgraph.storage.selftest import check_isolation
 from alertgraph.storage.tables import metadata
 from tests.integration.storage.world import a_world
@@ -134,6 +136,26 @@ async def test_the_tables_are_what_the_program_thinks(database_url: str) -> None
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("columns", "table"),
+    [
+        (ALERT_COLUMNS, tables.alert_closed),
+        (DELIVERY_COLUMNS, tables.delivery_open),
+        (HEALTH_COLUMNS, tables.channel_health),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_rows_are_read_by_the_columns_there_are(columns: tuple[str, ...], table: Table) -> None:
+    assert columns == tuple(column.name for column in table.columns if column.name != "tenant_id")
+
+
+def test_the_head_is_the_one_that_alembic_finds() -> None:
+    folder = str(migrate.folder()).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", folder)
+    assert migrate.head() == ScriptDirectory.from_config(config).get_current_head()
 
 
 # -------------------------------------------------------------------------------------- who migrates

@@ -23,8 +23,7 @@ from alertgraph.services.ports import PoisonError
 from alertgraph.storage.catalog import write_items
 from alertgraph.storage.database import owner_connection
 from alertgraph.storage.deliveries import PostgresDeliveries
-from alertgraph.storage.partitions import Housekeeper, Retired
-from alertgraph.storage.tables import PARTITIONED_TABLES
+from alertgraph.storage.partitions import PARTITIONED_TABLES, Housekeeper, Retired
 from tests.factories import (
     ADA,
     DAY,

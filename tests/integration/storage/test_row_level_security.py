@@ -13,8 +13,13 @@ from alertgraph.core.action import Acknowledge, ByKey, Fire, Resolve
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.ids import TenantId
 from alertgraph.storage.database import Database, owner_connection
-from alertgraph.storage.selftest import IsolationError, check_isolation, unscoped_constraints
-from alertgraph.storage.tables import INSTALLATION_TABLES, metadata
+from alertgraph.storage.selftest import (
+    INSTALLATION_TABLES,
+    IsolationError,
+    check_isolation,
+    unscoped_constraints,
+)
+from alertgraph.storage.tables import metadata
 from tests.factories import HOUR, T0, a_draft, an_idempotency_key
 from tests.integration.storage.world import World, a_world
 from tests.servers import DatabaseServer
