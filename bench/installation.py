@@ -23,7 +23,7 @@ from alertgraph.core.ids import TenantId
 from alertgraph.core.tenant import Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemDice
-from alertgraph.edge.wiring import configuration_service, new_tenant, operator_of
+from alertgraph.edge.installation import configuration_service, new_tenant, operator_of
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.embedded import EmbeddedPostgres, find_binaries, tethered

@@ -19,7 +19,7 @@ from alertgraph.core.query import AlertFilter, AlertOrder, AlertQuery, EventFilt
 from alertgraph.core.tier import Tier
 from alertgraph.edge.bench.fill import TENANT_COUNT, Filled, filled
 from alertgraph.edge.cli import app
-from alertgraph.edge.wiring import new_tenant
+from alertgraph.edge.installation import new_tenant
 from alertgraph.storage.audit import verify_log
 from alertgraph.storage.database import Database, owner_connection
 from alertgraph.storage.filling import made_up_id, shares

@@ -13,7 +13,7 @@ from alertgraph.core.tenant import Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.bench.words import alert_input
 from alertgraph.edge.clock import SystemClock
-from alertgraph.edge.wiring import database_at, master_key, new_tenant, owner_url
+from alertgraph.edge.installation import database_at, master_key, new_tenant, owner_url
 from alertgraph.settings import Settings
 from alertgraph.storage.audit import verify_log
 from alertgraph.storage.database import Database, owner_connection
