@@ -19,10 +19,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertgraph.core.alert import AlertStatus
+from alertgraph.core.channel import ChannelKind
 from alertgraph.core.event import EventKind
 from alertgraph.core.ids import NodeKind, TenantId, decode_alert_id, encode_id
 from alertgraph.core.search import label_term, search_words
 from alertgraph.core.severity import Severity
+from alertgraph.storage.items import ItemKind
 from bench.apps.common import Ground, ready
 
 _COLUMNS = (
@@ -33,14 +35,20 @@ _TAIL = "ORDER BY triggered_at DESC, id DESC LIMIT 101"
 _TABLES = ("alert_open", "alert_closed", "alert_closed_late")
 
 
-def _union(where: str) -> str:
+def _union(where: str, columns: str = _COLUMNS) -> str:
     branches = " UNION ALL ".join(
-        f"(SELECT {_COLUMNS} FROM {table} WHERE tenant_id = $1 {where} {_TAIL})" for table in _TABLES
+        f"(SELECT {columns} FROM {table} WHERE tenant_id = $1 {where} {_TAIL})" for table in _TABLES
     )
     return f"SELECT * FROM ({branches}) AS page {_TAIL}"
 
 
 _LIST = _union("")
+# The channel that the first rung of an alert's ladder tells.
+_WITH_CHANNEL = _union("", f"{_COLUMNS}, (ladder #>> '{{levels,0,targets,0,1}}')::uuid AS channel_id")
+_CHANNELS = """
+    SELECT id, name, (body ->> 'kind')::integer, (body ->> 'enabled')::boolean FROM config_item
+    WHERE tenant_id = $1 AND kind = $2 AND id = ANY ($3::uuid[])
+"""
 _AFTER = _union("AND (triggered_at, id) < ($2, $3)")
 _BY_IDS = _union("AND id = ANY ($2::uuid[])")
 # One ordered scan for each pair, merged: an IN list would read and sort all of them.
@@ -80,9 +88,32 @@ class _Lists:
         elif "label" in query:
             name, _, value = query["label"].partition("=")
             rows = await self._found(tenant_id, [label_term(name, value)])
+        elif "channels" in query:
+            return _answer(await self._with_channels(tenant_id))
         else:
             rows = await self._rows(tenant_id, _LIST)
         return _answer(_page(rows))
+
+    async def _with_channels(self, tenant_id: TenantId) -> dict[str, object]:
+        async with self.pool.acquire() as connection:
+            await connection.execute(f"BEGIN READ ONLY; SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'")
+            rows: Sequence[Any] = await connection.fetch(_WITH_CHANNEL, tenant_id)
+            wanted = list({row[10] for row in rows[:100] if row[10] is not None})
+            found = await connection.fetch(_CHANNELS, tenant_id, ItemKind.CHANNEL, wanted)
+            await connection.execute("ROLLBACK")
+        shown = {
+            row[0]: {
+                "id": encode_id(NodeKind.CHANNEL, row[0]),
+                "name": row[1],
+                "kind": _CHANNEL_KINDS[row[2]],
+                "enabled": row[3],
+            }
+            for row in found
+        }
+        page = _page(rows)
+        for node, row in zip(page["nodes"], rows, strict=False):
+            node["channel"] = shown.get(row[10])
+        return page
 
     async def timeline(self, request: Request) -> Response:
         """Answer the timeline of one alert."""
@@ -114,9 +145,10 @@ class _Lists:
 
 _SEVERITIES = {int(severity): severity.name for severity in Severity}
 _STATUSES = {int(status): status.name for status in AlertStatus}
+_CHANNEL_KINDS = {int(kind): kind.name for kind in ChannelKind}
 
 
-def _page(rows: Sequence[Any]) -> dict[str, object]:
+def _page(rows: Sequence[Any]) -> dict[str, Any]:
     nodes = [
         {
             "id": encode_id(NodeKind.ALERT, row[0]),

@@ -38,8 +38,8 @@ SEVERITY_NAMES = {
 STATUS_NAMES = {AlertStatus.TRIGGERED: "open", AlertStatus.ACKNOWLEDGED: "ack"}
 _COLUMNS = (
     "id, resource, event, environment, severity, correlate, status, service, group, value, text, tags, "
-    "attributes, origin, type, create_time, timeout, raw_data, customer, duplicate_count, repeat, previous_severity, "
-    "trend_indication, receive_time, last_receive_id, last_receive_time, history, update_time"
+    "attributes, origin, type, create_time, timeout, raw_data, customer, duplicate_count, repeat, "
+    "previous_severity, trend_indication, receive_time, last_receive_id, last_receive_time, history, update_time"
 )
 
 
