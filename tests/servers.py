@@ -61,26 +61,38 @@ def at_database(url: str, database: str) -> str:
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
-class _Admin:
-    """One connection, on a loop and thread of its own, so that fixtures need no loop of the test's."""
+class Background:
+    """A loop on a thread of its own, so that fixtures need no loop of the test's."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="test-database-admin", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
-        self._connection = self._call(asyncpg.connect(url))
 
-    def execute(self, statement: str) -> None:
-        self._call(self._connection.execute(statement))
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what work comes to there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     def close(self) -> None:
-        self._call(self._connection.close())
+        """End it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+class _Admin:
+    """One connection of a superuser's, for fixtures."""
+
+    def __init__(self, url: str) -> None:
+        self._background = Background("test-database-admin")
+        self._connection = self._background.call(asyncpg.connect(url))
+
+    def execute(self, statement: str) -> None:
+        self._background.call(self._connection.execute(statement))
+
+    def close(self) -> None:
+        self._background.call(self._connection.close())
+        self._background.close()
 
 
 class DatabaseServer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
@@ -34,12 +35,13 @@ from alertgraph.edge.installation import (
 from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.documents import TrustedDocumentService
 from alertgraph.services.ports import Documents
-from alertgraph.settings import read_settings
+from alertgraph.settings import Settings, read_settings
 from alertgraph.storage.audit import verify_log
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.documents import PostgresDocuments
 from alertgraph.storage.migrate import require_current
+from alertgraph.storage.secrets import MasterKey
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
 
@@ -72,24 +74,29 @@ def operated(work: Callable[Concatenate[Desk, P], Awaitable[T]], *args: P.args, 
 
     async def run(url: str) -> T:
         await require_current(owner_url(settings, url))
-        database = await Database.connect(url, pool_size=2, application_name="alertgraph-operator")
-        try:
-            dice = SystemDice()
-            store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
-            registry = TenantRegistry(owner_url(settings, url), key)
-            desk = Desk(
-                registry,
-                database,
-                configuration_service(store, key),
-                TrustedDocumentService(store, SystemClock(), lambda *_: None),
-                PostgresDocuments(database),
-            )
+        async with desk_at(settings, url, key) as desk:
             return await work(desk, *args, **kwargs)
-        finally:
-            await database.close()
 
     with database_at(settings, make=False) as url:
         return asyncio.run(run(url))
+
+
+@asynccontextmanager
+async def desk_at(settings: Settings, url: str, key: MasterKey) -> AsyncIterator[Desk]:
+    """Lend what the operator works with, on the database at a URL."""
+    database = await Database.connect(url, pool_size=2, application_name="alertgraph-operator")
+    try:
+        dice = SystemDice()
+        store = PostgresConfiguration(database, lambda: UUID(int=dice.bits(128)))
+        yield Desk(
+            TenantRegistry(owner_url(settings, url), key),
+            database,
+            configuration_service(store, key),
+            TrustedDocumentService(store, SystemClock(), lambda *_: None),
+            PostgresDocuments(database),
+        )
+    finally:
+        await database.close()
 
 
 async def create_tenant(desk: Desk, slug: str, name: str, tier: Tier) -> dict[str, Any]:
