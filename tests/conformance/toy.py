@@ -17,6 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from alertgraph.execution.executor import Answer, GraphQLExecutor
 from alertgraph.execution.request import GraphQLRequest
+from alertgraph.execution.sharing import Standstill
 
 
 class ToyError(Exception):
@@ -30,6 +31,35 @@ class ToyError(Exception):
 
 
 @dataclass
+class ToyLine:
+    """What several may follow together: texts, in order.
+
+    Attributes:
+        source_count: How many sources were opened.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    source_count: int = 0
+
+    async def tell(self, *texts: str) -> None:
+        """Add texts; on the loop of those who follow."""
+        self.texts += texts
+        self.grown.set()
+        self.grown = asyncio.Event()
+
+    async def follow(self, after: str | None) -> AsyncGenerator[Told | Standstill, None]:
+        at = len(self.texts) if after is None else int(after)
+        while True:
+            yield Standstill(self, at, str(at), is_live=at == len(self.texts))
+            if at == len(self.texts):
+                await self.grown.wait()
+            for text in self.texts[at:]:
+                at += 1
+                yield Told(number=at, text=text)
+
+
+@dataclass
 class ToyWorld:
     """What the resolvers share, and tests look into."""
 
@@ -38,6 +68,7 @@ class ToyWorld:
     sources_closed: int = 0
     bumps: int = 0
     bump_may_finish: asyncio.Event = field(default_factory=asyncio.Event)
+    line: ToyLine = field(default_factory=ToyLine)
 
 
 @dataclass
@@ -170,6 +201,16 @@ class Item:
 
 
 @strawberry.type
+class Told:
+    number: int
+    text: str
+
+    @property
+    def resume_cursor(self) -> str:
+        return str(self.number)
+
+
+@strawberry.type
 class Query:
     @strawberry.field
     def hello(self, name: str = "world") -> str:
@@ -291,6 +332,16 @@ class Subscription:
         try:
             for number in numbers():
                 yield Big(number=number)
+        finally:
+            info.context.world.sources_closed += 1
+
+    @strawberry.subscription(metadata={"resume_argument": "after"})
+    async def told(self, info: strawberry.Info, after: str | None = None) -> AsyncGenerator[Told, None]:
+        line = info.context.world.line
+        line.source_count += 1
+        try:
+            async for each in line.follow(after):
+                yield each  # type: ignore[misc]  # a Standstill is for the executor
         finally:
             info.context.world.sources_closed += 1
 

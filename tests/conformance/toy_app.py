@@ -28,6 +28,7 @@ from alertgraph.edge.graphql import (
     SocketLimits,
     Validity,
 )
+from alertgraph.edge.graphql.uvicorn_reply import LendingHttpProtocol
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from tests.conformance import toy
 
@@ -162,14 +163,16 @@ class Running:
 
 
 @contextmanager
-def served(app: ToyApp, *, ws: Any = CleanWebSocketProtocol, ws_max_size: int = 16 << 20) -> Iterator[Running]:
+def served(
+    app: ToyApp, *, http: Any = LendingHttpProtocol, ws: Any = CleanWebSocketProtocol, ws_max_size: int = 16 << 20
+) -> Iterator[Running]:
     """Serve an application on a port of its own until the block is left."""
     # Without the protocol's name asyncio does not switch Nagle's delay off, and small frames wait 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         app.asgi,
-        http="httptools",
+        http=http,
         ws=ws,
         ws_max_size=ws_max_size,
         ws_per_message_deflate=False,

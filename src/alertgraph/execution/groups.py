@@ -486,6 +486,13 @@ class _Group:
         subscriber.part()
 
 
+class Letterbox(Outlet, Protocol):
+    """Where a subscriber's share goes when there is somebody who waits for it."""
+
+    async def fetch(self, subscriber: Subscriber) -> EncodedAnswer | None:
+        """Return the next answer; None once, where the subscriber has to go on alone."""
+
+
 class Mailbox:
     """Keeps a subscriber's share until it is fetched: for transports that can't write at once.
 
@@ -530,7 +537,7 @@ class Mailbox:
         return answer
 
 
-async def followed(subscriber: Subscriber, mailbox: Mailbox) -> AsyncGenerator[EncodedAnswer, None]:
+async def followed(subscriber: Subscriber, mailbox: Letterbox) -> AsyncGenerator[EncodedAnswer, None]:
     """Yield a subscriber's answers, whether it is alone or in a group.
 
     Args:

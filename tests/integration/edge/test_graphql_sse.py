@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from alertgraph.edge.graphql import Validity
+from alertgraph.edge.graphql.uvicorn_reply import LendingHttpProtocol, LentReply
 from tests.conformance.toy_app import GOOD, Running, ToyApp, served, toy_app
 
 EVENTS = "text/event-stream"
@@ -22,8 +23,8 @@ HEADERS = {"authorization": GOOD, "accept": EVENTS}
 
 
 @contextmanager
-def toy(caplog: pytest.LogCaptureFixture, app: ToyApp | None = None) -> Iterator[Running]:
-    with caplog.at_level(logging.WARNING), served(app or toy_app()) as running:
+def toy(caplog: pytest.LogCaptureFixture, app: ToyApp | None = None, **options: Any) -> Iterator[Running]:
+    with caplog.at_level(logging.WARNING), served(app or toy_app(), **options) as running:
         yield running
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -249,3 +250,110 @@ async def test_a_client_that_does_not_read_is_given_up(caplog: pytest.LogCapture
         await asyncio.sleep(0.02)
     assert app.reported == []
     assert not any(record.exc_info for record in caplog.records)
+
+
+# ------------------------------------------------------------------------------------------ together
+
+TOLD = "subscription{told{number text}}"
+
+
+def numbers_of(events: list[tuple[str, Any]]) -> list[int]:
+    return [data["data"]["told"]["number"] for name, data in events if name == "next"]
+
+
+async def some(events: Stream, count: int) -> list[tuple[str, Any]]:
+    """Return the next answers; signs of life are left out."""
+    found: list[tuple[str, Any]] = []
+    while len(found) < count:
+        event = await asyncio.wait_for(events.next(), 5)
+        assert event[0] != "end"
+        if event[0] != ":":
+            found.append(event)
+    return found
+
+
+@pytest.mark.parametrize("http", [LendingHttpProtocol, "httptools", "h11"])
+async def test_equal_subscriptions_share_a_source_and_every_answer(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, http: Any
+) -> None:
+    write, written = LentReply.write, []
+
+    def noted(self: LentReply, frames: bytes) -> bool:
+        written.append(frames)
+        return write(self, frames)
+
+    monkeypatch.setattr(LentReply, "write", noted)
+    app = toy_app(events={"keep_alive": timedelta(milliseconds=200)})
+    with toy(caplog, app, http=http) as running:
+        groups, line = app.service.groups, app.world.line
+        async with AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(stream(running, TOLD)) for _ in range(3)]
+            await eventually(lambda: groups.member_count == 3)
+
+            await running.on_server(line.tell("a", "b"))
+            first = [await some(each, 2) for each in streams]
+            late = await stack.enter_async_context(stream(running, TOLD))
+            await eventually(lambda: groups.member_count == 4)
+            await running.on_server(line.tell("c"))
+
+            assert [numbers_of(each) for each in first] == [[1, 2]] * 3
+            # What a subscription cost is told with its first answer only.
+            assert [["extensions" in data for _, data in each] for each in first] == [[True, False]] * 3
+            assert [numbers_of(await some(each, 1)) for each in (*streams, late)] == [[3]] * 4
+            assert groups.group_count == 1
+            # In pieces of at most 64 answers, but never one execution for each who follows.
+            assert (groups.figures.executed, groups.figures.delivered) == (3, 10)
+            # Where the server lends its transport, the very same bytes go to all but for who is told the cost.
+            assert len({id(each) for each in written}) == (5 if http is LendingHttpProtocol else 0)
+            # Each begins alone, and gives its own source up when it joins.
+            await eventually(lambda: app.world.sources_closed == line.source_count - 1)
+            assert await asyncio.wait_for(late.next(), 2) == (":", None)
+        await eventually(lambda: groups.member_count == 0)
+        await eventually(lambda: app.world.sources_closed == line.source_count)
+        assert sorted(report.answer_count for report in app.observer.reports) == [1, 3, 3, 3]
+    assert app.world.opened == app.world.closed
+
+
+async def test_who_does_not_read_is_found_by_what_waits_and_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = toy_app(events={"send_timeout": timedelta(milliseconds=500)})
+    with toy(caplog, app) as running, caplog.at_level(logging.CRITICAL):
+        groups, line = app.service.groups, app.world.line
+        deaf, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        body = orjson.dumps({"query": TOLD})
+        head = (
+            "POST /graphql/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
+            f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        async with stream(running, TOLD) as reader:
+            await eventually(lambda: groups.member_count == 2)
+            count = 0
+            while groups.member_count == 2 and count < 2_000:
+                await running.on_server(line.tell(str(count) * 5_000))
+                assert numbers_of(await some(reader, 1)) == [count + 1]
+                count += 1
+            # The one who reads had everything at once; the other was let go of, and its connection with it.
+            assert 30 < count < 2_000
+            await eventually(lambda: len(running.server.server_state.connections) == 1)
+            await eventually(lambda: len(app.service.connections.streams) == 1)
+        writer.transport.abort()
+        await asyncio.sleep(0.02)
+        assert deaf.exception() is None or isinstance(deaf.exception(), ConnectionError)
+
+
+async def test_who_reads_again_in_time_misses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    app = toy_app(events={"send_timeout": timedelta(seconds=20)})
+    with toy(caplog, app) as running:
+        groups, line = app.service.groups, app.world.line
+        async with stream(running, TOLD) as slow, stream(running, TOLD) as reader:
+            await eventually(lambda: groups.member_count == 2)
+            # More than what fits into all buffers on the way, and than a group keeps.
+            for number in range(400):
+                await running.on_server(line.tell(str(number) * 10_000))
+                await some(reader, 1)
+            assert numbers_of(await some(slow, 400)) == list(range(1, 401))
+            await running.on_server(line.tell("last"))
+            assert numbers_of(await some(slow, 1)) == numbers_of(await some(reader, 1)) == [401]

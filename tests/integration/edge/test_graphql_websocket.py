@@ -18,6 +18,8 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
 from alertgraph.edge.graphql import SocketLimits, Validity
+from alertgraph.edge.graphql.uvicorn_room import UNREAD_SIZE_MAX
+from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from alertgraph.edge.graphql.websocket import CloseSocket, _is_same_host
 from tests.conformance.toy_app import GOOD, Running, ToyApp, served, toy_app
 
@@ -637,3 +639,82 @@ async def test_uvicorns_own_protocols_work_too(caplog: pytest.LogCaptureFixture,
 
 def test_a_reason_fits_a_close_frame_and_cuts_no_letter() -> None:
     assert CloseSocket(4400, "é" * 100).reason == "é" * 61
+
+
+# ------------------------------------------------------------------------------------------ together
+
+TOLD = "subscription{told{number text}}"
+
+
+async def numbers_told(ws: ClientConnection, count: int) -> list[int]:
+    return [(await hear(ws))["payload"]["data"]["told"]["number"] for _ in range(count)]
+
+
+async def test_equal_subscriptions_are_sent_the_very_same_frame(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = CleanWebSocketProtocol.write, []
+
+    def noted(self: CleanWebSocketProtocol, frames: bytes) -> bool:
+        written.append(frames)
+        return write(self, frames)
+
+    monkeypatch.setattr(CleanWebSocketProtocol, "write", noted)
+    with toy(caplog) as running:
+        groups, line = running.app.service.groups, running.app.world.line
+        async with opened(running) as one, opened(running) as two, opened(running) as other:
+            for ws, id_ in ((one, "s"), (two, "s"), (other, "t")):
+                await say(ws, subscribe(id_, TOLD))
+            await eventually(lambda: groups.member_count == 3)
+            await running.on_server(line.tell("a"))
+            first = [(await hear(ws))["payload"] for ws in (one, two, other)]
+            written.clear()
+            await running.on_server(line.tell("b"))
+            assert [await numbers_told(ws, 1) for ws in (one, two, other)] == [[2]] * 3
+
+            assert [payload["data"]["told"]["number"] for payload in first] == [1] * 3
+            assert (groups.group_count, groups.figures.executed, groups.figures.delivered) == (1, 2, 6)
+            # One frame for each id that clients chose, made once.
+            assert sorted(map(written.count, set(written))) == [1, 2]
+            assert len({id(frame) for frame in written}) == 2
+
+
+async def test_a_slow_consumer_is_found_by_what_waits_for_it_and_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = limits(send_timeout=timedelta(milliseconds=500), close_timeout=timedelta(milliseconds=200))
+    with toy(caplog, app) as running:
+        groups, line = app.service.groups, app.world.line
+        deaf, _ = await slow_client(running, TOLD)
+        deaf.transport.pause_reading()
+        async with opened(running) as reader:
+            await say(reader, subscribe("s", TOLD))
+            await eventually(lambda: groups.member_count == 2)
+            waiting = 0
+
+            def unread() -> int:
+                return max(
+                    (each.transport.get_write_buffer_size() for each in running.server.server_state.connections),
+                    default=0,
+                )
+
+            count = 0
+            while app.observer.closes == [] and count < 2_000:
+                await running.on_server(line.tell("x" * 20_000))
+                count += 1
+                assert await numbers_told(reader, 1) == [count]
+                waiting = max(waiting, unread())
+                await asyncio.sleep(0.001)
+            assert app.observer.closes == [4410]
+            # It was refused more than this, and whole answers only were written.
+            assert UNREAD_SIZE_MAX < waiting < UNREAD_SIZE_MAX + 2 * 21_000
+            await running.on_server(line.tell("last"))
+            assert await numbers_told(reader, 1) == [count + 1]
+        await vanish(deaf)
+
+
+async def test_no_message_is_compressed_for_each_client(running: Running) -> None:
+    async with connect(running.ws_url, subprotocols=[PROTOCOL], compression="deflate", close_timeout=1) as ws:
+        assert ws.response is not None
+        assert "sec-websocket-extensions" not in ws.response.headers
+        assert ws.protocol.extensions == []

@@ -12,6 +12,9 @@ DRAIN_PATIENCE: Final = timedelta(seconds=10)
 WRITER: Final = "alertgraph.frame_writer"
 """The extension of a websocket's scope that holds a FrameWriter, as `writer`."""
 
+REPLY_WRITER: Final = "alertgraph.reply_writer"
+"""The extension of a request's scope by whose `open` its reply can be had as a ReplyWriter, or None."""
+
 
 class Connection(Protocol):
     """Something that stays open for many answers."""
@@ -28,6 +31,16 @@ class FrameWriter(Protocol):
 
     def call_with_room(self, callback: Callable[[], None]) -> None:
         """Call back once, when there is room again, or the connection is gone."""
+
+
+class ReplyWriter(FrameWriter, Protocol):
+    """A server's way to write to a reply that has begun, without waiting."""
+
+    def framed(self, data: bytes) -> bytes:
+        """Return data as it has to be written; the same for all of the same class."""
+
+    def abort(self) -> None:
+        """Drop the connection with all that was not read."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from alertgraph.edge.graphql.connections import REPLY_WRITER, ReplyWriter
 from alertgraph.edge.graphql.operations import Call, GraphQLService
 from alertgraph.execution.errors import Code, code_of
 from alertgraph.execution.executor import Answer
@@ -182,6 +183,11 @@ class Exchange:
     def anonymous_call(self) -> Call:
         """Return the call of somebody who is not known yet, to answer failures."""
         return Call(None, self._transport, self.request_id)
+
+    def reply_writer(self) -> ReplyWriter | None:
+        """Return a way to write to the reply without waiting, once it has begun; None where there is none."""
+        lent = (self._scope.get("extensions") or {}).get(REPLY_WRITER)
+        return lent["open"](self._scope) if lent is not None else None
 
     async def authenticated_call(self) -> Call:
         """Return the call of the viewer whose credentials the request carries.

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from alertgraph.edge.graphql.connections import Connections
 from alertgraph.execution.errors import FailedStreamError, RefusedError
 from alertgraph.execution.executor import Answer, GraphQLExecutor, PreparedOperation
-from alertgraph.execution.groups import Asker, EncodedAnswer, Groups, Mailbox, Outlet, Subscriber, followed
+from alertgraph.execution.groups import Asker, EncodedAnswer, Groups, Letterbox, Outlet, Subscriber, followed
 from alertgraph.execution.registry import EmptyRegistry, Registry, remember, requested
 from alertgraph.execution.request import GraphQLRequest
 
@@ -310,13 +310,19 @@ class GraphQLService:
             asker = Asker(open_context, call.request_id, ready.extensions, visibility, open_shared)
         return Following(self, call, info, self.groups.subscriber(ready.prepared, asker, outlet))
 
-    async def answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[EncodedAnswer, None]:
+    async def answers(
+        self, call: Call, ready: ReadyOperation, mailbox: Letterbox
+    ) -> AsyncGenerator[EncodedAnswer, None]:
         """Yield the responses of a subscription.
+
+        Args:
+            call: Whose it is.
+            ready: A subscription.
+            mailbox: For answers that it shares with others; what it does not hand out is not yielded.
 
         Raises:
             FailedStreamError: It could not begin, or its source ended in an error.
         """
-        mailbox = Mailbox()
         following = self.follow(call, ready, mailbox)
         try:
             async with aclosing(followed(following.subscriber, mailbox)) as answers:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
+from alertgraph.edge.graphql.connections import ReplyWriter
 from alertgraph.edge.graphql.exchange import (
     ClientGoneError,
     Exchange,
@@ -20,6 +21,7 @@ from alertgraph.edge.graphql.exchange import (
 )
 from alertgraph.edge.graphql.operations import Call, GraphQLService, ReadyOperation, Validity
 from alertgraph.execution.errors import Code, FailedStreamError, RefusedError
+from alertgraph.execution.groups import Letterbox, Mailbox, Parcel, Subscriber
 
 KEEP_ALIVE: Final = timedelta(seconds=12)
 SEND_TIMEOUT: Final = timedelta(seconds=10)
@@ -105,18 +107,27 @@ class GraphQLEventStream:
             else:
                 await exchange.reply_answer(answer, MediaType.EVENTS)
             return
-        await self._stream(exchange, call, self._answers(call, ready), must_finish=ready.is_mutation)
+        writer = exchange.reply_writer() if ready.is_subscription else None
+        share = _Share(writer, self._send_timeout_s) if writer is not None else None
+        answers = self._answers(call, ready, share or Mailbox())
+        await self._stream(exchange, call, answers, share, must_finish=ready.is_mutation)
 
-    async def _answers(self, call: Call, ready: ReadyOperation) -> AsyncGenerator[bytes, None]:
+    async def _answers(self, call: Call, ready: ReadyOperation, mailbox: Letterbox) -> AsyncGenerator[bytes, None]:
         if ready.is_subscription:
-            async with aclosing(self._service.answers(call, ready)) as answers:
+            async with aclosing(self._service.answers(call, ready, mailbox)) as answers:
                 async for answer in answers:
                     yield answer.body
         else:
             yield self._service.encoded(await self._service.answer(call, ready), call.request_id).body
 
     async def _stream(
-        self, exchange: Exchange, call: Call, answers: AsyncGenerator[bytes, None], *, must_finish: bool
+        self,
+        exchange: Exchange,
+        call: Call,
+        answers: AsyncGenerator[bytes, None],
+        share: _Share | None = None,
+        *,
+        must_finish: bool,
     ) -> None:
         stream = _EventStream(exchange, self._send_timeout_s, must_finish=must_finish)
         connections = self._service.connections
@@ -134,6 +145,8 @@ class GraphQLEventStream:
                     await stream.hang_up()
                     return
                 now = asyncio.get_running_loop().time()
+                if share is not None:
+                    said_at = max(said_at, share.written_at)
                 if call.viewer is not None and now - checked_at >= self._check_interval_s:
                     checked_at = now
                     if await self._service.operations.still_valid(call.viewer) is not Validity.VALID:
@@ -155,7 +168,8 @@ class GraphQLEventStream:
                 await stream.end()
         except (TimeoutError, OSError):
             # A client that does not read, or is gone: there is no way to tell it anything.
-            return
+            if share is not None:
+                share.abort()
         finally:
             gone.cancel()
             if coming is not None:
@@ -166,6 +180,80 @@ class GraphQLEventStream:
             await answers.aclose()
             connections.streams.discard(stream)
             stream.is_finished.set()
+
+
+class _Share:
+    """Writes what a subscription shares with others straight to its reply. Fulfils `groups.Letterbox`.
+
+    Args:
+        writer: Of the reply.
+        patience_s: How long a client may take to read.
+
+    Attributes:
+        written_at: When something was written last, by the loop's clock.
+    """
+
+    __slots__ = ("_parting", "_patience_s", "_subscriber", "_timer", "_writer", "written_at")
+
+    def __init__(self, writer: ReplyWriter, patience_s: float) -> None:
+        self._writer = writer
+        self._patience_s = patience_s
+        self._parting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._subscriber: Subscriber | None = None
+        self.written_at = 0.0
+
+    def offer(self, parcel: Parcel) -> bool:
+        """Write all answers in one go, unless the client has too much to read already."""
+        kind = type(self._writer)
+        frames = parcel.frames.get(kind)
+        if frames is None:
+            frames = self._writer.framed(b"".join(_event(answer.body) for answer in parcel.answers))
+            parcel.frames[kind] = frames
+        loop = asyncio.get_running_loop()
+        if self._writer.write(frames):
+            self.written_at = loop.time()
+            return True
+        if self._timer is None:
+            self._timer = loop.call_later(self._patience_s, self._give_up)
+            self._writer.call_with_room(self._go_on)
+        return False
+
+    def parted(self) -> None:
+        """Go on without the group."""
+        if not self._parting.done():
+            self._parting.set_result(None)
+
+    async def fetch(self, subscriber: Subscriber) -> None:
+        """Return once the subscriber has to go on alone; what the group has for it is written already.
+
+        Raises:
+            TimeoutError: The client has not read for too long.
+        """
+        self._subscriber = subscriber
+        try:
+            await self._parting
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._parting = asyncio.get_running_loop().create_future()
+
+    def abort(self) -> None:
+        """Drop the connection of a client that does not read."""
+        self._writer.abort()
+
+    def _go_on(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._subscriber is not None:
+            self._subscriber.catch_up()
+
+    def _give_up(self) -> None:
+        # Whoever has left the group meanwhile is nobody who reads too slowly.
+        if self._subscriber is not None and self._subscriber.is_behind and not self._parting.done():
+            self._parting.set_exception(TimeoutError())
 
 
 class _EventStream:
@@ -190,7 +278,7 @@ class _EventStream:
         await self.write(_COMMENT)
 
     async def say(self, payload: bytes) -> None:
-        await self.write(b"event: next\ndata: " + payload + b"\n\n")
+        await self.write(_event(payload))
 
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -227,6 +315,10 @@ class _EventStream:
     async def _send(self, message: dict[str, Any]) -> None:
         async with asyncio.timeout(self._send_timeout_s):
             await self._exchange.send(message)
+
+
+def _event(payload: bytes) -> bytes:
+    return b"event: next\ndata: %b\n\n" % payload
 
 
 async def _next(answers: AsyncGenerator[bytes, None]) -> bytes | None:

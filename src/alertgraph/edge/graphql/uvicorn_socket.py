@@ -8,21 +8,16 @@ to many sockets is framed and scheduled for each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 from alertgraph.edge.graphql.connections import WRITER
+from alertgraph.edge.graphql.uvicorn_room import UNREAD_SIZE_MAX, TellingRoom
 
 LINGER_S: Final = 15.0
 """For a client to read what is left and the close frame, after the application has ended."""
-UNREAD_SIZE_MAX: Final = 128 * 1024
-"""Bytes that wait for a client to read; with more than that, nothing more is written at once.
-
-More than the transport's own high-water mark, so that it tells when there is room again.
-"""
 
 
 class _Gate:
@@ -80,13 +75,11 @@ class _Inbox:
         return self._messages.pop(0)
 
 
-class CleanWebSocketProtocol(WebSocketsSansIOProtocol):
+class CleanWebSocketProtocol(TellingRoom, WebSocketsSansIOProtocol):
     """Closes bad UTF-8 with 1007 and without a word, lets go of clients that do not read, writes ready frames.
 
     Fulfils `connections.FrameWriter`.
     """
-
-    _room_wanted: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -117,20 +110,6 @@ class CleanWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
         return True
 
-    def call_with_room(self, callback: Callable[[], None]) -> None:
-        """Call back once, when there is room again, or the connection is gone."""
-        self._room_wanted = (*self._room_wanted, callback)
-
-    def resume_writing(self) -> None:
-        """Let those who wait write."""
-        super().resume_writing()
-        self._tell_room()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End; nobody waits any more."""
-        super().connection_lost(exc)
-        self._tell_room()
-
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message to the application, unless it is not what it says it is."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
@@ -149,8 +128,3 @@ class CleanWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if not self.disconnected:
             self.loop.call_later(LINGER_S, self.transport.abort)
-
-    def _tell_room(self) -> None:
-        wanted, self._room_wanted = self._room_wanted, ()
-        for callback in wanted:
-            callback()
