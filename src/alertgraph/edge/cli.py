@@ -29,9 +29,7 @@ documents = typer.Typer(
     help="Register GraphQL documents, and choose which are executed. Works on the database directly.",
     no_args_is_help=True,
 )
-benchmarks = typer.Typer(help="Measure alertgraph.", no_args_is_help=True)
-app.add_typer(benchmarks, name="bench")
-bench = typer.Typer(help="Make databases and models of a size to measure on.", no_args_is_help=True)
+bench = typer.Typer(help="Measure alertgraph, and make what it is measured on.", no_args_is_help=True)
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
 app.add_typer(audit, name="audit")
@@ -489,7 +487,7 @@ def tail(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@benchmarks.command("ml")
+@bench.command("ml")
 def bench_ml(
     data: Annotated[
         Path | None,
