@@ -16,6 +16,7 @@ from alertgraph.edge.app import Application
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from alertgraph.edge.installation import StartError, url_path
 from alertgraph.edge.telemetry import configure_logging
+from alertgraph.edge.uvicorn_http import JoiningHttpProtocol
 from alertgraph.settings import Settings
 
 # Longer than any request may take; what is still open then is cut.
@@ -58,7 +59,7 @@ def serve(settings: Settings, role: str) -> int:
     application = Application(settings, role=role, announce=lambda lines: _announce(settings, port, lines))
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=JoiningHttpProtocol,
         ws=CleanWebSocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
