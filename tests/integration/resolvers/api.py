@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
@@ -116,10 +117,10 @@ class Api:
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))
 
-    async def tenant(self, slug: str = "acme") -> Tenant:
-        """Return a new tenant."""
+    async def tenant(self, name: str = "acme") -> Tenant:
+        """Return a new tenant, whose slug begins with its name and is nobody else's."""
         tenant_id = TenantId(uuid7(self.clock.now(), int.from_bytes(os.urandom(10), "big")))
-        tenant = Tenant(tenant_id, slug, slug.title(), Tier.STANDARD)
+        tenant = Tenant(tenant_id, f"{name}-{token_hex(6)}", name.title(), Tier.STANDARD)
         await self.registry.create(tenant)
         return tenant
 
@@ -173,9 +174,18 @@ class Api:
 @asynccontextmanager
 async def an_api(url: str) -> AsyncIterator[Api]:
     """Yield an API on a migrated database."""
+    database = await Database.connect(url)
+    try:
+        async with an_api_on(url, database) as api:
+            yield api
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def an_api_on(url: str, database: Database) -> AsyncIterator[Api]:
+    """Yield an API on a database that is connected to already."""
     async with AsyncExitStack() as resources:
-        database = await Database.connect(url)
-        resources.push_async_callback(database.close)
         api = Api(url, database)
         resources.push_async_callback(api.poster.aclose)
         resources.push_async_callback(api.lanes.drain)

@@ -162,7 +162,7 @@ async def test_nodes_keep_their_places(api: Api, sender: Principal, admin: Princ
         None,
         {"__typename": "CriticalAlert", "id": alert_id, "title": "a"},
         {"__typename": "LogEvent", "id": events[0]["id"], "cursor": events[0]["cursor"]},
-        {"__typename": "Tenant", "id": tenant_id, "slug": "acme"},
+        {"__typename": "Tenant", "id": tenant_id, "slug": admin.tenant.slug},
         {"__typename": "CriticalAlert", "id": alert_id, "title": "a"},
     ]
     assert await api.codes(admin, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 101) == [

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
 from standardwebhooks.webhooks import Webhook
 
 from alertgraph.core.channel import ChannelKind
@@ -93,6 +94,12 @@ class Beaters:
 
 
 @pytest.fixture
+def api_url(database_url: str) -> str:
+    """A database of its own: an engine works on everybody's alerts."""
+    return database_url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def beaters(api: Api, database_url: str) -> AsyncIterator[Beaters]:
     async with AsyncExitStack() as resources:
         receiver = await resources.enter_async_context(provider())

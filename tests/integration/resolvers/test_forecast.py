@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import pytest_asyncio
 
 from alertgraph.core.ids import ChannelId, NodeKind, decode_key
 from alertgraph.core.tenant import Principal
@@ -69,6 +70,12 @@ class Desk:
 
 
 @pytest.fixture
+def api_url(database_url: str) -> str:
+    """A database of its own: an engine works on everybody's alerts."""
+    return database_url
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def desk(api: Api, admin: Principal) -> Desk:
     spare = await a_webhook(api, admin, "spare")
     hook = await a_webhook(api, admin, "hook", fallbackId=spare)
@@ -84,7 +91,7 @@ async def desk(api: Api, admin: Principal) -> Desk:
     return Desk(hook, spare, ada, bob, cleo, made["onCallSchedule"]["id"], began_at)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def rule(api: Api, admin: Principal, desk: Desk) -> str:
     levels = [
         {"delay": "PT10M", "targets": [{"scheduleId": desk.schedule}]},

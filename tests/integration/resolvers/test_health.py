@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.services.engine import Engine
 from tests.factories import a_matcher
@@ -13,6 +15,12 @@ RULE = """mutation($input: EscalationRuleInput!) { createEscalationRule(input: $
   escalationRule { id } errors { code path message } } }"""
 HEALTH = """{ engineHealth { healthy oldestDueEscalation oldestPendingDelivery pendingDeliveryCount
   violations { invariant text count alert { id title } } } }"""
+
+
+@pytest.fixture
+def api_url(database_url: str) -> str:
+    """A database of its own: an engine works on everybody's alerts."""
+    return database_url
 
 
 async def test_a_quiet_tenant_is_healthy(api: Api, viewer: Principal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from alertgraph.core.tenant import Principal
 from alertgraph.execution.errors import RefusedError
@@ -44,7 +45,7 @@ class Targets:
         ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def targets(api: Api, admin: Principal) -> Targets:
     bob = (await api.data(admin, RESPONDER, input={"name": "Bob"}))["createResponder"]["responder"]["id"]
     rotation = {"responderIds": [bob], "startsAt": "2026-11-01T09:00:00Z", "shiftLength": "P7D"}
