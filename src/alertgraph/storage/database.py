@@ -294,7 +294,7 @@ class Database:
 
     async def _acquire(self) -> Connection:
         while self._at_hand:
-            # The one used last: what is used seldom is idle, and may go.
+            # The one used last: what its server process has at hand is the newest.
             connection = self._at_hand.pop()
             if _is_open(connection):
                 return connection
