@@ -73,14 +73,14 @@ lock: $(VENV)/.dev ## Choose and write the locked versions anew
 simulate: $(VENV)/.dev ## Play a thousand seeds of the pager on a virtual clock, or one: make simulate SEED=42
 	@SEEDS=$${SEEDS:-1000} $(BIN)/pytest tests/simulation -n 2 -p no:randomly
 
-bench: $(VENV)/.dev ## Measure: writes, reads and fan-out beside what they are compared with; writes bench/results/
+bench: $(VENV)/.dev ## Measure everything beside what it is compared with (QUICK=1: briefly); writes bench/results/
 	@$(BIN)/python -m bench
 
 build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build
 
-debian: ## Install the Debian programs that some tests run: redis, prometheus, postgresql (needs root)
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus postgresql postgresql-contrib
+debian: ## Install the Debian programs that tests and bench run: redis, prometheus, postgresql, wrk (needs root)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
 
 clean: ## Remove what was built and installed here
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules bench/peers/postgraphile/node_modules bench/peers/alerta/.venv

@@ -1,107 +1,205 @@
-"""`make bench`: every measurement, or those that are named."""
+"""`make bench`: every measurement, or those that are named; `plot`, `flame` and `fill` stand beside them."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench import executor, fanout, fill, lateness, reads, report, writes
+from bench import executor, fanout, fill, flame, growth, lateness, plots, reads, report, writes
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
-NAMES = ("executor", "writes", "reads", "fanout", "lateness")
 SEED = 20261123
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        alerts: How many alerts lists are read from.
+        data_dir: Where a filled database is, or shall be kept.
+    """
+
+    quick: bool
+    seed: int
+    alerts: int
+    data_dir: Path | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a measurement gave.
+
+    Attributes:
+        table: For people.
+        told: For the file.
+        settings: How much was measured, for the file.
+    """
+
+    table: str
+    told: Mapping[str, object]
+    settings: Mapping[str, object]
+
+
+def _executor(wanted: Wanted, _: Path) -> Outcome:
+    scale = executor.QUICK if wanted.quick else executor.FULL
+    executing = executor.Executing(scale, wanted.seed)
+    executing.run()
+    return Outcome(executing.table(), executing.told(), {"rounds": scale.rounds, "seconds": scale.seconds})
+
+
+def _writes(wanted: Wanted, directory: Path) -> Outcome:
+    scale = writes.QUICK if wanted.quick else writes.FULL
+    with Installation(directory / "data") as installation:
+        creating = writes.Writes(installation, directory, scale, wanted.seed)
+        creating.run()
+        settings = {"rounds": scale.rounds, "seconds": scale.seconds, **installation.facts()}
+    return Outcome(creating.table(), creating.told(), settings)
+
+
+def _reads(wanted: Wanted, directory: Path) -> Outcome:
+    scale = reads.QUICK if wanted.quick else reads.FULL
+    with Installation(_data(wanted, directory)) as installation:
+        filled = fill.filled(installation, wanted.alerts, wanted.seed)
+        reading = reads.Reads(installation, directory, filled, scale, wanted.seed)
+        reading.run()
+        settings = {
+            "rounds": scale.rounds,
+            "seconds": scale.seconds,
+            "alerts": filled.alert_count,
+            **installation.facts(),
+        }
+    return Outcome(reading.table(), {"fill": filled.told(), **reading.told()}, settings)
+
+
+def _fanout(wanted: Wanted, directory: Path) -> Outcome:
+    scale = fanout.QUICK if wanted.quick else fanout.FULL
+    with Installation(directory / "data") as installation:
+        fanning = fanout.Fanout(installation, directory, scale, wanted.seed)
+        fanning.run()
+        settings = {"rounds": scale.rounds, **installation.facts()}
+    return Outcome(fanning.table(), fanning.told(), settings)
+
+
+def _lateness(wanted: Wanted, directory: Path) -> Outcome:
+    scale = lateness.QUICK if wanted.quick else lateness.FULL
+    with Installation(directory / "data") as installation:
+        late = lateness.Lateness(installation, directory, scale)
+        late.run()
+        settings = {"rounds": 1, **installation.facts()}
+    return Outcome(late.table(), late.told(), settings)
+
+
+def _growth(wanted: Wanted, directory: Path) -> Outcome:
+    scale = growth.QUICK if wanted.quick else growth.FULL
+    kept = (_data(wanted, directory), wanted.alerts) if wanted.data_dir is not None else None
+    growing = growth.Growth(directory, kept, scale, wanted.seed)
+    growing.run()
+    return Outcome(growing.table(), growing.told(), {"rounds": scale.rounds, **growing.facts()})
+
+
+PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
+    "executor": _executor,
+    "writes": _writes,
+    "reads": _reads,
+    "fanout": _fanout,
+    "lateness": _lateness,
+    "growth": _growth,
+}
+COMMANDS = ("plot", "flame", "fill")
+
+
 def main() -> None:
-    """Run what the command line asks for, print tables, and write a file for each."""
+    """Run what the command line asks for, print tables, and write a file and a picture for each."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (all where none is named), or fill"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(PARTS)} (all where none is named); or fill; or plot and files of results; "
+        f"or flame and one of {', '.join(flame.LOADS)}",
     )
     parser.add_argument(
-        "--quick", action="store_true", default=bool(os.environ.get("QUICK")), help="within two minutes"
+        "--quick", action="store_true", default=bool(os.environ.get("QUICK")), help="within three minutes"
     )
     parser.add_argument("--alerts", type=int, help="how many alerts lists are read from")
     parser.add_argument("--data-dir", type=Path, help="keep the filled database here, or use the one that is here")
     parser.add_argument("--seed", type=int, default=SEED, help="of the order of measurements, and of contents")
+    parser.add_argument("--into", type=Path, help="where plot and flame write; docs/images, and bench/results")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in (*NAMES, "fill")]
-    if unknown:
-        parser.error(f"there is no {unknown[0]}; there are {', '.join(NAMES)} and fill")
-    wanted = arguments.names or list(NAMES)
+    names: list[str] = arguments.names
+    if names[:1] == ["plot"]:
+        _plot([Path(name) for name in names[1:]], arguments.into or plots.IMAGES)
+        return
+    alerts = arguments.alerts or (fill.QUICK_COUNT if arguments.quick else fill.FULL_COUNT)
+    wanted = Wanted(arguments.quick, arguments.seed, alerts, arguments.data_dir)
     allow_many_files()
+    if names[:1] == ["flame"]:
+        _flame(names[1:], wanted, arguments.into or report.RESULTS, parser)
+        return
+    unknown = [name for name in names if name not in (*PARTS, *COMMANDS)]
+    if unknown:
+        parser.error(f"there is no {unknown[0]}; there are {', '.join((*PARTS, *COMMANDS))}")
     started = time.monotonic()
-    for name in wanted:
-        _run(name, arguments)
+    for name in names or PARTS:
+        if name == "fill":
+            _fill(wanted)
+        else:
+            _run(name, wanted)
     print(f"\n  took {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _run_executor(arguments: argparse.Namespace, machine: dict[str, object]) -> None:
-    scale = executor.QUICK if arguments.quick else executor.FULL
-    executing = executor.Executing(scale, arguments.seed)
-    executing.run()
-    print(executing.table(), flush=True)
-    settings = {
-        "quick": arguments.quick,
-        "seed": arguments.seed,
-        "rounds": scale.rounds,
-        "seconds": scale.seconds,
-    }
-    _tell(report.keep("executor", machine, settings, executing.told()))
-
-
-def _run(name: str, arguments: argparse.Namespace) -> None:
-    kept: Path | None = arguments.data_dir if name in ("reads", "fill") else None
+def _run(name: str, wanted: Wanted) -> None:
     with short_directory() as directory:
-        if kept is not None:
-            kept.mkdir(parents=True, exist_ok=True)
-            kept.chmod(0o711)
         machine = facts(directory)
-        if name == "executor":
-            _run_executor(arguments, machine)
-            return
-        with Installation((kept or directory) / "data") as installation:
-            machine |= installation.facts()
-            alerts = arguments.alerts or (fill.QUICK_COUNT if arguments.quick else fill.FULL_COUNT)
-            settings: dict[str, object] = {"quick": arguments.quick, "seed": arguments.seed}
-            if name == "writes":
-                scale = writes.QUICK if arguments.quick else writes.FULL
-                creating = writes.Writes(installation, directory, scale, arguments.seed)
-                creating.run()
-                settings |= {"rounds": scale.rounds, "seconds": scale.seconds}
-                text, told = creating.table(), creating.told()
-            elif name == "fanout":
-                fanning = fanout.Fanout(
-                    installation, directory, fanout.QUICK if arguments.quick else fanout.FULL, arguments.seed
-                )
-                fanning.run()
-                text, told = fanning.table(), fanning.told()
-            elif name == "lateness":
-                late = lateness.Lateness(
-                    installation, directory, lateness.QUICK if arguments.quick else lateness.FULL
-                )
-                late.run()
-                text, told = late.table(), late.told()
-            else:
-                filled = fill.filled(installation, alerts, arguments.seed)
-                settings |= {"alerts": filled.alert_count}
-                if name == "fill":
-                    print(filled.text())
-                    return
-                reading = reads.Reads(
-                    installation, directory, filled, reads.QUICK if arguments.quick else reads.FULL, arguments.seed
-                )
-                reading.run()
-                text, told = reading.table(), {"fill": filled.told(), **reading.told()}
-        print(text, flush=True)
-        _tell(report.keep(name, machine, settings, told))
+        outcome = PARTS[name](wanted, directory)
+    print(outcome.table, flush=True)
+    settings = {"quick": wanted.quick, "seed": wanted.seed, **outcome.settings}
+    # What PostgreSQL it was on is of the machine.
+    machine |= {key: settings.pop(key) for key in ("postgresql", "origin", "settings") if key in settings}
+    path = report.keep(name, machine, settings, outcome.told)
+    print(f"\n  kept in {report.shown_path(path)}", flush=True)
+    try:
+        picture = plots.picture_of(path, path.with_suffix(".png"))
+    except ModuleNotFoundError as error:
+        print(f"  no picture: {error.name} is not installed (requirements-dev.txt has it)", flush=True)
+    else:
+        print(f"  drawn in {report.shown_path(picture)}", flush=True)
 
 
-def _tell(path: Path) -> None:
-    print(f"\n  kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
+def _fill(wanted: Wanted) -> None:
+    with short_directory() as directory, Installation(_data(wanted, directory)) as installation:
+        print(fill.filled(installation, wanted.alerts, wanted.seed).text())
+
+
+def _plot(results: list[Path], into: Path) -> None:
+    for path in results:
+        name = path.stem.partition("-")[2]
+        print(f"  drawn in {report.shown_path(plots.picture_of(path, into / f'bench-{name}.png'))}")
+
+
+def _flame(names: list[str], wanted: Wanted, into: Path, parser: argparse.ArgumentParser) -> None:
+    unknown = [name for name in names if name not in flame.LOADS]
+    if unknown or not names:
+        parser.error(f"flame needs one of {', '.join(flame.LOADS)}")
+    for name in names:
+        with short_directory() as directory, Installation(_data(wanted, directory)) as installation:
+            path = flame.record(name, installation, directory, wanted.alerts, wanted.seed, into)
+        print(f"  recorded in {report.shown_path(path)}", flush=True)
+
+
+def _data(wanted: Wanted, directory: Path) -> Path:
+    if wanted.data_dir is None:
+        return directory / "data"
+    wanted.data_dir.mkdir(parents=True, exist_ok=True)
+    # The database's account may pass through.
+    wanted.data_dir.chmod(0o711)
+    return wanted.data_dir / "data"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from alertgraph.core.ids import ChannelId, RuleId, TenantId, decode_id
+from alertgraph.core.ids import ChannelId, NodeKind, RuleId, TenantId, decode_key
 from alertgraph.core.rule import ChannelTarget, Ladder, Level
 from alertgraph.storage.database import owner_connection
 from alertgraph.storage.rows import ladder_json
@@ -65,8 +65,8 @@ def _channels(server: Server, admin: TenantWithKey) -> list[UUID]:
             payload = made["createNotificationChannel"]
             assert not payload["errors"], payload["errors"]
             known[name] = payload["notificationChannel"]["id"]
-    decoded = [decode_id(known[f"bench {number}"]) for number in range(CHANNEL_COUNT)]
-    return [found[1] for found in decoded if found is not None]
+    decoded = [decode_key(known[f"bench {number}"], NodeKind.CHANNEL) for number in range(CHANNEL_COUNT)]
+    return [key for key in decoded if key is not None]
 
 
 async def _climb(url: str, tenant_id: TenantId, channels: Sequence[UUID]) -> None:

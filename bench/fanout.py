@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alertgraph.core.tenant import Role
-from bench import report
+from bench import plots, report
 from bench.installation import Installation, Server, alertgraph_server, bench_server, run_module
 from bench.load import Target
 from bench.sockets import FannedOut, SocketJob
@@ -108,6 +108,7 @@ class Fanout:
             "idle_kib": [each.idle_kib for each in found],
             "message_bytes": [float(each.message_bytes) for each in found],
             "connect_seconds": [each.connect_seconds for each in found],
+            "client_share": [each.client_share for each in found],
         }
 
     def _ratios(self, name: str) -> dict[str, dict[str, float]]:
@@ -124,7 +125,24 @@ class Fanout:
             figures = {key: report.spread(values) for key, values in self._figures(name).items()}
             ratios = {} if name == "stock Strawberry" else self._ratios(name)
             cases.append({"name": name, "ratios to stock": ratios, **figures})
-        return {"sockets": self._scale.sockets, "burst": BURST, "cases": cases}
+        return {
+            "sockets": self._scale.sockets,
+            "burst": BURST,
+            "cases": cases,
+            "plot": plots.told(f"One event to {self._scale.sockets} websockets", self._panels()),
+        }
+
+    def _panels(self) -> list[plots.Panel]:
+        def panel(title: str, unit: str, key: str, better: str) -> plots.Panel:
+            bars = [plots.Bar(name, report.spread(self._figures(name)[key])) for name in CASES]
+            return plots.Panel(title, unit, bars, better=better)
+
+        return [
+            panel("until the last socket has a single event", "ms", "last_ms", "less"),
+            panel("a burst", "messages a second", "messages_per_second", "more"),
+            panel("processor time of the server", "µs a message", "cpu_us", "less"),
+            panel("memory of the server", "KiB for each idle socket", "idle_kib", "less"),
+        ]
 
     def table(self) -> str:
         """Return the table."""
@@ -138,6 +156,7 @@ class Fanout:
             "CPU µs/message",
             "KiB per idle socket",
             "bytes",
+            "client",
         )
         rows: list[list[str]] = []
         for name in CASES:
@@ -155,11 +174,12 @@ class Fanout:
                     f"{report.median(figures['cpu_us']):.0f}",
                     f"{report.median(figures['idle_kib']):.1f}",
                     f"{report.median(figures['message_bytes']):.0f}",
+                    report.client(figures["client_share"]),
                 ]
             )
         notes = (
             f"{self._scale.sockets} sockets, graphql-transport-ws; a burst is {BURST} events, with the alert 1.",
             "alertgraph's time includes the create: request, decision, commit; stock's events come from memory.",
-            "All on the same two cores, the client of all sockets included.",
+            "All on the same two cores, with the client of all sockets; client: what it took of one in a burst.",
         )
         return report.table("Fan-out", notes, head, rows)

@@ -19,9 +19,10 @@ from alertgraph.core.rule import ChannelTarget, Ladder, Level
 from alertgraph.core.tenant import Role
 from alertgraph.storage.database import owner_connection
 from alertgraph.storage.rows import ladder_json
+from bench import plots
 from bench.installation import Installation, Server, TenantWithKey, alertgraph_server
 from bench.machine import cpu_seconds
-from bench.report import table
+from bench.report import spread, table
 
 TENANT_COUNT = 20
 CHANNEL_COUNT = 5
@@ -154,7 +155,17 @@ class Lateness:
             },
             "idle_cpu_share": round(self._idle_cpu, 4),
             "fill_seconds": round(self._fill_seconds, 1),
+            "plot": plots.told("Lateness of pages", [self._panel()]),
         }
+
+    def _panel(self) -> plots.Panel:
+        shares = {"half of them": 0.5, "95 %": 0.95, "99 %": 0.99, "all": 1.0}
+        bars = [
+            plots.Bar(f"{plots.OURS}: {name}", spread([_share(self._late, share)]))
+            for name, share in shares.items()
+        ]
+        title = f"{self._scale.due_count:,} due at once, of {self._scale.open_count:,} open alerts"
+        return plots.Panel(title, "seconds from due to the begin of the first attempt", bars, better="less")
 
     def table(self) -> str:
         """Return the figures for people."""

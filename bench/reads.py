@@ -446,7 +446,7 @@ class Reads:
         notes = (
             f"{self._filled.alert_count:,} alerts over {MONTHS} months, {len(self._filled.tenants)} tenants; "
             "asked is the largest, which has 30 %.",
-            "100 alerts of 10 fields, as a VIEWER, row-level security on; the channel is that of the alert's ladder.",
+            "100 alerts of 10 fields, as a VIEWER, row-level security on; a channel is that of an alert's ladder.",
             "All on the same two cores, load generator and PostgreSQL included.",
             "Alerta answers whole alerts of some 30 fields, of those alone that are open; it has five processes.",
             f"wrk, default list, requests/s: {wrk}" if wrk else "wrk is not installed: no check of the generator.",
@@ -494,8 +494,8 @@ def first_difference(
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: _instant(value) if name in _INSTANTS else value for name, value in row.items()}
-    levels = shown.pop("escalationLevels", None)
+    shown: dict[str, Any] = {name: _instant(value) if name in _INSTANTS else value for name, value in row.items()}
+    levels: Any = shown.pop("escalationLevels", None)
     if levels is not None:
         shown["channel"] = levels[0]["targets"][0] if levels else None
     # Each server finds words of its own for what happened.

@@ -63,6 +63,11 @@ def table(title: str, notes: Sequence[str], head: Sequence[str], rows: Sequence[
     return "\n".join(lines)
 
 
+def shown_path(path: Path) -> Path:
+    """Return a path as short as it can be written from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def keep(
     name: str, machine: Mapping[str, object], settings: Mapping[str, object], result: Mapping[str, object]
 ) -> Path:

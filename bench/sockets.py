@@ -65,6 +65,7 @@ class FannedOut:
         burst_seconds: From asking for the burst to the last message of the last socket.
         idle_kib: Memory of the server for each idle, subscribed socket.
         cpu_us: Of the server, for each message of the burst.
+        client_share: How much of one core this process used during the burst, 0 to 1.
     """
 
     first_ms: list[float]
@@ -75,6 +76,7 @@ class FannedOut:
     idle_kib: float
     cpu_us: float
     connect_seconds: float
+    client_share: float
 
 
 class _Socket:
@@ -125,9 +127,9 @@ class _Crowd:
             last_ms.append(last * 1000)
             time.sleep(0.05)
         self._bytes = 0
-        cpu = cpu_seconds(job.server_pid)
+        cpu, own = cpu_seconds(job.server_pid), time.process_time()
         _, last = self._timed(control, job.burst, job.burst_count)
-        used = cpu_seconds(job.server_pid) - cpu
+        used, own = cpu_seconds(job.server_pid) - cpu, time.process_time() - own
         messages = job.burst_count * job.sockets
         for each in self._sockets.values():
             each.socket.close()
@@ -141,6 +143,7 @@ class _Crowd:
             idle,
             used * 1e6 / messages,
             connected,
+            own / last,
         )
 
     def _connect(self, count: int) -> None:

@@ -390,7 +390,7 @@ class Writes:
 
     def told(self) -> dict[str, Any]:
         """Return everything, for the file."""
-        told = []
+        told: list[dict[str, Any]] = []
         for case, figures in self._figures.items():
             if case.server in self._absent:
                 told.append({"group": case.group, "name": case.name, "absent": self._absent[case.server]})
