@@ -109,10 +109,12 @@ async def alert_metrics(
     ),
     filter: Annotated[MetricsFilter | None, strawberry.argument(description="Of which alerts.")] = UNSET,
 ) -> AsyncGenerator[AlertMetrics, None]:
-    """Yield the figures of the last `window`, again whenever they change."""
+    """Yield the figures of the last `window`, again whenever they change; a Standstill is for the executor."""
     context = info.context
     severities, services = filter_of(filter)
     figures = context.services.metrics_feed.follow(context.principal, window, every, severities, services)
     async with aclosing(cast("AsyncGenerator[object, None]", figures)):
         async for each in figures:
             yield AlertMetrics.of(each.window, each)
+            # Who has these figures may be told of the next together with all others who have them.
+            yield cast("AlertMetrics", Standstill(each.feed, each.version, None, is_live=True))

@@ -540,3 +540,26 @@ async def test_figures_follow_what_happens(hasty: RunningService) -> None:
         assert by_severity == {"CRITICAL": 0, "HIGH": 19, "MEDIUM": 0, "LOW": 0, "INFO": 0}
         gaps = [later - earlier for (earlier, _), (later, _) in pairwise(told)]
         assert min(gaps) > 0.5
+
+
+async def test_figures_are_made_once_for_all_who_watch_the_same(hasty: RunningService) -> None:
+    live = 'subscription { alertMetrics(window: "PT1H", every: "PT1S") { createdCount openCount } }'
+    other = live.replace("PT1H", "PT2H")
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(wire(hasty.url, hasty.admin_key))
+        clients = [await stack.enter_async_context(opened(hasty.websocket_url, hasty.admin_key)) for _ in range(6)]
+        for client in clients:
+            await client.subscribe(other if client is clients[-1] else live)
+            assert await client.data() == {"createdCount": 0, "openCount": 0}
+        deadline = time.monotonic() + 5
+        while figure(hasty, "alertgraph_stream_sources") > 0 and figure(hasty, "alertgraph_stream_groups") != 2:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        names = ("alertgraph_stream_executions_total", "alertgraph_stream_shared_answers_total")
+        executed, shared = (figure(hasty, name) for name in names)
+
+        await create(connection)
+        for client in clients:
+            assert await client.data() == {"createdCount": 1, "openCount": 1}
+
+        assert [figure(hasty, name) for name in names] == [executed + 2, shared + 6]

@@ -177,12 +177,12 @@ class GraphQLExecutor:
         plan = self._plan((document.id, name), executor, document.weight)
         return PreparedOperation(operation.operation, name, document.id, cost, executor, common, plan)
 
-    def resumed(self, prepared: PreparedOperation, cursor: str) -> PreparedOperation:
+    def resumed(self, prepared: PreparedOperation, cursor: str | None) -> PreparedOperation:
         """Return a shareable subscription, ready to run again from where an answer or a Standstill said it stood.
 
         Args:
             prepared: May have run.
-            cursor: Takes the place of what the caller gave.
+            cursor: Takes the place of what the caller gave; None where that is nothing.
         """
         common = prepared.shareable
         assert common is not None

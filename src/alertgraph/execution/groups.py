@@ -237,7 +237,6 @@ class Subscriber:
         key = self._key()
         try:
             if self._begun:
-                assert self._cursor is not None, "who has been in a group has stood somewhere"
                 prepared = executor.resumed(prepared, self._cursor)
             self._begun = True
             async with AsyncExitStack() as opened:

@@ -2,8 +2,9 @@
 
 The schema says so in its Strawberry metadata:
 
-    resume_argument    of a subscription's root field: the argument that takes a cursor to go on from; the
-                       source of such a field yields a Standstill wherever another one may take over
+    resume_argument    of a subscription's root field: the argument that takes a cursor to go on from, or None
+                       where whoever begins anew misses nothing; the source of such a field yields a Standstill
+                       wherever another one may take over
     personal           of any field: its value depends on who asks, beyond what a whole visibility class shares
 """
 
@@ -47,7 +48,7 @@ class Standstill:
     Attributes:
         line: Places can be compared where this is the same object.
         number: Grows along the line.
-        cursor: For the resume argument of a source that shall go on from here.
+        cursor: For the resume argument of a source that shall go on from here; None where there is none.
         is_live: There is nothing more at present.
         hold: Have every source on the line that is still before this place stand still here, too.
         release: Take that back.
@@ -55,7 +56,7 @@ class Standstill:
 
     line: object
     number: int
-    cursor: str
+    cursor: str | None
     is_live: bool
     hold: Callable[[], None] = _nothing
     release: Callable[[], None] = _nothing
@@ -68,7 +69,7 @@ class Shareable:
     Attributes:
         key: Equal for subscriptions that differ in nothing but who asks and where they begin.
         is_personal: Whether what is selected depends on who asks, beyond the visibility class.
-        argument: Of the root field; takes a cursor.
+        argument: Of the root field; takes a cursor. None where the source begins anew instead.
         root: That field.
         document: As the caller sent it.
         variables: As the caller sent them.
@@ -76,13 +77,16 @@ class Shareable:
 
     key: tuple[str, str | None, str]
     is_personal: bool
-    argument: str
+    argument: str | None
     root: FieldNode
     document: DocumentNode
     variables: Mapping[str, object]
 
-    def resumed_at(self, cursor: str) -> DocumentNode:
-        """Return the document with another place to go on from."""
+    def resumed_at(self, cursor: str | None) -> DocumentNode:
+        """Return the document with another place to go on from, where it takes one."""
+        if self.argument is None:
+            return self.document
+        assert cursor is not None, "who has been in a group has stood somewhere"
         place = ArgumentNode(name=NameNode(value=self.argument), value=StringValueNode(value=cursor))
         others = (each for each in self.root.arguments or () if each.name.value != self.argument)
         root = FieldNode(
@@ -105,7 +109,7 @@ class Facts:
         variables: Whose values make a difference to what is yielded.
     """
 
-    argument: str
+    argument: str | None
     root: FieldNode
     variables: frozenset[str]
     is_personal: bool
@@ -171,9 +175,10 @@ class Sharing:
         if len(roots) != 1 or roots[0].name.value not in self._fields:
             return None
         (root,) = roots
-        argument = metadata_of(self._fields[root.name.value]).get("resume_argument")
-        if not isinstance(argument, str):
+        metadata = metadata_of(self._fields[root.name.value])
+        if "resume_argument" not in metadata:
             return None
+        argument: str | None = metadata["resume_argument"]
         seen = _Seen()
         visit(document, seen)
         names = {each.variable.name.value for each in operation.variable_definitions or ()}

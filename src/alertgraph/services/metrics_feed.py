@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -28,11 +28,15 @@ class MetricsFigures:
     Attributes:
         tally: What happened in it.
         open_counts: How many were open at its end, by group, in `opened`.
+        feed: The same object for all who watch the same window, as long as somebody does.
+        version: Grows with each change of a feed's figures.
     """
 
     window: MetricsWindow
     tally: Tally
     open_counts: Tally
+    feed: object
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class _Wanted:
     monitored_services: frozenset[str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Shared:
     """One window that somebody watches.
 
@@ -133,7 +137,11 @@ class MetricsFeed:
             async with self._snapshots.snapshot(wanted.tenant_id) as snapshot:
                 tally = await snapshot.tally(window)
                 open_counts = await snapshot.open_counts(window)
-            shared.figures = MetricsFigures(window, tally, open_counts)
+            figures, last = MetricsFigures(window, tally, open_counts, shared, 1), shared.figures
+            if last is not None:
+                version = last.version if _same(figures, last) else last.version + 1
+                figures = replace(figures, version=version)
+            shared.figures = figures
             shared.number, shared.computed_at = number, now
             return shared.figures
 

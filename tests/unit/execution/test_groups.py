@@ -136,6 +136,20 @@ class Subscription:
             async for step in steps:
                 yield step
 
+    @strawberry.subscription(metadata={"resume_argument": None})
+    async def latest(self, info: strawberry.Info, tag: str = "") -> AsyncGenerator[Item, None]:
+        """Yield the last item, and again whenever there is a newer one; those between may be left out."""
+        line = info.context.line
+        line.opened += 1
+        while True:
+            if line.breaks is not None:
+                raise line.breaks
+            at = line.tail
+            yield Item(number=at)
+            yield Standstill(line, at, None, is_live=True)  # type: ignore[misc]  # for the executor
+            while line.tail == at and line.breaks is None:
+                await line.grown.wait()
+
     @strawberry.subscription
     async def plain(self, info: strawberry.Info) -> AsyncGenerator[int, None]:
         for number in range(3):
@@ -188,7 +202,7 @@ class Reader:
 
     @property
     def numbers(self) -> list[int]:
-        return [payload["data"]["items"]["number"] for payload in self.payloads]
+        return [item["number"] for payload in self.payloads for item in payload["data"].values()]
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -350,6 +364,56 @@ async def test_when_the_source_fails_each_is_told_by_itself(house: House) -> Non
         assert extensions["requestId"] == f"reader {number}"
     assert house.groups.group_count == 0
     assert house.reported == []
+
+
+LATEST = "subscription { latest { number slow } }"
+
+
+async def test_what_is_told_anew_needs_no_cursor_to_be_shared(house: House) -> None:
+    readers = [Reader(house, LATEST) for _ in range(3)]
+    await settle()
+    late = Reader(house, LATEST)
+    await settle()
+    other = Reader(house, LATEST, house.asker("eve", "others"))
+    await settle()
+    # Each was told at once by itself, and joined those who had been told the same.
+    assert house.line.resolved == 5
+    assert (house.groups.group_count, house.groups.member_count) == (2, 5)
+
+    house.line.add(3)
+    await settle()
+
+    assert [reader.numbers for reader in (*readers, late, other)] == [[0, 3]] * 5
+    assert house.line.resolved == 5 + 2
+    assert house.groups.figures.delivered == 5
+    assert [reader.told[-1].cursor for reader in readers] == ["3"] * 3
+
+    house.line.breaks = ValueError("the source broke")
+    house.line.wake()
+    await settle()
+    assert house.groups.group_count == 0
+    # Each began anew, and was told by itself what went wrong.
+    assert [reader.error is not None for reader in (*readers, late, other)] == [True] * 5
+
+
+async def test_who_begins_anew_after_its_group_is_told_how_it_stands(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "KEPT_COUNT_MAX", 3)
+    slow, quick = Reader(house, LATEST), Reader(house, LATEST)
+    await settle()
+    slow.may_read.clear()
+    for _ in range(50):
+        house.line.add()
+        await settle()
+    slow.may_read.set()
+    await settle()
+
+    assert quick.numbers == list(range(51))
+    assert slow.numbers[-1] == 50
+    assert slow.numbers == sorted(slow.numbers)
+    for reader in (slow, quick):
+        await reader.stop()
 
 
 async def test_a_group_outlives_who_founded_it(house: House) -> None:

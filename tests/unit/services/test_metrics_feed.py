@@ -200,6 +200,24 @@ async def test_a_thousand_watchers_cost_one_computation(world: World) -> None:
     assert len(world.figures.windows) == 4
 
 
+async def test_figures_that_are_the_same_for_all_say_so(world: World) -> None:
+    watchers = [world.feed.follow(a_principal(), MINUTE, SECOND, *EVERYTHING) for _ in range(2)]
+    first, second = [await anext(watcher) for watcher in watchers]
+    later = []
+    for _ in range(2):
+        coming = [asyncio.ensure_future(anext(watcher)) for watcher in watchers]
+        world.happen()
+        await world.pass_time(2)
+        later.append([await each for each in coming])
+
+    assert first.feed is second.feed
+    assert [first.version, second.version] == [1, 1]
+    assert [[figures.version for figures in each] for each in later] == [[2, 2], [3, 3]]
+    assert {figures.feed for each in later for figures in each} == {first.feed}
+    other = await anext(world.feed.follow(a_principal(), 2 * MINUTE, SECOND, *EVERYTHING))
+    assert other.feed is not first.feed
+
+
 async def test_what_leaves_the_window_is_noticed_without_any_event(world: World) -> None:
     world.happen()
     told = world.watch()
