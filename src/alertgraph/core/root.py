@@ -69,7 +69,7 @@ def suspects(
             (harm.get(name, 0.0) * weight(name), name) for name in depends_on.get(service, ()) if name != service
         ]
         most, blamed = max(needed, default=(0.0, ""))
-        explained = most >= EXPLAINED_SHARE * amount
+        explained = most > 0 and most >= EXPLAINED_SHARE * amount
         unexplained = amount * weight(service) * (EXPLAINED_WEIGHT if explained else 1.0)
         found.append(Suspect(service, unexplained, blamed if explained else None))
     return tuple(sorted(found, key=lambda suspect: (-suspect.unexplained, suspect.service)))
