@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,8 @@ from alertgraph.settings import read_settings
 from tests.servers import Background, free_port
 
 MASTER_KEY = base64.b64encode(b"tests only: 32 bytes of a secret").decode()
-START_SECONDS = 30.0
+# A start takes two seconds; beside others on a busy machine many more. Who ends instead is noticed at once.
+START_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -201,14 +203,22 @@ class ServiceProcess:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the service ended with {self._process.returncode}: {log.read_text()}")
-            try:
-                if httpx2.get(f"{self.url}/readyz", timeout=1.0, verify=False).status_code == 200:
-                    return self
-            except httpx2.HTTPError:
-                pass
-            time.sleep(0.05)
+            if self._is_ready():
+                return self
+            time.sleep(0.02)
         self.kill()
         raise RuntimeError(f"the service was not ready within {timeout} s: {log.read_text()}")
+
+    def _is_ready(self) -> bool:
+        """Return whether it says so; the port is taken long before, so that the answer is waited for, not polled."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def kill(self) -> None:
         """End it as a power cut would: no handler of its own runs."""

@@ -61,8 +61,23 @@ else:
 """
 
 
+@pytest.fixture(scope="module")
+def common_dir() -> Iterator[Path]:
+    """A data directory for tests that leave it as it is: starting its database is much quicker than making one."""
+    with short_directory() as directory:
+        yield directory
+
+
 @pytest.fixture
-def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+def server(common_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that is not started, whose database tests share; stopped after the test."""
+    server = _embedded(common_dir)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def new_server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
     """A server that was not started yet; stopped after the test."""
     server = _embedded(data_dir)
     yield server
@@ -307,8 +322,8 @@ def test_the_superuser_has_no_password(server: EmbeddedPostgres) -> None:
     assert _query(url, "SELECT rolpassword FROM pg_authid WHERE rolname = 'alertgraph'").startswith("SCRAM-")
 
 
-def test_secrets_are_readable_by_nobody_else(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
+def test_secrets_are_readable_by_nobody_else(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
 
     state = data_dir / "postgres"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.iterdir()}
@@ -325,8 +340,8 @@ def test_our_secrets_do_not_reach_the_server(server: EmbeddedPostgres, monkeypat
 
 
 @as_root
-def test_another_local_user_is_refused_at_the_socket(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
+def test_another_local_user_is_refused_at_the_socket(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
     nobody = pwd.getpwnam("daemon")
 
     child = os.fork()
@@ -347,8 +362,8 @@ def test_another_local_user_is_refused_at_the_socket(server: EmbeddedPostgres, d
 
 
 @as_root
-def test_root_hands_the_server_to_somebody_without_powers(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
+def test_root_hands_the_server_to_somebody_without_powers(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
 
     owners = {Path(f"/proc/{pid}").stat().st_uid for pid in _processes_below(data_dir)}
     assert len(owners) == 1
@@ -438,9 +453,9 @@ def test_an_ordinary_user_has_a_server_of_their_own_and_root_leaves_it_theirs(da
 
 
 @as_root
-def test_an_ordinary_user_is_told_whose_database_it_is(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
-    server.stop()
+def test_an_ordinary_user_is_told_whose_database_it_is(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
+    new_server.stop()
 
     message = _ordinary("nobody", TRY, data_dir, wheel_pg_bin())
 
@@ -510,14 +525,14 @@ def test_a_server_that_is_killed_under_us_comes_back_by_itself(data_dir: Path) -
     assert _processes_below(data_dir) == []
 
 
-def test_a_server_that_lost_its_supervisor_and_its_signal_is_ended_first(server: EmbeddedPostgres) -> None:
+def test_a_server_that_lost_its_supervisor_and_its_signal_is_ended_first(new_server: EmbeddedPostgres) -> None:
     """On a system without PDEATHSIG, or after its loss, the server of before may still be running."""
-    server.start()
-    url, lost = server.url, server.pid
-    assert server._server is not None
-    server._server._stopping.set()  # a supervisor that is gone starts nothing again
-    server._release_lock()
-    successor = _embedded(server.data_dir)
+    new_server.start()
+    url, lost = new_server.url, new_server.pid
+    assert new_server._server is not None
+    new_server._server._stopping.set()  # a supervisor that is gone starts nothing again
+    new_server._release_lock()
+    successor = _embedded(new_server.data_dir)
     began_at = time.monotonic()
     with successor:
         assert time.monotonic() - began_at < 20  # asked to end, not left to the last resort
@@ -526,9 +541,9 @@ def test_a_server_that_lost_its_supervisor_and_its_signal_is_ended_first(server:
 
 
 @pytest.mark.parametrize("left", ["{pid}\n", "", "garbage\n"], ids=["somebody else's number", "empty", "garbage"])
-def test_a_stale_pid_file_is_no_obstacle(server: EmbeddedPostgres, data_dir: Path, left: str) -> None:
-    server.start()
-    server.stop()
+def test_a_stale_pid_file_is_no_obstacle(new_server: EmbeddedPostgres, data_dir: Path, left: str) -> None:
+    new_server.start()
+    new_server.stop()
     sleeper = subprocess.Popen(
         ["sleep", "60"], user=(data_dir / "postgres" / "cluster").stat().st_uid if ROOT else None
     )
@@ -537,36 +552,36 @@ def test_a_stale_pid_file_is_no_obstacle(server: EmbeddedPostgres, data_dir: Pat
         (data_dir / "postgres" / "cluster" / "postmaster.pid").write_text(stale)
         (data_dir / "postgres" / "run" / ".s.PGSQL.5432.lock").write_text(stale)
 
-        server.start()
+        new_server.start()
 
-        assert _query(server.url, "SELECT 1") == 1
+        assert _query(new_server.url, "SELECT 1") == 1
         assert sleeper.poll() is None
     finally:
         sleeper.kill()
         sleeper.wait()
 
 
-def test_what_an_interrupted_first_start_left_is_no_obstacle(server: EmbeddedPostgres, data_dir: Path) -> None:
+def test_what_an_interrupted_first_start_left_is_no_obstacle(new_server: EmbeddedPostgres, data_dir: Path) -> None:
     unfinished = data_dir / "postgres" / "cluster.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
     (data_dir / "postgres" / "password").write_text("of an attempt that failed")
 
-    server.start()
+    new_server.start()
 
-    assert _query(server.url, "SELECT 1") == 1
+    assert _query(new_server.url, "SELECT 1") == 1
 
 
-def test_a_lost_password_is_replaced(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
-    before = server.url
-    server.stop()
+def test_a_lost_password_is_replaced(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
+    before = new_server.url
+    new_server.stop()
     (data_dir / "postgres" / "password").unlink()
 
-    server.start()
+    new_server.start()
 
-    assert server.url != before
-    assert _query(server.url, "SELECT 1") == 1
+    assert new_server.url != before
+    assert _query(new_server.url, "SELECT 1") == 1
 
 
 # Several at once
@@ -604,18 +619,18 @@ def test_of_several_starters_at_once_one_supervises(data_dir: Path) -> None:
     assert _processes_below(data_dir) == []
 
 
-def test_what_the_lock_said_before_is_forgotten(server: EmbeddedPostgres, data_dir: Path) -> None:
-    server.start()
-    server.stop()
+def test_what_the_lock_said_before_is_forgotten(new_server: EmbeddedPostgres, data_dir: Path) -> None:
+    new_server.start()
+    new_server.stop()
     (data_dir / "postgres" / "lock").write_text(
         '{"sockets": "' + "/of-a-server-before" * 9 + '", "version": "1.0"}'
     )
-    server.start()
+    new_server.start()
 
     found = attach(data_dir)
 
     assert found is not None
-    assert found.url == server.url
+    assert found.url == new_server.url
 
 
 def test_a_command_finds_the_running_server_and_only_a_running_one(data_dir: Path) -> None:
@@ -647,16 +662,16 @@ def test_a_supervisor_that_does_not_get_ready_is_named(data_dir: Path) -> None:
     assert _one_sentence(caught.value.message)
 
 
-def test_the_superuser_is_for_a_stopped_server_only(server: EmbeddedPostgres, data_dir: Path) -> None:
+def test_the_superuser_is_for_a_stopped_server_only(new_server: EmbeddedPostgres, data_dir: Path) -> None:
     with pytest.raises(DependencyError, match="There is no database in"):
         _embedded(data_dir).run_as_superuser("SELECT 1")
-    server.start()
-    for other in (server, _embedded(data_dir)):
+    new_server.start()
+    for other in (new_server, _embedded(data_dir)):
         with pytest.raises(DependencyError, match="Only a stopped PostgreSQL"):
             other.run_as_superuser("SELECT 1")
-    server.stop()
+    new_server.stop()
     with pytest.raises(DependencyError, match="unrecognized role option") as caught:
-        server.run_as_superuser("CREATE ROLE tester PASSWORD 'hush' SIGN")
+        new_server.run_as_superuser("CREATE ROLE tester PASSWORD 'hush' SIGN")
 
     assert "hush" not in caught.value.message
 
@@ -728,26 +743,26 @@ def test_a_data_directory_that_is_a_file_is_named(data_dir: Path) -> None:
 # Messages
 
 
-def test_the_log_never_outgrows_its_bound(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_never_outgrows_its_bound(new_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOG_BYTES_MAX", 4000)
-    server.start()
+    new_server.start()
     for number in range(60):
         with pytest.raises(asyncpg.UndefinedColumnError):
-            _query(server.url, f"SELECT a_column_that_nobody_made_{number}")
-    server.stop()
+            _query(new_server.url, f"SELECT a_column_that_nobody_made_{number}")
+    new_server.stop()
 
-    older = server.log_path.with_name("postgresql.log.1")
-    assert server.log_path.stat().st_size <= 4000
+    older = new_server.log_path.with_name("postgresql.log.1")
+    assert new_server.log_path.stat().st_size <= 4000
     assert older.stat().st_size <= 4000
-    assert "nobody_made_5" in older.read_text() + server.log_path.read_text()
+    assert "nobody_made_5" in older.read_text() + new_server.log_path.read_text()
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(server: EmbeddedPostgres, data_dir: Path) -> None:
+def test_a_log_that_cannot_be_written_stops_nothing(new_server: EmbeddedPostgres, data_dir: Path) -> None:
     (data_dir / "postgres" / "postgresql.log").mkdir(parents=True)
 
-    server.start()
+    new_server.start()
 
-    assert _query(server.url, "SELECT 1") == 1
+    assert _query(new_server.url, "SELECT 1") == 1
 
 
 def test_a_refused_setting_is_told_in_one_sentence(data_dir: Path) -> None:
