@@ -1,0 +1,352 @@
+"""The network: hashed embeddings and piecewise-linear numbers, answering several questions at once.
+
+Each question is a logit; the time to an end is a discrete hazard over bins of time, so that what is still open
+counts for as long as it has been open. A few implicit heads share almost all weights and are averaged.
+
+References:
+    Gorishniy et al., *On embeddings for numerical features in tabular deep learning*, 2022 (piecewise linear).
+    Gorishniy et al., *TabM: advancing tabular deep learning with parameter-efficient ensembling*, 2025.
+    Gensheimer and Narasimhan, *A scalable discrete-time survival model for neural networks*, 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What decides the sizes of a network.
+
+    Attributes:
+        number_count: Numbers of a row.
+        field_count: Tokens of a row that have a place of their own.
+        word_count: Tokens after those, of which only the mean counts.
+        bucket_count: Buckets that tokens are hashed into.
+        questions: What is answered with a probability, in order.
+        time_edges: Ends of the bins of time, in hours, ascending; the last bin has no end. Empty: no times.
+        bin_count: Pieces that each number is cut into.
+        embedding_size: Of a token.
+        hidden_size: Of both layers.
+        head_count: Implicit heads.
+        dropout: Share of hidden values left out in training.
+    """
+
+    number_count: int
+    field_count: int
+    word_count: int
+    bucket_count: int
+    questions: tuple[str, ...]
+    time_edges: tuple[float, ...] = ()
+    bin_count: int = 12
+    embedding_size: int = 16
+    hidden_size: int = 128
+    head_count: int = 8
+    dropout: float = 0.1
+
+    @property
+    def output_count(self) -> int:
+        """Logits for each row: one for each question, then one for each bin of time."""
+        return len(self.questions) + len(self.time_edges)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows, and what is known of how they turned out.
+
+    Attributes:
+        numbers: (n, number_count) float32, unscaled.
+        tokens: (n, field_count + word_count) int32.
+        answers: (n, question_count) in [0, 1]; nan where it is not known.
+        hours: (n,) hours until the end, or for which it has been open; nan where neither is known.
+        ended: (n,) whether `hours` is the end.
+        weights: (n,) how much each row counts.
+    """
+
+    numbers: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    answers: Floats
+    hours: Floats
+    ended: NDArray[np.bool_]
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def at(self, rows: NDArray[Any]) -> Examples:
+        """Return some of the rows, by place or by mask."""
+        return Examples(
+            self.numbers[rows],
+            self.tokens[rows],
+            self.answers[rows],
+            self.hours[rows],
+            self.ended[rows],
+            self.weights[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How a network is fitted.
+
+    Attributes:
+        epochs: Passes over the rows.
+        batch_size: Rows per step.
+        rate: Of AdamW.
+        decay: Of AdamW.
+        seed: Of the first weights, the order of rows and what is left out.
+    """
+
+    epochs: int = 6
+    batch_size: int = 256
+    rate: float = 2e-3
+    decay: float = 1e-2
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of rows.
+
+    Attributes:
+        probabilities: By question, (n,).
+        survival: (n, bin_count): the chance to be still open at the end of each bin of time; None without times.
+    """
+
+    probabilities: Mapping[str, Floats]
+    survival: Floats | None = None
+
+
+class Network(nn.Module):
+    """The weights and how they are put together."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.shape = shape
+        hidden, heads = shape.hidden_size, shape.head_count
+        self.edges: torch.Tensor
+        self.register_buffer("edges", torch.zeros(shape.number_count, shape.bin_count + 1))
+        self.embedding = nn.Embedding(shape.bucket_count, shape.embedding_size, padding_idx=0)
+        token_places = shape.field_count + (1 if shape.word_count else 0)
+        self.numbers_in = nn.Linear(shape.number_count * shape.bin_count, hidden)
+        self.tokens_in = nn.Linear(token_places * shape.embedding_size, hidden, bias=False)
+        self.norm = nn.LayerNorm(hidden)
+        self.head_in = nn.Parameter(torch.empty(heads, hidden))
+        self.middle = nn.Linear(hidden, hidden)
+        self.head_out = nn.Parameter(torch.empty(heads, hidden))
+        self.head_bias = nn.Parameter(torch.zeros(heads, hidden))
+        self.dropout = nn.Dropout(shape.dropout)
+        self.out = nn.Parameter(torch.zeros(heads, hidden, shape.output_count))
+        self.out_bias = nn.Parameter(torch.zeros(heads, shape.output_count))
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        nn.init.normal_(self.head_in, mean=1.0, std=0.3)
+        nn.init.normal_(self.head_out, mean=1.0, std=0.3)
+        nn.init.normal_(self.out, std=0.05)
+        with torch.no_grad():
+            self.embedding.weight[0] = 0.0
+
+    def encoded(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return numbers as positions between their edges.
+
+        Args:
+            numbers: (batch, number_count) float32.
+
+        Returns:
+            (batch, number_count, bin_count) in [0, 1]: 1 for pieces below the number, 0 for pieces above it.
+        """
+        low, high = self.edges[:, :-1], self.edges[:, 1:]
+        width = (high - low).clamp_min(1e-6)
+        return ((numbers.unsqueeze(-1) - low) / width).clamp(0.0, 1.0)
+
+    def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return tokens as vectors: (batch, token places, embedding_size); words as one place, their mean."""
+        vectors = self.embedding(tokens)  # (batch, token_count, embedding_size)
+        if not self.shape.word_count:
+            return vectors
+        fields, words = vectors[:, : self.shape.field_count], vectors[:, self.shape.field_count :]
+        count = (tokens[:, self.shape.field_count :] != 0).sum(1).clamp_min(1).to(vectors.dtype)
+        return torch.cat([fields, (words.sum(1) / count.unsqueeze(-1)).unsqueeze(1)], dim=1)
+
+    def decided(self, encoded: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, head_count, output_count) of what `encoded` and `embedded` gave."""
+        hidden = self.numbers_in(encoded.flatten(1)) + self.tokens_in(embedded.flatten(1))
+        hidden = self.dropout(nn.functional.silu(self.norm(hidden)))  # (batch, hidden_size)
+        heads = hidden.unsqueeze(1) * self.head_in  # (batch, head_count, hidden_size)
+        heads = self.middle(heads) * self.head_out + self.head_bias
+        heads = hidden.unsqueeze(1) + self.dropout(nn.functional.silu(heads))
+        return torch.einsum("bkh,kho->bko", heads, self.out) + self.out_bias
+
+    def forward(self, numbers: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, head_count, output_count)."""
+        logits: torch.Tensor = self.decided(self.encoded(numbers), self.embedded(tokens))
+        return logits
+
+
+class NeuralModel:
+    """A network that can be fitted, brought up to date, and asked."""
+
+    def __init__(self, shape: ModelShape, seed: int = 0) -> None:
+        """Begin with random weights; the same seed gives the same ones."""
+        self.shape = shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = Network(shape)
+
+    def fit(self, examples: Examples, fitting: Fitting) -> None:
+        """Choose edges for the numbers from these rows, then learn from them."""
+        edges = number_edges(examples.numbers, self.shape.bin_count)
+        with torch.no_grad():
+            self.network.edges.copy_(torch.from_numpy(edges))
+        self.learn(examples, fitting)
+
+    def learn(self, examples: Examples, fitting: Fitting) -> None:
+        """Go over rows and move the weights; edges stay."""
+        if not len(examples):
+            return
+        network, shape = self.network, self.shape
+        numbers, tokens = _tensors(examples.numbers, examples.tokens)
+        answers = torch.from_numpy(np.nan_to_num(examples.answers).astype(np.float32))
+        known = torch.from_numpy(~np.isnan(examples.answers)).float()
+        weights = torch.from_numpy(examples.weights.astype(np.float32))
+        happened, passed = time_targets(examples.hours, examples.ended, shape.time_edges)
+        times = torch.from_numpy(happened), torch.from_numpy(passed)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=fitting.rate, weight_decay=fitting.decay)
+        steps = math.ceil(len(examples) / fitting.batch_size) * fitting.epochs
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fitting.rate, total_steps=max(steps, 1))
+        network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(fitting.seed)
+            for _ in range(fitting.epochs):
+                for rows in torch.randperm(len(examples)).split(fitting.batch_size):
+                    logits = network(numbers[rows], tokens[rows])
+                    loss = self._loss(
+                        logits, answers[rows], known[rows], times[0][rows], times[1][rows], weights[rows]
+                    )
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                    optimizer.step()
+                    schedule.step()
+        network.eval()
+
+    def _loss(
+        self,
+        logits: torch.Tensor,
+        answers: torch.Tensor,
+        known: torch.Tensor,
+        happened: torch.Tensor,
+        passed: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        count = len(self.shape.questions)
+        heads = logits.shape[1]
+        cross_entropy = nn.functional.binary_cross_entropy_with_logits
+        asked = logits[:, :, :count]
+        each = cross_entropy(asked, answers.unsqueeze(1).expand(-1, heads, -1), reduction="none").mean(1)
+        # Each question counts the same, however few of its answers are known.
+        total = (
+            (each * known * weights.unsqueeze(1)).sum(0) / (known * weights.unsqueeze(1)).sum(0).clamp_min(1e-6)
+        ).sum()
+        if self.shape.time_edges:
+            hazard = logits[:, :, count:]
+            each = cross_entropy(hazard, happened.unsqueeze(1).expand(-1, heads, -1), reduction="none").mean(1)
+            total = total + (each * passed * weights.unsqueeze(1)).sum() / (weights.sum().clamp_min(1e-6))
+        return total
+
+    def answers(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Answers:
+        """Return what the model says of rows."""
+        self.network.eval()
+        count = len(self.shape.questions)
+        with torch.inference_mode():
+            chances = []
+            open_still = []
+            for start in range(0, len(numbers), 4096):
+                logits = self.network(*_tensors(numbers[start : start + 4096], tokens[start : start + 4096]))
+                said = torch.sigmoid(logits).double()
+                chances.append(said[:, :, :count].mean(1))
+                open_still.append(torch.cumprod(1.0 - said[:, :, count:], dim=2).mean(1))
+        if not chances:
+            nothing = np.zeros((0, count))
+            return Answers({name: nothing[:, i] for i, name in enumerate(self.shape.questions)})
+        said_all = torch.cat(chances).numpy()
+        survival = torch.cat(open_still).numpy() if self.shape.time_edges else None
+        return Answers({name: said_all[:, i] for i, name in enumerate(self.shape.questions)}, survival)
+
+    def copy(self) -> NeuralModel:
+        """Return a model of its own with the same weights: what learns while the other one answers."""
+        other = NeuralModel(self.shape)
+        other.network.load_state_dict(self.network.state_dict())
+        other.network.eval()
+        return other
+
+
+def number_edges(numbers: NDArray[np.float32], bin_count: int) -> NDArray[np.float32]:
+    """Return (number_count, bin_count + 1) ascending edges: quantiles, of the values where there are many."""
+    shares = np.linspace(0.0, 1.0, bin_count + 1)
+    edges = np.empty((numbers.shape[1], bin_count + 1), dtype=np.float32)
+    for column in range(numbers.shape[1]):
+        values = numbers[:, column]
+        distinct = np.unique(values)
+        # A number that is nearly always zero would have all its edges there.
+        edges[column] = np.quantile(distinct if len(distinct) <= 4 * bin_count else values, shares)
+        if edges[column, 0] == edges[column, -1]:
+            edges[column, -1] = edges[column, 0] + 1.0
+    return edges
+
+
+def time_targets(
+    hours: Floats, ended: NDArray[np.bool_], time_edges: tuple[float, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what each bin of time saw of each row.
+
+    Returns:
+        (n, bin_count) 1 where the row ended in the bin, and (n, bin_count) 1 where it was still open when the bin
+        began and is known to have ended in it or to have outlived it.
+    """
+    edges = np.asarray(time_edges)
+    happened = np.zeros((len(hours), len(edges)), dtype=np.float32)
+    passed = np.zeros((len(hours), len(edges)), dtype=np.float32)
+    if not len(edges):
+        return happened, passed
+    known = ~np.isnan(hours)
+    lasted = np.where(known, hours, 0.0)
+    # The bin that it ended in; past the last edge it outlived them all.
+    place = np.searchsorted(edges, lasted, side="right")
+    inside = known & ended & (place < len(edges))
+    happened[np.flatnonzero(inside), place[inside]] = 1.0
+    # A bin is outlived when its end was passed.
+    passed[:] = known[:, None] & (np.arange(len(edges)) < place[:, None])
+    return happened, np.maximum(passed, happened)
+
+
+def time_quantile(survival: Floats, time_edges: tuple[float, ...], share: float) -> Floats:
+    """Return the hours by which a share of such alerts have ended, (n,); inf where it outlives the last edge.
+
+    Between the edges the logarithm of time is drawn straight.
+    """
+    edges = np.log(np.asarray(time_edges))
+    starts = np.append(edges[0] - 1.0, edges)
+    left = 1.0 - share
+    curve = np.concatenate([np.ones((len(survival), 1)), survival], axis=1)
+    place = (curve > left).sum(1)
+    reached = place < curve.shape[1]
+    end = np.minimum(place, curve.shape[1] - 1)
+    rows = np.arange(len(curve))
+    before, after = curve[rows, end - 1], curve[rows, end]
+    part = (before - left) / np.maximum(before - after, 1e-9)
+    hours = np.exp(starts[end - 1] + np.clip(part, 0.0, 1.0) * (starts[end] - starts[end - 1]))
+    return np.where(reached, hours, np.inf)
+
+
+def _tensors(numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(np.ascontiguousarray(numbers)), torch.from_numpy(tokens.astype(np.int64))

@@ -1,0 +1,407 @@
+"""Replays what happened in the order in which it became known: first answer, then wait, then learn.
+
+An outcome is used from the moment on when a service would have known it, never from the moment when it happened.
+Models, blends, calibration and thresholds of a day are made from what was known when the day began.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertgraph.ml.blend import Blend, choose_blend
+from alertgraph.ml.calibration import Abstention, Conformal, ConformalRange, Verdict, choose_abstention
+from alertgraph.ml.companions import Linear, TreeFitting, Trees, fit_linear, fit_trees
+from alertgraph.ml.features import DAY_SECONDS, FeatureSchema, FeatureState, Observation
+from alertgraph.ml.model import Answers, Examples, Fitting, ModelShape, NeuralModel, time_quantile
+from alertgraph.ml.train.provisional import provisional_answers
+
+Floats = NDArray[np.float64]
+HOUR_SECONDS = 3_600.0
+
+NETWORK, TREES, LINEAR = "network", "trees", "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Maturing:
+    """An outcome that features learn from, and when it becomes known.
+
+    Attributes:
+        outcome: One of the schema's outcomes.
+        value: What it turns out to be.
+        at: When that is known, in seconds since 1970.
+    """
+
+    outcome: str
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An alert, and what became of it.
+
+    Attributes:
+        seen: What was known when it came in.
+        ended_at: When its end became known; None while it is open.
+        outcomes: What the state of features learns later.
+    """
+
+    seen: Observation
+    ended_at: float | None = None
+    outcomes: Sequence[Maturing] = ()
+
+
+class MaturityQueue:
+    """Gives back what was put in once its time has come, earliest first, and among equals in the order put in."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Case, Maturing | None]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, case: Case) -> None:
+        """Wait for everything that will become known of a case; its end comes as None."""
+        for maturing in case.outcomes:
+            self._push(maturing.at, case, maturing)
+        if case.ended_at is not None:
+            self._push(case.ended_at, case, None)
+
+    def due(self, until: float) -> Iterator[tuple[float, Case, Maturing | None]]:
+        """Yield what becomes known up to and including this moment."""
+        while self._waiting and self._waiting[0][0] <= until:
+            at, _, case, maturing = heapq.heappop(self._waiting)
+            yield at, case, maturing
+
+    def _push(self, at: float, case: Case, maturing: Maturing | None) -> None:
+        heapq.heappush(self._waiting, (max(at, case.seen.at), self._count, case, maturing))
+        self._count += 1
+
+
+def replay(
+    cases: Sequence[Case], schema: FeatureSchema, salt: bytes, learns_until: float = math.inf
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the features of each case as they were when it came in.
+
+    Args:
+        cases: In the order in which they came in.
+        schema: Which features there are.
+        salt: Of the state.
+        learns_until: After this moment no outcome reaches the state: what a frozen service would see.
+
+    Returns:
+        (n, number_count) float32 and (n, token_count) int32.
+    """
+    state = FeatureState(schema, salt)
+    queue = MaturityQueue()
+    numbers = np.zeros((len(cases), len(schema.number_names())), dtype=np.float32)
+    tokens = np.zeros((len(cases), len(schema.token_names())), dtype=np.int32)
+    for place, case in enumerate(cases):
+        for at, known, maturing in queue.due(case.seen.at):
+            if maturing is None:
+                state.close(known.seen, at)
+            elif at <= learns_until:
+                state.settle(known.seen, maturing.outcome, maturing.value, at)
+        row = state.features(case.seen)
+        numbers[place], tokens[place] = row.numbers, row.tokens
+        state.observe(case.seen)
+        queue.put(case)
+    return numbers, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Everything about a sequence of alerts, with when it became known.
+
+    Attributes:
+        at: (n,) when each came in, ascending.
+        began_at: (n,) when it began, which may be before anyone knew; durations count from here.
+        numbers: (n, number_count)
+        tokens: (n, token_count)
+        answers: (n, question_count) 0 or 1: how it turned out in the end.
+        known_at: (n, question_count) when that became known; inf where it never did.
+        ended_at: (n,) when it ended; inf where it never did.
+    """
+
+    at: Floats
+    began_at: Floats
+    numbers: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    answers: Floats
+    known_at: Floats
+    ended_at: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How models are kept up to date.
+
+    Attributes:
+        questions: What is answered.
+        horizons: By question: hours after which its answer is always known.
+        time_edges: Bins of time, in hours.
+        bucket_count: Of the schema.
+        word_count: Of the schema.
+        refit_days: Every so many days everything is fitted anew.
+        half_life_days: After how long a row counts half.
+        replay_half_life_days: The same for what is repeated between refits.
+        replay_share: Rows repeated for each new one.
+        hidden_size: Of the network.
+        head_count: Of the network.
+        network: How the network is fitted anew.
+        daily: How it is brought up to date between refits.
+        trees: How trees are fitted.
+        trees_half_life_days: As `half_life_days`; trees need more rows.
+        linear_strength: scikit-learn's C.
+        kept_max: How many outcomes calibration remembers.
+        ranges_miss: Share of times that may lie outside the range given.
+        certainty: Share of committed answers that has to be right.
+        seed: Of everything drawn.
+    """
+
+    questions: tuple[str, ...]
+    horizons: Mapping[str, float]
+    time_edges: tuple[float, ...]
+    bucket_count: int
+    word_count: int = 0
+    refit_days: int = 7
+    half_life_days: float = 14.0
+    replay_half_life_days: float = 10.0
+    replay_share: float = 2.0
+    hidden_size: int = 128
+    head_count: int = 8
+    network: Fitting = field(default_factory=lambda: Fitting(epochs=5))
+    daily: Fitting = field(default_factory=lambda: Fitting(epochs=1, rate=1e-3, batch_size=128))
+    trees: TreeFitting = field(default_factory=TreeFitting)
+    trees_half_life_days: float = 30.0
+    linear_strength: float = 0.3
+    kept_max: int = 2_000
+    ranges_miss: float = 0.2
+    certainty: float = 0.95
+    seed: int = 20261123
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was answered when; nan where nothing was asked.
+
+    Attributes:
+        members: By model, (n, question_count): what each said.
+        blended: (n, question_count) what they said together, calibrated.
+        verdicts: (n, question_count) the conformal verdict, or None.
+        commits: (n, question_count) whether the answer was given as certain.
+        hours: (n, 3) lower end, middle and upper end of the time to an end.
+    """
+
+    members: Mapping[str, Floats]
+    blended: Floats
+    verdicts: NDArray[np.object_]
+    commits: NDArray[np.bool_]
+    hours: Floats
+
+
+@dataclass(slots=True)
+class _Members:
+    """The models in force, and how their answers are put together."""
+
+    network: NeuralModel
+    trees: list[Trees]
+    linear: list[Linear]
+    blends: list[Blend]
+    abstentions: list[Abstention]
+
+
+class Prequential:
+    """Answers a stream day by day, and learns in between."""
+
+    def __init__(self, stream: Stream, plan: Plan) -> None:
+        self.stream = stream
+        self.plan = plan
+        self._draw = np.random.default_rng(plan.seed)
+        self._edges = np.asarray(plan.time_edges)
+
+    def run(self, start: float, warm: float, end: float) -> Replayed:
+        """Answer every alert that came in from `warm` to `end`.
+
+        Args:
+            start: Alerts before this moment are no examples.
+            warm: When answering begins: long enough before what is scored that calibration has outcomes.
+            end: When it ends.
+        """
+        stream, plan = self.stream, self.plan
+        count, asked = len(stream.at), len(plan.questions)
+        members = {name: np.full((count, asked), np.nan) for name in (NETWORK, TREES, LINEAR)}
+        said = Replayed(
+            members,
+            np.full((count, asked), np.nan),
+            np.full((count, asked), None, dtype=object),
+            np.zeros((count, asked), dtype=bool),
+            np.full((count, 3), np.nan),
+        )
+        force: _Members | None = None
+        now, last, day = warm, -math.inf, 0
+        while now < end:
+            rows = np.flatnonzero((stream.at >= start) & (stream.at < now))
+            examples = self.examples(rows, now)
+            if force is None or day % plan.refit_days == 0:
+                force = self._refitted(examples, rows, now)
+            else:
+                self._brought_up_to_date(force, examples, rows, last, now)
+            self._calibrated(force, said, rows, examples, now)
+            self._answered(force, said, now, min(now + DAY_SECONDS, end))
+            last, now, day = now, now + DAY_SECONDS, day + 1
+        return said
+
+    def examples(self, rows: NDArray[np.int64], now: float) -> Examples:
+        """Return rows as they look now: outcomes as far as they are known or believed."""
+        stream, plan = self.stream, self.plan
+        ended = stream.ended_at[rows] <= now
+        until = np.where(ended, stream.ended_at[rows], now)
+        hours = np.maximum((until - stream.began_at[rows]) / HOUR_SECONDS, 1e-3)
+        ages = (now - stream.at[rows]) / HOUR_SECONDS
+        weights = 0.5 ** (ages / 24 / plan.half_life_days)
+        answers = np.full((len(rows), len(plan.questions)), np.nan)
+        for place, question in enumerate(plan.questions):
+            known_at = stream.known_at[rows, place]
+            answers[:, place] = provisional_answers(
+                stream.answers[rows, place],
+                known_at <= now,
+                (known_at - stream.at[rows]) / HOUR_SECONDS,
+                hours,
+                ended,
+                ages,
+                weights,
+                plan.horizons[question],
+                self._edges,
+            )
+        return Examples(stream.numbers[rows], stream.tokens[rows], answers, hours, ended, weights)
+
+    def _refitted(self, examples: Examples, rows: NDArray[np.int64], now: float) -> _Members:
+        plan, stream = self.plan, self.stream
+        shape = ModelShape(
+            number_count=stream.numbers.shape[1],
+            field_count=stream.tokens.shape[1] - plan.word_count,
+            word_count=plan.word_count,
+            bucket_count=plan.bucket_count,
+            questions=plan.questions,
+            time_edges=plan.time_edges,
+            hidden_size=plan.hidden_size,
+            head_count=plan.head_count,
+        )
+        network = NeuralModel(shape, plan.seed)
+        network.fit(examples, replace(plan.network, seed=plan.seed))
+        asked = range(len(plan.questions))
+        answers, weights = examples.answers, examples.weights
+        tree_weights = 0.5 ** ((now - stream.at[rows]) / DAY_SECONDS / plan.trees_half_life_days)
+        return _Members(
+            network,
+            [fit_trees(examples.numbers, answers[:, place], tree_weights, plan.trees) for place in asked],
+            [
+                fit_linear(
+                    examples.numbers,
+                    examples.tokens,
+                    answers[:, place],
+                    weights,
+                    plan.bucket_count,
+                    plan.linear_strength,
+                )
+                for place in asked
+            ],
+            [Blend(dict.fromkeys((NETWORK, TREES, LINEAR), 1 / 3)) for _ in asked],
+            [Abstention(1.0, 0.0) for _ in asked],
+        )
+
+    def _brought_up_to_date(
+        self, force: _Members, examples: Examples, rows: NDArray[np.int64], last: float, now: float
+    ) -> None:
+        """Learn on a copy from what became known since, and from some of the rest, then let it answer."""
+        plan, stream = self.plan, self.stream
+        known_at = np.column_stack([stream.known_at[rows], stream.ended_at[rows], stream.at[rows]])
+        new = np.flatnonzero(((known_at > last) & (known_at <= now)).any(1))
+        if not len(new):
+            return
+        shares = 0.5 ** ((now - stream.at[rows]) / DAY_SECONDS / plan.replay_half_life_days)
+        old = self._draw.choice(len(rows), int(plan.replay_share * len(new)), p=shares / shares.sum())
+        candidate = force.network.copy()
+        seed = int(self._draw.integers(2**31))
+        candidate.learn(examples.at(np.concatenate([new, old])), replace(plan.daily, seed=seed))
+        force.network = candidate
+
+    def _calibrated(
+        self, force: _Members, said: Replayed, rows: NDArray[np.int64], examples: Examples, now: float
+    ) -> None:
+        """Choose blends and thresholds by the answers given so far, and by what is known of them now."""
+        plan = self.plan
+        recent = np.flatnonzero(~np.isnan(said.members[NETWORK][rows, 0]))[-plan.kept_max :]
+        places = rows[recent]
+        for place in range(len(plan.questions)):
+            labels = examples.answers[recent, place]
+            told = ~np.isnan(labels)
+            answers = {name: values[places[told], place] for name, values in said.members.items()}
+            force.blends[place] = choose_blend(labels[told], answers, examples.weights[recent][told])
+            matured = self.stream.known_at[places, place] <= now
+            force.abstentions[place] = choose_abstention(
+                self.stream.answers[places[matured], place], said.blended[places[matured], place], plan.certainty
+            )
+
+    def _answered(self, force: _Members, said: Replayed, start: float, end: float) -> None:
+        """Answer the alerts of a day."""
+        stream, plan = self.stream, self.plan
+        today = np.flatnonzero((stream.at >= start) & (stream.at < end))
+        if not len(today):
+            return
+        numbers, tokens = stream.numbers[today], stream.tokens[today]
+        network: Answers = force.network.answers(numbers, tokens)
+        for place, question in enumerate(plan.questions):
+            answers = {
+                NETWORK: network.probabilities[question],
+                TREES: force.trees[place].probabilities(numbers),
+                LINEAR: force.linear[place].probabilities(numbers, tokens),
+            }
+            for name, values in answers.items():
+                said.members[name][today, place] = values
+            blended = force.blends[place](answers)
+            said.blended[today, place] = blended
+            said.commits[today, place] = force.abstentions[place].commits(blended)
+            said.verdicts[today, place] = self._verdicts(said, place, blended, start)
+        if network.survival is not None:
+            self._timed(said, network.survival, today, start)
+
+    def _verdicts(self, said: Replayed, place: int, blended: Floats, now: float) -> list[Verdict]:
+        """Return conformal verdicts by the outcomes known when the day began."""
+        conformal = Conformal(1 - self.plan.certainty, self.plan.kept_max)
+        known_at = self.stream.known_at[:, place]
+        told = np.flatnonzero((known_at <= now) & ~np.isnan(said.blended[:, place]))
+        for row in told[np.argsort(known_at[told], kind="stable")][-self.plan.kept_max :]:
+            conformal.learn(float(said.blended[row, place]), happened=bool(self.stream.answers[row, place]))
+        return conformal.verdicts(blended)
+
+    def _timed(self, said: Replayed, survival: Floats, today: NDArray[np.int64], now: float) -> None:
+        """Give ranges of time, widened by how far earlier ones were off."""
+        stream, plan = self.stream, self.plan
+        miss = plan.ranges_miss
+        edge = plan.time_edges[-1]
+        raw = np.column_stack(
+            [
+                np.minimum(time_quantile(survival, plan.time_edges, share), edge)
+                for share in (miss / 2, 0.5, 1 - miss / 2)
+            ]
+        )
+        said.hours[today] = raw
+        ranges = ConformalRange(miss, plan.kept_max)
+        # Judged by all alerts older than a while: those still open have at least lasted until now.
+        told = np.flatnonzero(~np.isnan(said.hours[:, 0]) & (stream.at < now - 3 * DAY_SECONDS))[-plan.kept_max :]
+        for row in told:
+            lasted = (min(stream.ended_at[row], now) - stream.began_at[row]) / HOUR_SECONDS
+            low, _, high = np.log(said.hours[row])
+            ranges.learn(low, high, math.log(max(lasted, 1e-3)))
+        widened = math.exp(ranges.widened_by())
+        said.hours[today, 0] /= widened
+        said.hours[today, 2] *= widened
