@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from alertgraph.core.actor import ActorKind
-from alertgraph.core.alert import Alert, AlertStatus, match_values
+from alertgraph.core.alert import FUTURE_MAX, Alert, AlertStatus, match_values
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import InputError
 from alertgraph.core.ids import (
@@ -37,6 +37,7 @@ from alertgraph.core.ids import (
     pack,
     to_microseconds,
     unpack,
+    uuid7_floor,
 )
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.labels import Matcher, MatcherIndex, MatchOperator, matches_all
@@ -52,14 +53,18 @@ from alertgraph.core.search import alert_words, label_term, search_words
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import window_at
 from alertgraph.storage.inhibitors import load_inhibitors
-from alertgraph.storage.reader import Reader
+from alertgraph.storage.reader import Reader, Rows
 from alertgraph.storage.rows import ALERT_SELECT, AlertPart, alert_of, part_with
 from alertgraph.storage.search import FOUND_MAX, find_alerts
 from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # More branches than this are one scan with a condition instead.
 BRANCH_COUNT_MAX = 16
+# No ladder is higher, whatever an installation allows.
+LEVEL_MAX = 100
 COUNT_TIME_MAX = timedelta(milliseconds=500)
+# One statement's worth of reading in order, past rows that a filter leaves out.
+READ_TIME_MAX = timedelta(seconds=2)
 # How far rows are judged one by one: for a page that has something on it, and for one that is empty yet.
 EXAMINED_MAX, EXAMINE_TIME_MAX = 20_000, timedelta(seconds=1)
 EMPTY_EXAMINED_MAX, EMPTY_EXAMINE_TIME_MAX = 200_000, timedelta(seconds=5)
@@ -77,10 +82,42 @@ _MATCHED_COLUMNS = (
     "id, title, description, severity, status, source, monitored_service, dedup_key, labels, triggered_at,"
     " last_seen_at"
 )
+# As the index of closed alerts that is limited to these has it.
+_MISSED = "(LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by)"
+# Columns whose indexes know only of some alerts, and of which.
+_INDEXED: Final[Mapping[str, str]] = {
+    "assignee": "assignee IS NOT NULL",
+    "rule_id": "rule_id IS NOT NULL",
+    "verdict": "verdict IS NOT NULL",
+    "escalation_level": "escalation_level >= 1",
+}
+# How far an alert's begin may lie ahead of its id: what a sender's clock may be ahead, and a day for ours.
+_AHEAD_MAX = FUTURE_MAX + timedelta(days=1)
 _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
     AlertOrderField.TRIGGERED_AT: "triggered_at",
     AlertOrderField.LAST_SEEN_AT: "last_seen_at",
     AlertOrderField.SEVERITY: "severity",
+}
+
+# What conditions are called in a filter.
+_FILTER_NAMES: Final[Mapping[str, str]] = {
+    "matchers": "matchers",
+    "equals": "matchers",
+    "words": "search",
+    "titles": "matchers",
+    "takers": "acknowledgedById",
+    "assignees": "assigneeId",
+    "verdicts": "verdict",
+    "rules": "escalationRuleId",
+    "level_min": "escalationLevelMin",
+    "sources": "source",
+    "services": "monitoredService",
+    "resolved_after": "resolvedAfter",
+    "resolved_before": "resolvedBefore",
+    "sla_breached": "slaBreached",
+    "triggered_before": "triggeredBefore",
+    "triggered_after": "triggeredAfter",
+    "severities": "severity",
 }
 
 T = TypeVar("T")
@@ -189,6 +226,14 @@ class _Conditions:
     inhibitions: tuple[InhibitionRule, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What rows are looked at for one by one, as the filter calls it; what there is least of comes first."""
+        asked = (
+            name for field, name in _FILTER_NAMES.items() if getattr(self, field) not in (None, (), frozenset())
+        )
+        return tuple(dict.fromkeys(asked))
+
+    @property
     def satisfiable(self) -> bool:
         """Whether any alert at all could satisfy these."""
         sets = (
@@ -201,8 +246,23 @@ class _Conditions:
             self.rules,
             self.takers,
             self.assignees,
+            self.levels,
         )
         return bool(self.statuses) and all(values is None or values for values in sets)
+
+    @property
+    def named_services(self) -> frozenset[str] | None:
+        """The services asked for; None where alerts that name none are asked for, too."""
+        if self.services is None or None in self.services:
+            return None
+        return frozenset(service for service in self.services if service is not None)
+
+    @property
+    def levels(self) -> frozenset[int] | None:
+        """The levels asked for, where some do not come into question; none is beyond the highest there can be."""
+        if not self.level_min or self.level_min < 1:
+            return None
+        return frozenset(range(self.level_min, LEVEL_MAX + 1))
 
     @property
     def judged(self) -> bool:
@@ -362,6 +422,7 @@ class _Scan:
         high: Only what stands before it in ascending order; None for the end.
         downward: Whether it is read from high to low.
         ids: Only these; None for any.
+        closed_ids: Of the closed ones only these; None for any.
     """
 
     conditions: _Conditions
@@ -371,6 +432,7 @@ class _Scan:
     high: _Place | None
     downward: bool
     ids: Sequence[UUID] | None = None
+    closed_ids: Sequence[UUID] | None = None
 
     def behind(self, place: _Place) -> _Scan:
         """Return what is left to read behind a place."""
@@ -436,43 +498,65 @@ def _branch(
 ) -> Statement:
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
-    by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
-    by_grade = by_time or scan.order.field is AlertOrderField.SEVERITY
     statuses = conditions.statuses & _OPEN_STATUSES if table == "alert_open" else frozenset()
-    graded = conditions.severities is not None or 0 < len(statuses) < len(_OPEN_STATUSES)
-    services = conditions.services
-    drive, driven = "", frozenset[str]()
-    if scan.ids is not None:
-        drive = f"unnest({parameters.named('ids', scan.ids)}::uuid[]) AS one (id)"
-        driven = frozenset({"id"})
-    elif conditions.dedup_keys is not None:
-        keys = parameters.named("dedup_keys", sorted(conditions.dedup_keys))
-        drive = f"unnest({keys}::text[]) AS one (dedup_key)"
-        driven = frozenset({"dedup_key"})
-    elif by_time and conditions.assignees is not None:
-        people = parameters.named("assignees", list(conditions.assignees))
-        drive = f"unnest({people}::uuid[]) AS one (assignee)"
-        driven = frozenset({"assignee"})
-    elif by_time and table != "alert_open" and services and None not in services and _is_few(services):
-        drive = f"unnest({parameters.named('services', list(services))}::text[]) AS one (monitored_service)"
-        driven = frozenset({"monitored_service"})
-    elif by_time and table == "alert_open" and graded:
-        pairs = [(status, grade) for status in statuses for grade in conditions.severities or Severity]
-        left = parameters.named("pair_statuses", [status for status, _ in pairs])
-        right = parameters.named("pair_severities", [grade for _, grade in pairs])
-        drive = f"unnest({left}::smallint[], {right}::smallint[]) AS one (status, severity)"
-        driven = frozenset({"status", "severity"})
-    elif by_grade and conditions.severities is not None:
-        grades = parameters.named("severities", sorted(conditions.severities))
-        drive = f"unnest({grades}::smallint[]) AS one (severity)"
-        driven = frozenset({"severity"})
+    drive, driven = _drive(scan, table, statuses, parameters)
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
-    residual = _residual(conditions, statuses, driven, scan.now, parameters)
+    # What an index is limited to is said, so that the planner sees that it may be used.
+    where += [_INDEXED[name] for name in sorted(driven & set(_INDEXED))]
+    if conditions.triggered_after is not None:
+        # An alert begins at most a day after it is taken in: so its id tells which months there is nothing in.
+        where.append(f"id >= {parameters.named('id_floor', uuid7_floor(conditions.triggered_after - _AHEAD_MAX))}")
+        if scan.order.field is AlertOrderField.LAST_SEEN_AT:
+            where.append(f"last_seen_at >= {parameters.named('seen', conditions.triggered_after - _AHEAD_MAX)}")
+    residual = _residual(conditions, statuses, driven, scan.now, parameters, table)
     text = f"SELECT {columns} FROM {table} WHERE {' AND '.join([*where, *residual])} {tail}"
     if drive:
         text = f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({text}) AS found"
     # Each id or key is looked up by itself: what else must hold of it makes no difference to the plan.
     return Statement(text, parameters.values, not residual or bool(driven & {"id", "dedup_key"}))
+
+
+def _drive(
+    scan: _Scan, table: str, statuses: frozenset[AlertStatus], parameters: Parameters
+) -> tuple[str, frozenset[str]]:
+    """Return the values each of which is read by itself, and the columns that they are of; empty for none."""
+    conditions = scan.conditions
+    by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
+    by_grade = by_time or scan.order.field is AlertOrderField.SEVERITY
+    is_closed = table != "alert_open"
+    graded = conditions.severities is not None or 0 < len(statuses) < len(_OPEN_STATUSES)
+    if scan.ids is not None:
+        return f"unnest({parameters.named('ids', scan.ids)}::uuid[]) AS one (id)", frozenset({"id"})
+    if conditions.dedup_keys is not None:
+        keys = parameters.named("dedup_keys", sorted(conditions.dedup_keys))
+        return f"unnest({keys}::text[]) AS one (dedup_key)", frozenset({"dedup_key"})
+    if is_closed and scan.closed_ids is not None:
+        ids = parameters.named("closed_ids", scan.closed_ids)
+        return f"unnest({ids}::uuid[]) AS one (id)", frozenset({"id"})
+    if by_time and conditions.assignees is not None:
+        people = parameters.named("assignees", list(conditions.assignees))
+        return f"unnest({people}::uuid[]) AS one (assignee)", frozenset({"assignee"})
+    if by_time and is_closed:
+        for name, column, kind, values in (
+            ("verdicts", "verdict", "smallint", conditions.verdicts),
+            ("rules", "rule_id", "uuid", conditions.rules),
+            ("sources", "source", "text", conditions.sources),
+            ("named_services", "monitored_service", "text", conditions.named_services),
+            ("levels", "escalation_level", "integer", conditions.levels),
+        ):
+            if values and (_is_few(values) or column == "escalation_level"):
+                given = parameters.named(name, sorted(values))
+                return f"unnest({given}::{kind}[]) AS one ({column})", frozenset({column})
+    if by_time and not is_closed and graded:
+        pairs = [(status, grade) for status in statuses for grade in conditions.severities or Severity]
+        left = parameters.named("pair_statuses", [status for status, _ in pairs])
+        right = parameters.named("pair_severities", [grade for _, grade in pairs])
+        drive = f"unnest({left}::smallint[], {right}::smallint[]) AS one (status, severity)"
+        return drive, frozenset({"status", "severity"})
+    if by_grade and conditions.severities is not None:
+        grades = parameters.named("severities", sorted(conditions.severities))
+        return f"unnest({grades}::smallint[]) AS one (severity)", frozenset({"severity"})
+    return "", frozenset()
 
 
 def _is_few(values: Collection[object]) -> bool:
@@ -485,6 +569,7 @@ def _residual(
     driven: frozenset[str],
     now: datetime,
     parameters: Parameters,
+    table: str,
 ) -> list[str]:
     """Return the conditions that are not served by the branches themselves."""
     where = []
@@ -501,11 +586,11 @@ def _residual(
         where.append(f"({' OR '.join(either)})")
     if conditions.dedup_keys is not None and "dedup_key" not in driven:
         where.append(f"dedup_key = ANY ({parameters.named('dedup_keys', sorted(conditions.dedup_keys))}::text[])")
-    if conditions.sources is not None:
+    if conditions.sources is not None and "source" not in driven:
         where.append(f"source = ANY ({parameters.named('sources', sorted(conditions.sources))}::text[])")
     if conditions.titles is not None:
         where.append(f"title = ANY ({parameters.named('titles', sorted(conditions.titles))}::text[])")
-    if conditions.rules is not None:
+    if conditions.rules is not None and "rule_id" not in driven:
         where.append(f"rule_id = ANY ({parameters.named('rules', list(conditions.rules))}::uuid[])")
     if conditions.assignees is not None and "assignee" not in driven:
         where.append(f"assignee = ANY ({parameters.named('assignees', list(conditions.assignees))}::uuid[])")
@@ -522,14 +607,14 @@ def _residual(
             f"(labels @> ANY ({parameters.named(f'covered_labels_{place}', labels)}::jsonb[])"
             f" OR dedup_key = ANY ({parameters.named(f'covered_keys_{place}', keys)}::text[]))"
         )
-    if conditions.verdicts is not None:
+    if conditions.verdicts is not None and "verdict" not in driven:
         where.append(f"verdict = ANY ({parameters.named('verdicts', sorted(conditions.verdicts))}::smallint[])")
     for name, comparison, value in (
         ("triggered_after", "triggered_at >=", conditions.triggered_after),
         ("triggered_before", "triggered_at <", conditions.triggered_before),
         ("resolved_after", "resolved_at >=", conditions.resolved_after),
         ("resolved_before", "resolved_at <", conditions.resolved_before),
-        ("level_min", "escalation_level >=", conditions.level_min),
+        ("level_min", "escalation_level >=", None if "escalation_level" in driven else conditions.level_min),
     ):
         if value is not None:
             where.append(f"{comparison} {parameters.named(name, value)}")
@@ -540,6 +625,9 @@ def _residual(
             f"(LEAST(first_acknowledged_at, resolved_at, {at}) > acknowledge_by"
             f" OR COALESCE(resolved_at, {at}) > resolve_by)"
         )
+        if conditions.sla_breached and table != "alert_open":
+            # The clocks of what is closed stand still: so an index knows.
+            where.append(_MISSED)
         where.append(breached if conditions.sla_breached else f"NOT {breached}")
     return where
 
@@ -567,11 +655,12 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
     before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
     as_of = await reader.as_of() if query.with_as_of else None
     asked = _with_covers(_conditions(query.filter, query.scope), query.filter, catalog, query.now)
-    conditions, ids = await _selected(reader, asked)
-    if not conditions.satisfiable or ids == []:
+    conditions, selection = await _selected(reader, asked, order)
+    if not conditions.satisfiable or selection.ids == []:
         return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
-    scan = _Scan(conditions, order, query.now, low, high, order.descending is not page.backward, ids)
+    downward = order.descending is not page.backward
+    scan = _Scan(conditions, order, query.now, low, high, downward, selection.ids, selection.closed_ids)
     judged = conditions.judged
     if judged:
         found = await _judged(reader, scan, page.size)
@@ -605,17 +694,92 @@ def _with_cursors(found: _Found, query: AlertQuery) -> list[tuple[str, Alert]]:
     return items[::-1] if query.page.backward else items
 
 
-async def _selected(reader: Reader, conditions: _Conditions) -> tuple[_Conditions, Sequence[UUID] | None]:
-    """Return what is left to be judged and the only alerts that come into question; None for any."""
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The only alerts that come into question, found before the list is read; None for any.
+
+    Attributes:
+        ids: Open or closed.
+        closed_ids: Of the closed ones only these; the open ones, of which there are few, are all looked at.
+    """
+
+    ids: Sequence[UUID] | None = None
+    closed_ids: Sequence[UUID] | None = None
+
+
+async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) -> tuple[_Conditions, _Selection]:
+    """Return what is left to be judged, and what was selected."""
     if conditions.satisfiable and conditions.terms:
         ids = await find_alerts(reader, conditions.terms)
-        if ids is None:
-            # So common that a look at each row finds them soon.
-            return replace(conditions, matchers=(*conditions.equals, *conditions.matchers)), None
-        return replace(conditions, words=frozenset()), ids
+        if ids is not None:
+            return replace(conditions, words=frozenset()), _Selection(ids)
+        # So common that a look at each row finds them soon.
+        conditions = replace(conditions, matchers=(*conditions.equals, *conditions.matchers))
+    if not conditions.satisfiable or conditions.dedup_keys is not None:
+        return conditions, _Selection()
+    if conditions.titles is not None and (words := frozenset().union(*map(_title_words, conditions.titles))):
+        # Whatever else they have: who has the title has its words.
+        ids = await find_alerts(reader, words) if len(conditions.titles) == 1 else None
+        if ids is not None:
+            return conditions, _Selection(ids)
+    if AlertStatus.RESOLVED not in conditions.statuses:
+        return conditions, _Selection()
+    for statement in _selections(conditions, order, reader.tenant_id):
+        rows = await reader.run_in_order(READ_TIME_MAX, statement)
+        if rows is not None and len(rows) <= FOUND_MAX:
+            return conditions, _Selection(closed_ids=[row["id"] for row in rows])
+    return conditions, _Selection()
+
+
+def _title_words(title: str) -> frozenset[str]:
+    return alert_words(title, "")
+
+
+def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> Iterator[Statement]:
+    """Yield statements that find closed alerts by one column each, as far as the list's own order does not.
+
+    Each stops where there are more than a selection: then they are so many that the list, read in its order, soon
+    comes upon them.
+    """
+    by_time = order.field is AlertOrderField.TRIGGERED_AT
+    columns: list[tuple[str, object]] = []
+    if conditions.takers is not None:
+        columns.append(("", sorted(conditions.takers)))
+    for condition, values in (
+        ("verdict = ANY ($2::smallint[]) AND verdict IS NOT NULL", conditions.verdicts),
+        ("assignee = ANY ($2::uuid[]) AND assignee IS NOT NULL", conditions.assignees),
+        ("rule_id = ANY ($2::uuid[]) AND rule_id IS NOT NULL", conditions.rules),
+        ("source = ANY ($2::text[])", conditions.sources),
+        ("monitored_service = ANY ($2::text[])", conditions.named_services),
+        ("escalation_level = ANY ($2::integer[]) AND escalation_level >= 1", conditions.levels),
+    ):
+        if values is not None:
+            columns.append((condition, sorted(values)))
+    if by_time and len(columns) == 1 and columns[0][0] and not conditions.judged:
+        # The list is read by that column, in its order.
+        columns = []
+    for condition, chosen in columns:
+        if condition:
+            yield _few_closed(condition, [tenant_id, chosen])
+        else:
+            text = f"SELECT id FROM taken_alerts($1::text[], {FOUND_MAX + 1}) AS id"
+            yield Statement(text, [chosen], is_keyed=True)
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
-        return conditions, await _resolved_ids(reader, conditions)
-    return conditions, None
+        since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
+        yield _few_closed("resolved_at >= $2 AND resolved_at < $3", [tenant_id, since, until])
+    if not by_time and (conditions.triggered_after is not None or conditions.triggered_before is not None):
+        since, until = conditions.triggered_after or _TIME_MIN, conditions.triggered_before or _TIME_MAX
+        yield _few_closed("triggered_at >= $2 AND triggered_at < $3", [tenant_id, since, until])
+    if conditions.sla_breached and not by_time:
+        yield _few_closed(_MISSED, [tenant_id])
+
+
+def _few_closed(condition: str, values: Sequence[object]) -> Statement:
+    tables = " UNION ALL ".join(
+        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND {condition} LIMIT {FOUND_MAX + 1})"
+        for table in ("alert_closed", "alert_closed_late")
+    )
+    return Statement(f"SELECT id FROM ({tables}) AS few LIMIT {FOUND_MAX + 1}", values, is_keyed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,11 +802,32 @@ def _place(order: AlertOrder) -> Callable[[Record], _Place]:
 
 async def _scanned(reader: Reader, scan: _Scan, size: int, part: AlertPart | None) -> _Found:
     columns = ALERT_SELECT if part is None else part.select
-    rows = await reader.run(_page_statement(scan, columns, size + 1, reader.tenant_id))
+    rows = await _read(reader, _page_statement(scan, columns, size + 1, reader.tenant_id), scan.conditions)
     more, rows = len(rows) > size, rows[:size]
     place_of = _place(scan.order)
     alerts = list(map(alert_of, rows)) if part is None else part.alerts_of(rows)
     return _Found(alerts, lambda number: place_of(rows[number]), more)
+
+
+async def _read(reader: Reader, statement: Statement, conditions: _Conditions) -> Rows:
+    """Return the rows of a page's statement.
+
+    Raises:
+        InputError: Reading on past what a filter leaves out took too long; the message names what it asks for.
+    """
+    if statement.is_keyed:
+        return await reader.run(statement)
+    rows = await reader.run_in_order(READ_TIME_MAX, statement)
+    if rows is None:
+        names = ", ".join(conditions.names)
+        raise InputError(
+            f"Alerts with this filter ({names}) are too few among too many to be read in this order within"
+            f" {READ_TIME_MAX.total_seconds():g} s; narrow it, for instance by triggeredAfter, or order by"
+            " TRIGGERED_AT.",
+            "filter",
+            *conditions.names[:1],
+        )
+    return rows
 
 
 async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
@@ -654,7 +839,8 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
     place_of = _place(scan.order)
     places: list[_Place] = []
     while True:
-        rows = (await reader.run(_page_statement(scan, columns, chunk, reader.tenant_id)))[:chunk]
+        rows = await _read(reader, _page_statement(scan, columns, chunk, reader.tenant_id), scan.conditions)
+        rows = rows[:chunk]
         for row in await _satisfying(reader, rows, scan.conditions, silences):
             if len(places) == size:
                 return await _found(reader, places, more=True)
@@ -727,25 +913,6 @@ def _satisfies(row: Record, values: Mapping[str, str], conditions: _Conditions) 
     )
 
 
-_RESOLVED = f"""
-    SELECT id FROM (
-        SELECT id FROM alert_closed WHERE tenant_id = $1 AND resolved_at >= $2 AND resolved_at < $3
-        UNION ALL
-        SELECT id FROM alert_closed_late WHERE tenant_id = $1 AND resolved_at >= $2 AND resolved_at < $3
-    ) AS resolved LIMIT {FOUND_MAX + 1}
-"""
-
-
-async def _resolved_ids(reader: Reader, conditions: _Conditions) -> list[UUID] | None:
-    """Return the ids of what was resolved when it is asked for; None where that is more than a selection.
-
-    The time of the end has an index but is in no order that lists come in.
-    """
-    since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
-    rows = await reader.fetch(_RESOLVED, reader.tenant_id, since, until)
-    return [row["id"] for row in rows] if len(rows) <= FOUND_MAX else None
-
-
 async def _counted(reader: Reader, scan: _Scan) -> int | None:
     rows = await reader.run_within(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
     return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)
@@ -774,16 +941,18 @@ async def matching_alerts(
     else:
         wanted = AlertFilter(matchers=tuple(matchers), triggered_after=since)
         order = AlertOrder(AlertOrderField.TRIGGERED_AT)
-    conditions, ids = await _selected(reader, _conditions(wanted, ()))
+    conditions, selection = await _selected(reader, _conditions(wanted, ()), order)
+    ids = selection.ids
     if limit <= 0 or not conditions.satisfiable or ids == []:
         return []
     loop = asyncio.get_running_loop()
     begun_at, examined = loop.time(), 0
-    scan = _Scan(conditions, order, _TIME_MAX, None, None, downward=True, ids=ids)
+    scan = _Scan(conditions, order, _TIME_MAX, None, None, True, ids, selection.closed_ids)
     place_of = _place(order)
     found: list[AlertId] = []
     while True:
-        rows = (await reader.run(_page_statement(scan, _MATCHED_COLUMNS, _CHUNK, reader.tenant_id)))[:_CHUNK]
+        rows = await _read(reader, _page_statement(scan, _MATCHED_COLUMNS, _CHUNK, reader.tenant_id), conditions)
+        rows = rows[:_CHUNK]
         found += [AlertId(row["id"]) for row in rows if _satisfies(row, _match_values(row), conditions)]
         examined += len(rows)
         elapsed = timedelta(seconds=loop.time() - begun_at)

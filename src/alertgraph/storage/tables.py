@@ -304,6 +304,10 @@ alert_open = Table(
 )
 
 
+def _partial_index(table: str, name: str, which: str, *columns: str) -> Index:
+    return Index(f"{table}_{name}", "tenant_id", *columns, "triggered_at", "id", postgresql_where=text(which))
+
+
 def _closed_indexes(table: str) -> tuple[Index, ...]:
     return (
         Index(f"{table}_triggered", "tenant_id", "triggered_at", "id"),
@@ -311,9 +315,24 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
         Index(f"{table}_severity", "tenant_id", "severity", "id"),
         Index(f"{table}_grade", "tenant_id", "severity", "triggered_at", "id"),
         Index(f"{table}_service", "tenant_id", "monitored_service", "triggered_at", "id"),
-        Index(f"{table}_key", "tenant_id", "dedup_key"),
+        Index(f"{table}_history", "tenant_id", "dedup_key", "triggered_at", "id"),
         Index(f"{table}_resolved", "tenant_id", "resolved_at"),
         _assignee_index(table),
+        Index(f"{table}_source", "tenant_id", "source", "triggered_at", "id"),
+        _partial_index(table, "rule", "rule_id IS NOT NULL", "rule_id"),
+        _partial_index(table, "level", "escalation_level >= 1", "escalation_level"),
+        _partial_index(table, "verdict", "verdict IS NOT NULL", "verdict"),
+        _partial_index(
+            table,
+            "missed",
+            "LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by",
+        ),
+        Index(
+            f"{table}_taker",
+            "tenant_id",
+            text("(acknowledged_by ->> 'reference')"),
+            postgresql_where=text("acknowledged_by IS NOT NULL"),
+        ),
     )
 
 
