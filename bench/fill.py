@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
+from alertgraph.core.errors import ConflictError
 from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.tenant import Role
 from alertgraph.edge.bench import fill
@@ -22,6 +23,10 @@ MONTHS = DAYS // 30
 # Of all that are asked for; at ten million, a hundred thousand.
 OPEN_SHARE_MIN, OPEN_COUNT_MAX = 0.1, 100_000
 
+# What measurements add to a folder that is kept, of what was filled in.
+MORE_MAX = 0.5
+
+_COUNT = "SELECT (SELECT count(*) FROM alert_open) + (SELECT count(*) FROM alert_closed)"
 _LONG_TIMELINES = """
     SELECT alert_id FROM event WHERE tenant_id = $1 AND alert_id IS NOT NULL
     GROUP BY alert_id HAVING count(*) >= 4 ORDER BY alert_id DESC LIMIT $2
@@ -56,9 +61,21 @@ class Filled:
 def filled(installation: Installation, alerts: int, seed: int) -> Filled:
     """Return an installation's contents, made first where it is empty.
 
+    A folder that was kept may have been measured before: services have been there, and have left a tenant of their
+    own, and some alerts more.
+
     Raises:
-        ConflictError: It holds another number of alerts.
+        ConflictError: It holds quite another number of alerts.
     """
+    before = asyncio.run(_before(installation.url))
+    if before is not None:
+        slugs, count = before
+        if not alerts <= count <= alerts * (1 + MORE_MAX):
+            raise ConflictError(
+                f"There are {count:,} alerts, and {alerts:,} were asked for: say so with --alerts, or choose an "
+                "empty folder."
+            )
+        return _with_keys(installation, count, slugs, {})
     open_count = min(OPEN_COUNT_MAX, round(alerts * OPEN_SHARE_MIN))
     done = asyncio.run(
         fill.filled(
@@ -74,10 +91,26 @@ def filled(installation: Installation, alerts: int, seed: int) -> Filled:
     )
     if done.seconds:
         installation.restart()
-    tenants = installation.keys([tenant.slug for tenant in done.tenants], Role.VIEWER)
+    slugs = [tenant.slug for tenant in done.tenants]
+    return _with_keys(installation, done.closed_count + done.open_count, slugs, done.seconds)
+
+
+def _with_keys(
+    installation: Installation, count: int, slugs: Sequence[str], seconds: Mapping[str, float]
+) -> Filled:
+    tenants = installation.keys(slugs, Role.VIEWER)
     logged = asyncio.run(_logged(installation.url, tenants[0].id))
-    seconds = {name: round(value, 1) for name, value in done.seconds.items()}
-    return Filled(done.closed_count + done.open_count, tenants, logged, seconds)
+    return Filled(count, tenants, logged, {name: round(value, 1) for name, value in seconds.items()})
+
+
+async def _before(url: str) -> tuple[list[str], int] | None:
+    connection = await asyncpg.connect(dsn_of(url), server_settings=owner_settings())
+    try:
+        count = await connection.fetchval(_COUNT)
+        rows = await connection.fetch("SELECT slug FROM tenant WHERE slug ^@ $1 ORDER BY slug", fill.PREFIX)
+        return ([row[0] for row in rows], count) if rows and count else None
+    finally:
+        await connection.close()
 
 
 def _told(step: str, share: float) -> None:

@@ -94,7 +94,7 @@ FULL = Scale(
     seconds=2.0,
     sockets=(100, 300, 1000, 3000),
     events=5,
-    documents=30_000,
+    documents=20_000,
 )
 
 
