@@ -70,12 +70,11 @@ class MemoryDue:
         """Return tenants with something due, those due longest first."""
         await self._log.pause()
         self._outage.check()
-        found = []
-        for tenant_id, rows in self._log.tenants.items():
-            due = [at for alert in rows.open.values() if (at := self._at(alert)) is not None and at <= now]
-            if due:
-                found.append((min(due), tenant_id))
-        return [tenant_id for _, tenant_id in sorted(found)][:limit]
+        due = {
+            tenant_id: [at for alert in rows.open.values() if (at := self._at(alert)) is not None]
+            for tenant_id, rows in self._log.tenants.items()
+        }
+        return _due_longest_first(due, now, limit)
 
     async def next_due_at(self) -> datetime | None:
         """Return the earliest due time of all tenants."""
@@ -210,12 +209,11 @@ class MemoryDeliveries:
         """Return tenants with deliveries to look at."""
         await self._log.pause()
         self._outage.check()
-        found = []
-        for tenant_id, rows in self._log.tenants.items():
-            due = [one.due_at for one in rows.deliveries.values() if one.due_at <= now]
-            if due:
-                found.append((min(due), tenant_id))
-        return [tenant_id for _, tenant_id in sorted(found)][:limit]
+        due = {
+            tenant_id: [one.due_at for one in rows.deliveries.values()]
+            for tenant_id, rows in self._log.tenants.items()
+        }
+        return _due_longest_first(due, now, limit)
 
     async def next_due_at(self) -> datetime | None:
         """Return the earliest due time of all tenants' deliveries."""
@@ -335,6 +333,13 @@ class MemoryDeliveries:
         rows = self._rows(tenant_id)
         rows.finished[delivery.id] = delivery
         rows.attempts[delivery.id] = [attempt]
+
+
+def _due_longest_first(
+    due_at: Mapping[TenantId, Sequence[datetime]], now: datetime, limit: int
+) -> Sequence[TenantId]:
+    found = [(min(times), tenant_id) for tenant_id, times in due_at.items() if times and min(times) <= now]
+    return [tenant_id for _, tenant_id in sorted(found)][:limit]
 
 
 def _reach(rows: TenantRows, place: Place) -> Reach:

@@ -210,7 +210,7 @@ class ServiceProcess:
         raise RuntimeError(f"the service was not ready within {timeout} s: {log.read_text()}")
 
     def _is_ready(self) -> bool:
-        """Return whether it says so; the port is taken long before, so that the answer is waited for, not polled."""
+        """Return whether it says so: its port is taken long before, so that the answer is waited for."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=1.0)
         try:
             connection.request("GET", "/readyz")

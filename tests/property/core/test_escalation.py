@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -115,14 +115,15 @@ class Turn:
 
 
 class Play:
-    """An alert on a log that keeps the rules of the store."""
+    """An alert that has fired, on a log that keeps the rules of the store."""
 
-    def __init__(self, config: TenantConfig) -> None:
+    def __init__(self, config: TenantConfig, fire: Fire) -> None:
         self.clock = VirtualClock(T0)
         self.log = MemoryLog(self.clock, TENANT)
         self.log.change_config(TENANT, config)
         self.rows = self.log.tenants[TENANT]
         self._dice = 1
+        self.act(fire)
 
     @property
     def alert(self) -> Alert:
@@ -178,23 +179,21 @@ class Play:
         self.log.write(TENANT, flush)
         return flush
 
+    def follow(self, script: Sequence[tuple[int, Step]]) -> Iterator[Turn]:
+        """Yield the decisions that a script comes to, each once it is written and before the next is made."""
+        for minutes, step in script:
+            self.clock.advance(timedelta(minutes=minutes))
+            action = self.action_of(step)
+            if action is None:
+                continue
+            before, deliveries = self.alert, dict(self.rows.deliveries)
+            flush = self.act(action)
+            yield Turn(action, self.clock.now(), self.config.catalog, before, self.alert, flush, deliveries)
+
 
 def played(config: TenantConfig, fire: Fire, script: Sequence[tuple[int, Step]]) -> list[Turn]:
     """Return the decisions that a script comes to."""
-    play = Play(config)
-    play.act(fire)
-    turns = []
-    for minutes, step in script:
-        play.clock.advance(timedelta(minutes=minutes))
-        action = play.action_of(step)
-        if action is None:
-            continue
-        before, deliveries = play.alert, dict(play.rows.deliveries)
-        flush = play.act(action)
-        turns.append(
-            Turn(action, play.clock.now(), play.config.catalog, before, play.alert, flush, {**deliveries})
-        )
-    return turns
+    return list(Play(config, fire).follow(script))
 
 
 fires = drafts.filter(lambda draft: draft.triggered_at is None and draft.ends_at is None).map(Fire)
@@ -275,15 +274,9 @@ def test_nobody_is_paged_for_what_somebody_has_or_what_is_over(
 def test_after_a_reaction_no_page_is_waiting(
     config: TenantConfig, fire: Fire, script: list[tuple[int, Step]]
 ) -> None:
-    play = Play(config)
-    play.act(fire)
-    for minutes, step in script:
-        play.clock.advance(timedelta(minutes=minutes))
-        action = play.action_of(step)
-        if action is None:
-            continue
-        flush = play.act(action)
-        if flush.events and isinstance(action, Acknowledge | Resolve) and play.alert.held is not None:
+    play = Play(config, fire)
+    for turn in play.follow(script):
+        if turn.flush.events and isinstance(turn.action, Acknowledge | Resolve) and turn.after.held is not None:
             pages = [one for one in play.rows.deliveries.values() if one.purpose is Purpose.PAGE]
             assert not any(page.wanted for page in pages)
             assert {page.status for page in pages} <= {DeliveryStatus.SKIPPED, DeliveryStatus.SENDING}
@@ -317,20 +310,14 @@ def test_what_is_sent_goes_over_channels_that_are_there_and_in_use(
 def test_a_judgement_at_the_same_instant_comes_to_nothing_more(
     config: TenantConfig, fire: Fire, script: list[tuple[int, Step]]
 ) -> None:
-    play = Play(config)
-    play.act(fire)
-    for minutes, step in script:
-        play.clock.advance(timedelta(minutes=minutes))
-        action = play.action_of(step)
-        if action is None:
-            continue
-        play.act(action)
-        if not isinstance(action, Judge) or not play.alert.is_open:
+    play = Play(config, fire)
+    for turn in play.follow(script):
+        if not isinstance(turn.action, Judge) or not turn.after.is_open:
             continue
         # What was given back just now, or a level that lasts no time at all, comes next at once.
-        if play.alert.next_escalation_at == play.clock.now():
+        if turn.after.next_escalation_at == turn.now:
             continue
-        flush = play.act(action)
+        flush = play.act(turn.action)
         assert (flush.events, flush.deliveries) == ((), ())
 
 
@@ -365,15 +352,8 @@ def test_a_report_ends_its_delivery_once_and_falls_back_along_the_chain(
 def test_what_one_flush_sends_is_what_its_requests_would_send_one_by_one(
     config: TenantConfig, fire: Fire, script: list[tuple[int, Step]], at_once: list[Action | ReportOf]
 ) -> None:
-    plays = Play(config), Play(config)
-    for play in plays:
-        play.act(fire)
-        for minutes, step in script:
-            play.clock.advance(timedelta(minutes=minutes))
-            action = play.action_of(step)
-            if action is not None:
-                play.act(action)
-    together, apart = plays
+    together, apart = Play(config, fire), Play(config, fire)
+    assert len(list(together.follow(script))) == len(list(apart.follow(script)))
     found = [action for step in at_once if (action := together.action_of(step)) is not None]
     together.act(*found)
     for action in found:
@@ -429,8 +409,7 @@ def test_an_alert_left_alone_climbs_every_rung_at_its_minute_and_then_says_that_
     config = a_config(
         catalog=a_catalog(rules=tuple(rules), channels=CHANNELS), default_rule_id=net.id if net else None
     )
-    play = Play(config)
-    play.act(Fire(the_same(an_alert())))
+    play = Play(config, Fire(the_same(an_alert())))
 
     told = []
     for _ in range(200):
