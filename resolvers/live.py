@@ -112,9 +112,11 @@ async def alert_metrics(
     """Yield the figures of the last `window`, again whenever they change; a Standstill is for the executor."""
     context = info.context
     severities, services = filter_of(filter)
-    figures = context.services.metrics_feed.follow(context.principal, window, every, severities, services)
-    async with aclosing(cast("AsyncGenerator[object, None]", figures)):
-        async for each in figures:
-            yield AlertMetrics.of(each.window, each)
-            # Who has these figures may be told of the next together with all others who have them.
-            yield cast("AlertMetrics", Standstill(each.feed, each.version, None, is_live=True))
+    steps = context.services.metrics_feed.steps(context.principal, window, every, severities, services)
+    async with aclosing(steps):
+        async for step in steps:
+            figures = step.figures
+            if step.is_new:
+                yield AlertMetrics.of(figures.window, figures)
+            # Who has these figures, and waited long enough, may be told of the next together with all others.
+            yield cast("AlertMetrics", Standstill(figures.feed, figures.version, None, is_live=step.is_due))

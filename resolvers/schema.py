@@ -352,7 +352,7 @@ class Subscription:
         resolver=resolvers.live.alert_metrics,
         description=(
             "The figures of the last `window`, at once and again whenever they change, at most once per `every` "
-            "(PT1S or more); the second may come sooner, since all who watch the same are told together."
+            "(PT1S or more)."
         ),
         metadata={**resolvers.metrics.FIGURES_COST, "resume_argument": None},
     )

@@ -109,11 +109,11 @@ class World:
         self._tasks.append(asyncio.create_task(run()))
         return told
 
-    async def pass_time(self, seconds: float) -> None:
-        """Let time pass in tenths of a second."""
-        for _ in range(round(seconds * 10)):
+    async def pass_time(self, seconds: float, step: float = 0.1) -> None:
+        """Let time pass in steps, by which everybody may be late."""
+        for _ in range(round(seconds / step)):
             await settle()
-            self.clock.advance(timedelta(milliseconds=100))
+            self.clock.advance(timedelta(seconds=step))
         await settle()
 
     async def close(self) -> None:
@@ -185,6 +185,38 @@ async def test_a_change_is_told_within_a_period_to_everybody_who_watches_the_sam
     world.happen()
     await world.pass_time(2.2)
     assert {told[-1][1] for told in (quick, slow, later)} == {4}
+
+
+@pytest.mark.parametrize("every", [1.0, 2.0, 5.0, 7.5])
+async def test_watchers_with_the_same_pace_have_their_turns_together(world: World, every: float) -> None:
+    watchers = [world.watch(timedelta(seconds=every))]
+    for _ in range(6):
+        await world.pass_time(0.7, step=0.02)
+        world.happen()
+        watchers.append(world.watch(timedelta(seconds=every)))
+    for _ in range(300):
+        world.happen()
+        await world.pass_time(0.1, step=0.02)
+
+    # Each was told at once, and after that they are told together, none sooner than it wanted.
+    assert len({told[0][0] for told in watchers}) == 7
+    gaps = [later - earlier for told in watchers for (earlier, _), (later, _) in pairwise(told)]
+    assert min(gaps) >= every * 0.9
+    assert len({tuple(told[-3:]) for told in watchers}) == 1
+    (before, _), (last, _) = watchers[0][-2:]
+    assert last - before == pytest.approx(every, abs=0.2)
+
+
+async def test_where_a_watcher_stands_is_told_before_its_turn_without_any_change(world: World) -> None:
+    steps = world.feed.steps(a_principal(), MINUTE, SECOND, *EVERYTHING)
+    first = await anext(steps)
+    coming = asyncio.ensure_future(anext(steps))
+    await world.pass_time(2)
+    second = await coming
+
+    assert [(step.is_new, step.is_due) for step in (first, second)] == [(True, False), (False, True)]
+    assert first.figures is second.figures
+    await steps.aclose()
 
 
 async def test_a_thousand_watchers_cost_one_computation(world: World) -> None:
