@@ -39,6 +39,8 @@ EXPONENT_MAX = 1.1
 IDLE_KIB_MAX = 20.0
 LATE_GROWTH_MAX = 0.1
 """How much of all growth of memory may be in the second half of the documents, where it is bounded."""
+# With fewer, what the first of them cost, or what waits for a rare full collection of garbage, is most of it.
+SOCKET_COUNT_MIN, DOCUMENT_COUNT_MIN = 1000, 16_000
 
 _METRICS = {
     "plans": "alertgraph_graphql_plans_kept",
@@ -327,8 +329,8 @@ class Growth:
     # --------------------------------------------------------------------------------------- telling
 
     def verdicts(self) -> list[Verdict]:
-        """Return what is claimed, and whether it holds."""
-        return [
+        """Return what is claimed, and whether it holds; a quick run says nothing of sockets' and documents' memory."""
+        found = [
             flat("single create, median", {size: each.single_p50_ms for size, each in self._ingest.items()}),
             flat(
                 f"batch of {writes.BATCH}, median",
@@ -339,9 +341,12 @@ class Growth:
                 {size: each.single_postgres_cpu_us for size, each in self._ingest.items()},
             ),
             linear(self._of_sockets(lambda each: each.burst_seconds)),
-            light(self._of_sockets(lambda each: each.idle_kib)),
-            bounded(self._steps),
         ]
+        if max(self._scale.sockets) >= SOCKET_COUNT_MIN:
+            found.append(light(self._of_sockets(lambda each: each.idle_kib)))
+        if self._scale.documents >= DOCUMENT_COUNT_MIN:
+            found.append(bounded(self._steps))
+        return found
 
     def _of_sockets(self, of: Any) -> dict[int, list[float]]:
         return {count: [of(each) for each in found] for count, found in self._fanned.items()}
