@@ -184,57 +184,24 @@ ladders = st.builds(
 )
 
 
-@st.composite
-def catalogs(draw: st.DrawFn) -> Catalog:
-    """Return anything that people may have set up around T0."""
-    channels = {}
-    for index, channel_id in enumerate(CHANNEL_IDS):
-        config = draw(st.sampled_from(CONFIGS))
-        channels[channel_id] = Channel(
-            channel_id,
-            f"channel {index}",
-            KIND_OF_CONFIG[type(config)],
-            config,
-            enabled=draw(st.booleans() | st.just(True)),
-            # Only ever an earlier one, so that there is no circle.
-            fallback_id=draw(st.none() | st.sampled_from([*CHANNEL_IDS[:index], GONE_CHANNEL])),
-        )
-    method = st.builds(
+# What a catalog is drawn from is made once: a strategy made for a draw costs several times what the draw does.
+contact_methods = st.lists(
+    st.builds(
         ContactMethod, st.sampled_from([*CHANNEL_IDS, GONE_CHANNEL]), st.sampled_from([None, "a", "b"]), delays
-    )
-    responders = {
-        responder_id: Responder(
-            responder_id, f"Person {index}", contact_methods=tuple(draw(st.lists(method, max_size=2)))
-        )
-        for index, responder_id in enumerate(RESPONDER_IDS)
-    }
-    rotation = st.builds(
+    ),
+    max_size=2,
+).map(tuple)
+rotations = st.lists(
+    st.builds(
         Rotation,
         st.lists(st.sampled_from([*RESPONDER_IDS, GONE_RESPONDER]), min_size=1, max_size=2).map(tuple),
         st.sampled_from([T0 - DAY, T0 + 2 * HOUR]),
         st.sampled_from([HOUR, DAY]),
-    )
-    schedules = {
-        schedule_id: Schedule(schedule_id, str(index), rotations=tuple(draw(st.lists(rotation, max_size=1))))
-        for index, schedule_id in enumerate(SCHEDULE_IDS)
-    }
-    rules = tuple(
-        EscalationRule(
-            rule_id,
-            str(index),
-            draw(st.integers(1, 3)),
-            ladder.levels,
-            enabled=draw(st.booleans() | st.just(True)),
-            matchers=draw(st.just(()) | some_matchers),
-            severities=tuple(draw(st.sets(severities, max_size=2) | st.just(set()))),
-            repeat_count=ladder.repeat_count,
-            escalate_on_sla=ladder.escalate_on_sla,
-        )
-        for index, rule_id in enumerate(RULE_IDS)
-        for ladder in [draw(ladders)]
-        if draw(st.booleans())
-    )
-    silence = st.builds(
+    ),
+    max_size=1,
+).map(tuple)
+silences = st.just(()) | st.lists(
+    st.builds(
         lambda number, matched, minutes, length: Silence(
             SilenceId(UUID(int=50 + number)),
             matched,
@@ -247,12 +214,64 @@ def catalogs(draw: st.DrawFn) -> Catalog:
         some_matchers,
         st.integers(-60, 240),
         st.sampled_from([1, 30, 120]),
+    ),
+    max_size=2,
+).map(tuple)
+any_config = st.sampled_from(CONFIGS)
+# Only ever an earlier one, so that there is no circle.
+fallbacks = [
+    st.none() | st.sampled_from([*CHANNEL_IDS[:index], GONE_CHANNEL]) for index in range(len(CHANNEL_IDS))
+]
+mostly = st.booleans() | st.just(True)
+rule_matchers = st.just(()) | some_matchers
+rule_severities = (st.sets(severities, max_size=2) | st.just(set())).map(tuple)
+positions = st.integers(1, 3)
+either = st.booleans()
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """Return anything that people may have set up around T0."""
+    channels = {}
+    for index, channel_id in enumerate(CHANNEL_IDS):
+        config = draw(any_config)
+        channels[channel_id] = Channel(
+            channel_id,
+            f"channel {index}",
+            KIND_OF_CONFIG[type(config)],
+            config,
+            enabled=draw(mostly),
+            fallback_id=draw(fallbacks[index]),
+        )
+    responders = {
+        responder_id: Responder(responder_id, f"Person {index}", contact_methods=draw(contact_methods))
+        for index, responder_id in enumerate(RESPONDER_IDS)
+    }
+    schedules = {
+        schedule_id: Schedule(schedule_id, str(index), rotations=draw(rotations))
+        for index, schedule_id in enumerate(SCHEDULE_IDS)
+    }
+    rules = tuple(
+        EscalationRule(
+            rule_id,
+            str(index),
+            draw(positions),
+            ladder.levels,
+            enabled=draw(mostly),
+            matchers=draw(rule_matchers),
+            severities=draw(rule_severities),
+            repeat_count=ladder.repeat_count,
+            escalate_on_sla=ladder.escalate_on_sla,
+        )
+        for index, rule_id in enumerate(RULE_IDS)
+        for ladder in [draw(ladders)]
+        if draw(either)
     )
     inhibition = InhibitionRule(InhibitionRuleId(UUID(int=60)), "jobs", (JOB_A,), draw(some_matchers), ("zone",))
     return Catalog(
         rules=rules,
-        inhibitions=(inhibition,) if draw(st.booleans()) else (),
-        silences=tuple(draw(st.just([]) | st.lists(silence, max_size=2))),
+        inhibitions=(inhibition,) if draw(either) else (),
+        silences=draw(silences),
         channels=channels,
         responders=responders,
         schedules=schedules,

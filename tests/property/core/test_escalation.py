@@ -196,7 +196,7 @@ def played(config: TenantConfig, fire: Fire, script: Sequence[tuple[int, Step]])
     return list(Play(config, fire).follow(script))
 
 
-fires = drafts.filter(lambda draft: draft.triggered_at is None and draft.ends_at is None).map(Fire)
+fires = drafts.map(lambda draft: Fire(replace(draft, triggered_at=None, ends_at=None)))
 scripts = st.lists(st.tuples(pauses, steps), min_size=1, max_size=12)
 a_play = (configs, fires, scripts)
 
