@@ -428,7 +428,7 @@ _COUNTERS = f"""
     {_COUNTED}
     SELECT tenant_id, {{unit}}, severity, service, sum(created), sum(acknowledged), sum(resolved), 0, sum(opened),
            sum(acknowledge_ms), sum(resolve_ms), sum(resolved), sum(sla_met), sum(self_resolved)
-    FROM happened WHERE at >= $1 GROUP BY 1, 2, 3, 4
+    FROM happened WHERE at >= $1 GROUP BY 1, 2, 3, 4 ORDER BY 2
 """
 _DURATIONS = f"""
     INSERT INTO {{table}} (tenant_id, {{column}}, severity, monitored_service, kind, bucket, count)
@@ -440,7 +440,7 @@ _DURATIONS = f"""
     SELECT tenant_id, {{unit}}, severity, service, kind,
            CASE WHEN ms < 1 THEN 0
                 ELSE greatest(0, floor(ln(ms::float8) / {math.log(GAMMA)!r}) + 1) END::smallint, count(*)
-    FROM took WHERE at >= $1 GROUP BY 1, 2, 3, 4, 5, 6
+    FROM took WHERE at >= $1 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 2
 """
 _DAY = ("day", "(at AT TIME ZONE 'UTC')::date")
 _MINUTE = ("at", "date_trunc('minute', at, 'UTC')")
