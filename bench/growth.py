@@ -329,7 +329,7 @@ class Growth:
     # --------------------------------------------------------------------------------------- telling
 
     def verdicts(self) -> list[Verdict]:
-        """Return what is claimed, and whether it holds; a quick run says nothing of sockets' and documents' memory."""
+        """Return what is claimed, and whether it holds; a quick run says nothing of memory."""
         found = [
             flat("single create, median", {size: each.single_p50_ms for size, each in self._ingest.items()}),
             flat(
