@@ -236,7 +236,14 @@ def _batches(tenants: int) -> list[Case]:
     if tenants == TENANT_COUNT:
         found += [
             case(ALERTMANAGER, "alertmanager", _alertmanager),
-            case(f"{ALERTA}, Prometheus webhook", "alerta", _alerta_webhook, '"status": "ok"'),
+            # One for each of its processes: more only wait, for half a second a batch.
+            case(
+                f"{ALERTA}, Prometheus webhook",
+                "alerta",
+                _alerta_webhook,
+                '"status": "ok"',
+                connections=alerta.WORKER_COUNT,
+            ),
         ]
     return found
 
