@@ -72,7 +72,8 @@ class LayerWatch:
 
     def look(self, at: datetime, wall: datetime) -> ResponderId | None:
         """Return who is on call in this layer in the minute that begins now."""
-        self._mind_windows(wall)
+        if self.rotation.windows:
+            self._mind_windows(wall)
         if at < self.rotation.starts_at:
             return None
         if self.turn < 0:
@@ -107,9 +108,10 @@ def watch(
 ) -> Iterator[tuple[datetime, ResponderId | None]]:
     """Return who is on call in every minute, by watching from before the first hand-off."""
     layers = [LayerWatch(rotation) for rotation in schedule.rotations]
+    clock = zone(schedule.time_zone)
     at = min([since, *(rotation.starts_at for rotation in schedule.rotations)]) - 2 * DAY
     while at < until:
-        wall = at.astimezone(zone(schedule.time_zone)).replace(tzinfo=None)
+        wall = at.astimezone(clock).replace(tzinfo=None)
         found = None
         for layer in layers:
             found = layer.look(at, wall) or found
