@@ -216,7 +216,7 @@ class Service:
 
     def _committed(self, committed: CommittedEvents) -> None:
         self._streams.offer(committed)
-        self._indexing.hint(committed.tenant_id)
+        self._indexing.hint(committed.tenant_id, len(committed.events))
         self._pager.committed(committed)
 
     def _scheduled(self, at: datetime) -> None:

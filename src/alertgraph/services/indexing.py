@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
 from alertgraph.core.ids import TenantId
@@ -11,9 +12,10 @@ from alertgraph.services.ports import Clock, Observer
 
 # Parsing and folding a batch takes the event loop some 10 ms: no request waits longer than that for it.
 BATCH_LENGTH = 500
-# Hinted tenants wait for each other this long, so that a storm is indexed by the batch and not by the flush: a
-# batch of one is ten round trips, and so is one of five hundred.
-PAUSE = timedelta(milliseconds=400)
+# A hinted tenant waits this long for more to come, unless a batch is there before: a batch of one is six round
+# trips and a commit, and so is one of five hundred. With one pause more it makes the second.
+PATIENCE = timedelta(milliseconds=700)
+PAUSE = timedelta(milliseconds=200)
 # How often tenants are looked for whose hint was lost.
 SWEEP_INTERVAL = timedelta(seconds=1)
 SWEPT_TENANT_COUNT_MAX = 1000
@@ -45,12 +47,16 @@ class IndexingService:
         self._index = index
         self._clock = clock
         self._observer = observer
-        # In order of arrival; a dict is a set that keeps it.
-        self._waiting: dict[TenantId, None] = {}
+        # In order of arrival.
+        self._waiting: dict[TenantId, _News] = {}
 
-    def hint(self, tenant_id: TenantId) -> None:
-        """Take note that a tenant's log has grown."""
-        self._waiting[tenant_id] = None
+    def hint(self, tenant_id: TenantId, event_count: int = 1) -> None:
+        """Take note that a tenant's log has grown by so many events."""
+        news = self._waiting.get(tenant_id)
+        if news is None:
+            self._waiting[tenant_id] = _News(self._clock.now() + PATIENCE, event_count)
+        else:
+            news.event_count += event_count
 
     async def index(self, tenant_id: TenantId) -> int:
         """Index a tenant's log up to its end, and return how many events were read.
@@ -71,7 +77,8 @@ class IndexingService:
                 if self._clock.now() - swept_at >= SWEEP_INTERVAL:
                     swept_at = self._clock.now()
                     for tenant_id in await self._index.tenants_behind(SWEPT_TENANT_COUNT_MAX):
-                        self.hint(tenant_id)
+                        # One that was hinted is behind by right, for a while yet.
+                        self._waiting.setdefault(tenant_id, _News(swept_at))
                 is_behind = await self._turn()
             except Exception as error:  # noqa: BLE001 - the loop outlives any failure; the next sweep finds what is left
                 self._observer.failed("indexing", error)
@@ -81,11 +88,25 @@ class IndexingService:
                 await self._clock.sleep(PAUSE)
 
     async def _turn(self) -> bool:
-        """Index one batch of each tenant that waits, and say whether any has more: it waits for the next turn."""
+        """Index one batch of each tenant that is due, and say whether any has more: it waits for the next turn."""
         is_behind = False
-        for tenant_id in list(self._waiting):
+        now = self._clock.now()
+        due = [
+            tenant_id
+            for tenant_id, news in self._waiting.items()
+            if news.due_at <= now or news.event_count >= BATCH_LENGTH
+        ]
+        for tenant_id in due:
             del self._waiting[tenant_id]
             if await self._index.advance(tenant_id, BATCH_LENGTH) == BATCH_LENGTH:
-                self.hint(tenant_id)
+                self._waiting[tenant_id] = _News(now)
                 is_behind = True
         return is_behind
+
+
+@dataclass(slots=True)
+class _News:
+    """Since when a tenant waits at the latest, and how much for, as far as was hinted."""
+
+    due_at: datetime
+    event_count: int = 0

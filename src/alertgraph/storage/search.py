@@ -16,7 +16,7 @@ from asyncpg import Record
 from alertgraph.core.event import Event, EventKind, parse_canonical
 from alertgraph.core.ids import EPOCH, TenantId
 from alertgraph.core.search import alert_terms
-from alertgraph.storage.database import Connection, Database
+from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import is_storable
 
@@ -115,47 +115,49 @@ async def suggest_labels(reader: Reader, label: str | None, prefix: str, limit: 
 
 # --------------------------------------------------------------------------------------- filling
 
-# Whoever holds this row indexes the tenant; others pass by.
-_CLAIM = "SELECT number, recorded_at FROM index_position WHERE tenant_id = $1 FOR UPDATE SKIP LOCKED"
+# Whoever holds this row indexes the tenant; others pass by. Splitting a thousand texts into words may take a busy
+# machine longer than a transaction may idle, and nobody waits for this one: it holds no head.
+_CLAIM = """
+    SELECT p.number, p.recorded_at, h.number AS last,
+           set_config('idle_in_transaction_session_timeout', '30s', true)
+    FROM index_position p JOIN tenant_head h ON h.tenant_id = p.tenant_id
+    WHERE p.tenant_id = $1 FOR UPDATE OF p SKIP LOCKED
+"""
 _BEGIN = "INSERT INTO index_position (tenant_id, number) VALUES ($1, 0) ON CONFLICT DO NOTHING"
-_HEAD = "SELECT number, recorded_at FROM tenant_head WHERE tenant_id = $1"
 
 _NEWS = f"""
     SELECT number, recorded_at, alert_id, CASE WHEN kind = ANY ({_TELLING}) THEN content END AS content
     FROM event WHERE tenant_id = $1 AND number > $2 AND number <= $3 AND recorded_at >= $4 ORDER BY number
 """
 
-# Terms come flat, each beside its alert. A month whose partition is gone is not indexed any more.
-_KEEP_TERMS = """
+_MOVE = "UPDATE index_position SET number = $2, recorded_at = $3 WHERE tenant_id = $1"
+
+# All that one batch writes. Terms come flat, each beside its alert. A month whose partition is gone is not indexed
+# any more. A label's value may be as long as a page: it is known by its hash.
+_KEEP = """
+WITH kept_terms AS (
     INSERT INTO alert_terms AS kept (tenant_id, id, terms)
     SELECT $1, told.id,
            COALESCE(array_agg(term_prefix($1) || one.term ORDER BY one.term) FILTER (WHERE one.term <> ''), '{}')
-    FROM unnest($2::uuid[]) AS told (id)
-    LEFT JOIN unnest($3::uuid[], $4::text[]) AS one (id, term) ON one.id = told.id
+    FROM unnest($4::uuid[]) AS told (id)
+    LEFT JOIN unnest($5::uuid[], $6::text[]) AS one (id, term) ON one.id = told.id
     WHERE uuid7_month(told.id) = ANY (ARRAY(
         SELECT right(c.relname::text, 8) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'alert_terms'::regclass AND NOT i.inhdetachpending))
     GROUP BY told.id
     ON CONFLICT (tenant_id, id) DO UPDATE SET terms = excluded.terms WHERE kept.terms <> excluded.terms
-"""
-
-_COUNT_NAMES = """
+), counted_names AS (
     INSERT INTO label_name AS kept (tenant_id, label, uses)
-    SELECT $1, one.label, one.uses FROM unnest($2::text[], $3::bigint[]) AS one (label, uses)
+    SELECT $1, one.label, one.uses FROM unnest($7::text[], $8::bigint[]) AS one (label, uses)
     ON CONFLICT (tenant_id, label) DO UPDATE SET uses = kept.uses + excluded.uses
-"""
-
-_COUNT_VALUES = """
+), counted_values AS (
     INSERT INTO label_usage AS kept (tenant_id, label, value_hash, value, uses)
     SELECT $1, one.label, sha256(convert_to(one.value, 'UTF8')), one.value, one.uses
-    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS one (label, value, uses)
+    FROM unnest($9::text[], $10::text[], $11::bigint[]) AS one (label, value, uses)
     ON CONFLICT (tenant_id, label, value_hash) DO UPDATE SET uses = kept.uses + excluded.uses
+)
+UPDATE index_position SET number = $2, recorded_at = $3 WHERE tenant_id = $1
 """
-
-_MOVE = "UPDATE index_position SET number = $2, recorded_at = $3 WHERE tenant_id = $1"
-
-
-_PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = '30s'"
 
 
 class PostgresSearchIndex:
@@ -176,32 +178,31 @@ class PostgresSearchIndex:
         Several processes may try at once: one of them does it, and the others return 0.
         """
         async with self._database.transaction(tenant_id) as connection:
-            # Splitting a thousand texts into words may take a busy machine longer than a transaction may idle, and
-            # nobody waits for this one: it holds no head.
-            await connection.execute(_PATIENCE)
             position = await connection.fetchrow(_CLAIM, tenant_id)
             if position is None:
                 await connection.execute(_BEGIN, tenant_id)
                 position = await connection.fetchrow(_CLAIM, tenant_id)
-            head = await connection.fetchrow(_HEAD, tenant_id)
-            if position is None or head is None or head["number"] <= position["number"]:
+            if position is None or position["last"] <= position["number"]:
                 return 0
             # The head was read before the events: so all up to there are there, but what retention removed.
-            last = min(position["number"] + limit, head["number"])
+            last = min(position["number"] + limit, position["last"])
             rows = await connection.fetch(_NEWS, tenant_id, position["number"], last, position["recorded_at"])
+            recorded_at = rows[-1]["recorded_at"] if rows else position["recorded_at"]
             told = {row["alert_id"] for row in rows if row["content"] is not None and row["alert_id"] is not None}
             if told:
-                await _keep_terms(connection, tenant_id, sorted(told))
+                # As the alerts are now: at least as new as the events just read, and what changes later has later
+                # events.
+                texts = await connection.fetch(_TEXTS, tenant_id, sorted(told))
                 events = [parse_canonical(row["content"]) for row in rows if row["content"] is not None]
-                await _count_labels(connection, tenant_id, label_uses(events))
-            recorded_at = rows[-1]["recorded_at"] if rows else position["recorded_at"]
-            await connection.execute(_MOVE, tenant_id, last, recorded_at)
+                kept = [*_terms_of(texts), *_counts_of(label_uses(events))]
+                await connection.execute(_KEEP, tenant_id, last, recorded_at, *kept)
+            else:
+                await connection.execute(_MOVE, tenant_id, last, recorded_at)
             return int(last - position["number"])
 
 
-async def _keep_terms(connection: Connection, tenant_id: TenantId, ids: Sequence[UUID]) -> None:
-    # As the alerts are now: at least as new as the events just read, and what changes later has later events.
-    texts = await connection.fetch(_TEXTS, tenant_id, ids)
+def _terms_of(texts: Sequence[Record]) -> tuple[list[UUID], list[UUID], list[str]]:
+    """Return alerts, and their terms beside the alert of each."""
     alert_ids: list[UUID] = []
     owners: list[UUID] = []
     found: list[str] = []
@@ -210,19 +211,20 @@ async def _keep_terms(connection: Connection, tenant_id: TenantId, ids: Sequence
         alert_ids.append(alert_id)
         owners += [alert_id] * len(terms)
         found += terms
-    await connection.execute(_KEEP_TERMS, tenant_id, alert_ids, owners, found)
+    return alert_ids, owners, found
 
 
-async def _count_labels(connection: Connection, tenant_id: TenantId, uses: Mapping[tuple[str, str], int]) -> None:
+def _counts_of(
+    uses: Mapping[tuple[str, str], int],
+) -> tuple[list[str], list[int], list[str], list[str], list[int]]:
+    """Return labels with how often they were used, and labels with values likewise."""
     names: Counter[str] = Counter()
     for (label, _), count in uses.items():
         names[label] += count
-    labels = sorted(names)
-    await connection.execute(_COUNT_NAMES, tenant_id, labels, [names[label] for label in labels])
-    pairs = sorted(uses)
-    await connection.execute(
-        _COUNT_VALUES,
-        tenant_id,
+    labels, pairs = sorted(names), sorted(uses)
+    return (
+        labels,
+        [names[label] for label in labels],
         [label for label, _ in pairs],
         [value for _, value in pairs],
         [uses[pair] for pair in pairs],

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from alertgraph.core.errors import DependencyError
 from alertgraph.core.ids import TenantId
-from alertgraph.services.indexing import BATCH_LENGTH, PAUSE, SWEEP_INTERVAL, IndexingService
+from alertgraph.services.indexing import BATCH_LENGTH, PATIENCE, PAUSE, SWEEP_INTERVAL, IndexingService
 from tests.virtual import VirtualClock
 
 ONE, TWO = TenantId(UUID(int=1)), TenantId(UUID(int=2))
@@ -72,15 +72,30 @@ async def pass_time(clock: VirtualClock, duration: timedelta = PAUSE) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_hinted_tenant_is_read_within_a_pause() -> None:
+async def test_a_hinted_tenant_is_read_within_a_second_and_once() -> None:
     async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
         await pass_time(clock)
         backlog.waiting[ONE] = 3
-        swept = backlog.swept
-        service.hint(ONE)
         service.hint(ONE)
         await pass_time(clock)
-        assert (backlog.waiting[ONE], backlog.advanced, backlog.swept) == (0, [ONE], swept)
+        service.hint(ONE, 2)
+        await pass_time(clock)
+        assert backlog.advanced == []
+        await pass_time(clock, timedelta(seconds=1) - 2 * PAUSE)
+        assert (backlog.waiting[ONE], backlog.advanced) == (0, [ONE])
+        assert timedelta(seconds=1) >= PATIENCE + PAUSE
+
+    await run(act)
+
+
+async def test_a_whole_batch_waits_for_nothing() -> None:
+    async def act(backlog: Backlog, service: IndexingService, clock: VirtualClock, _: Failures) -> None:
+        await pass_time(clock)
+        backlog.waiting[ONE] = BATCH_LENGTH
+        service.hint(ONE, BATCH_LENGTH - 1)
+        service.hint(ONE)
+        await pass_time(clock)
+        assert backlog.waiting[ONE] == 0
 
     await run(act)
 
@@ -118,7 +133,7 @@ async def test_a_storm_is_read_by_the_batch() -> None:
         backlog.advance = advance_in_a_storm  # type: ignore[method-assign]
         backlog.waiting[ONE] = 3
         service.hint(ONE)
-        await pass_time(clock, 4 * PAUSE)
+        await pass_time(clock, timedelta(seconds=4))
         assert 3 <= len(backlog.advanced) <= 6
 
     await run(act)
