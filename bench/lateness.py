@@ -27,20 +27,26 @@ from bench.report import spread, table
 TENANT_COUNT = 20
 CHANNEL_COUNT = 5
 """Of each tenant: a hundred targets in all, each of which is told of its storm in bundles."""
-LEAD = timedelta(seconds=20)
 PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How many alerts are open, and how many of them fall due at once."""
+    """How many alerts are open, and how many of them fall due at once.
+
+    Attributes:
+        lead: From when those that fall due are made until they do, since making them takes a while.
+        idle: How long the service is watched while nothing is due.
+    """
 
     open_count: int
     due_count: int
+    lead: timedelta
+    idle: timedelta
 
 
-FULL = Scale(1_000_000, 10_000)
-QUICK = Scale(50_000, 2_000)
+FULL = Scale(1_000_000, 10_000, lead=timedelta(seconds=20), idle=timedelta(seconds=10))
+QUICK = Scale(50_000, 2_000, lead=timedelta(seconds=8), idle=timedelta(seconds=3))
 
 # Ids as the service makes them; the rest of the row is an ordinary alert that climbs its rule's ladder.
 _OPEN = """
@@ -125,16 +131,17 @@ class Lateness:
             await connection.execute("ANALYZE alert_open")
             self._fill_seconds = time.monotonic() - started
             busy = cpu_seconds(server.pid)
-            await asyncio.sleep(10)
-            self._idle_cpu = (cpu_seconds(server.pid) - busy) / 10
-            due_at = datetime.now(UTC) + LEAD
+            idle = scale.idle.total_seconds()
+            await asyncio.sleep(idle)
+            self._idle_cpu = (cpu_seconds(server.pid) - busy) / idle
+            due_at = datetime.now(UTC) + scale.lead
             for tenant, of_tenant in zip(tenants, ladders, strict=True):
                 for number, ladder in enumerate(of_tenant):
                     count = scale.due_count // TENANT_COUNT // CHANNEL_COUNT
                     await _open(connection, tenant, ladder, f"due-{number}-", count, due_at)
             assert datetime.now(UTC) < due_at, "filling took longer than was allowed for"
             print(f"  lateness: {scale.due_count:,} fall due at once", flush=True)
-            deadline = time.monotonic() + LEAD.total_seconds() + PATIENCE_SECONDS
+            deadline = time.monotonic() + scale.lead.total_seconds() + PATIENCE_SECONDS
             while time.monotonic() < deadline:
                 await asyncio.sleep(1)
                 rows = await connection.fetch(_BEGUN, due_at)

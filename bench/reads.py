@@ -94,7 +94,7 @@ class Scale:
 
 
 QUICK = Scale(rounds=1, seconds=0.3)
-FULL = Scale(rounds=3, seconds=1.5)
+FULL = Scale(rounds=3, seconds=1.2)
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ class Scale:
     seconds: float
 
 
-QUICK = Scale(rounds=1, seconds=0.7)
-FULL = Scale(rounds=4, seconds=2.0)
+QUICK = Scale(rounds=1, seconds=0.5)
+FULL = Scale(rounds=3, seconds=2.0)
 
 
 @dataclass(frozen=True)
