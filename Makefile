@@ -22,13 +22,13 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: $(VENV)/.python requirements-critical.txt pyproject.toml
 	@echo "» installing alertgraph and what it needs (requirements-critical.txt)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input -r requirements-critical.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-critical.txt
 	@$(BIN)/alertgraph --version >/dev/null
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	@echo "» installing what the tests need (requirements-dev.txt)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-dev.txt
 	@$(BIN)/pytest --version >/dev/null
 	@touch $@
 
