@@ -914,7 +914,7 @@ def _satisfies(row: Record, values: Mapping[str, str], conditions: _Conditions) 
 
 
 async def _counted(reader: Reader, scan: _Scan) -> int | None:
-    rows = await reader.run_within(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
+    rows = await reader.run_in_order(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
     return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)
 
 

@@ -27,6 +27,9 @@ from alertgraph.storage.statement import Parameters, Statement, is_storable
 # How far events are judged one by one, for matchers that no column tells.
 EXAMINED_MAX, EXAMINE_TIME_MAX = 20_000, timedelta(seconds=1)
 EMPTY_EXAMINED_MAX, EMPTY_EXAMINE_TIME_MAX = 100_000, timedelta(seconds=5)
+# One statement's worth of reading in order, past events that a filter leaves out.
+READ_TIME_MAX = timedelta(seconds=2)
+_WINDOW_MIN, _WINDOW_MAX = 10_000, 1_000_000
 _CHUNK = 500
 # A LIMIT that is a parameter would be planned as a tenth of the log: so it is one of these.
 _LIMITS = (11, 26, 51, 101, _CHUNK)
@@ -58,6 +61,12 @@ class _Span:
     def behind(self, number: int) -> _Span:
         """Return what is left to read behind an event."""
         return replace(self, high=number) if self.downward else replace(self, low=number)
+
+    def after(self, part: _Span) -> _Span | None:
+        """Return what is left once its first part has been read; None where that was all."""
+        if self.downward:
+            return replace(self, high=part.low + 1) if part.low > self.low else None
+        return replace(self, low=part.high - 1) if part.high < self.high else None
 
     def where(self, parameters: Parameters) -> list[str]:
         """Return the conditions of the span."""
@@ -277,29 +286,79 @@ async def event_page(reader: Reader, query: EventQuery) -> Page[StoredEvent]:
 async def _judged(reader: Reader, query: EventQuery, span: _Span) -> tuple[list[StoredEvent], bool]:
     loop = asyncio.get_running_loop()
     begun_at, examined, chunk, size = loop.time(), 0, query.page.size + 1, query.page.size
+    window = _WINDOW_MIN
     found: list[StoredEvent] = []
     while True:
-        statement = _statement(span, query.filter, query.visibility, chunk, reader)
-        rows = (await reader.run(statement))[:chunk]
+        # Numbers have no gaps: so a range of them says how many events are looked at where no key says which.
+        part = span if _is_keyed(query) else await _window(reader, span, window)
+        statement = _statement(part, query.filter, query.visibility, chunk, reader)
+        answer = (
+            await reader.run(statement)
+            if statement.is_keyed
+            else await reader.run_in_order(READ_TIME_MAX, statement)
+        )
+        rows = (answer or ())[:chunk]
         for stored in map(event_of, rows):
             if query.filter.matches(stored) and query.visibility.sees(stored):
                 if len(found) == size:
                     return found, True
                 found.append(stored)
-        if len(rows) < chunk:
-            return found, False
-        span = span.behind(rows[-1]["number"])
+        if answer is not None:
+            if len(rows) == chunk:
+                span = span.behind(rows[-1]["number"])
+            elif (rest := span.after(part)) is None:
+                return found, False
+            else:
+                span, window = rest, min(4 * window, _WINDOW_MAX)
         examined, chunk = examined + len(rows), _CHUNK
         elapsed = timedelta(seconds=loop.time() - begun_at)
-        if found and (examined >= EXAMINED_MAX or elapsed > EXAMINE_TIME_MAX):
+        if found and (answer is None or examined >= EXAMINED_MAX or elapsed > EXAMINE_TIME_MAX):
             return found, True
-        if examined >= EMPTY_EXAMINED_MAX or elapsed > EMPTY_EXAMINE_TIME_MAX:
+        if answer is None or examined >= EMPTY_EXAMINED_MAX or elapsed > EMPTY_EXAMINE_TIME_MAX:
+            names = _asked_names(query.filter)
             raise InputError(
-                f"Nothing was found among {examined:,} events; narrow the filter, for instance by occurredAfter,"
-                " kinds or alertIds.",
+                f"Nothing was found within {elapsed.total_seconds():.0f} s by what events have to be looked at for"
+                f" ({', '.join(names) or 'the scope of the key'}); narrow the filter, for instance by"
+                " occurredAfter, kinds or alertIds.",
                 "filter",
-                "matchers",
+                *names[:1],
             )
+
+
+def _is_keyed(query: EventQuery) -> bool:
+    """Say whether the events that come into question are looked up, rather than looked for."""
+    wanted = query.filter
+    if wanted.alert_ids is not None or wanted.subject_id is not None or wanted.subject_type is not None:
+        return True
+    return wanted.kinds is not None and not wanted.kinds & _FREQUENT_KINDS
+
+
+async def _window(reader: Reader, span: _Span, length: int) -> _Span:
+    """Return the part of a span that is read first, at most `length` events of it."""
+    head = await reader.head()
+    if span.downward:
+        high = min(span.high, head.number + 1)
+        low = high - 1 - length
+        return replace(span, high=high, low=low if low > max(span.low, head.pruned_number) else span.low)
+    low = max(span.low, head.pruned_number)
+    high = low + 1 + length
+    return replace(span, low=low, high=high if high < min(span.high, head.number + 1) else span.high)
+
+
+def _asked_names(wanted: EventFilter) -> list[str]:
+    """Return what is asked for that no index knows, as the filter calls it."""
+    return [
+        name
+        for name, value in (
+            ("matchers", wanted.matchers),
+            ("source", wanted.source),
+            ("monitoredService", wanted.monitored_service),
+            ("severity", wanted.severity),
+            ("actorKind", wanted.actor_kind),
+            ("kinds", wanted.kinds),
+        )
+        if value
+    ]
 
 
 async def _page(

@@ -30,6 +30,7 @@ _HEAD = """
 _IN_ORDER = "".join(
     f"; SET LOCAL {name} = {value}"
     for name, value in (
+        ("plan_cache_mode", "force_custom_plan"),
         ("enable_sort", "off"),
         ("enable_bitmapscan", "off"),
         ("enable_seqscan", "off"),
@@ -92,16 +93,6 @@ class Reader:
             await self._execute(connection, "SET LOCAL plan_cache_mode = force_generic_plan")
             return rows
 
-    async def run_within(self, limit: timedelta, statement: Statement) -> Rows | None:
-        """Return the rows of a statement, or None where that takes longer than `limit`; the snapshot goes on.
-
-        It is planned for these very values.
-
-        Raises:
-            DependencyError: As for `fetch`.
-        """
-        return await self._run_bounded(limit, statement, "")
-
     async def run_in_order(self, limit: timedelta, statement: Statement) -> Rows | None:
         """Return the rows of a statement, or None where that takes longer than `limit`; the snapshot goes on.
 
@@ -112,17 +103,12 @@ class Reader:
         Raises:
             DependencyError: As for `fetch`.
         """
-        return await self._run_bounded(limit, statement, _IN_ORDER)
-
-    async def _run_bounded(self, limit: timedelta, statement: Statement, settings: str) -> Rows | None:
         milliseconds = int(limit / timedelta(milliseconds=1))
         async with self._turn:
             connection = await self._connect()
             # SET takes no parameters: the text is built from a whole number.
             await self._execute(
-                connection,
-                f"SAVEPOINT bounded; SET LOCAL statement_timeout = {milliseconds};"
-                f" SET LOCAL plan_cache_mode = force_custom_plan{settings}",
+                connection, f"SAVEPOINT bounded; SET LOCAL statement_timeout = {milliseconds}{_IN_ORDER}"
             )
             with self._told():
                 try:

@@ -217,10 +217,12 @@ async def test_a_bounded_read_that_takes_too_long_leaves_the_snapshot_usable(
     tenant_id = await keeper.tenant()
     async with Reader.open(database, tenant_id) as reader:
         slow = Statement("SELECT pg_sleep(20)", [], is_keyed=False)
-        assert await reader.run_within(timedelta(milliseconds=20), slow) is None
+        assert await reader.run_in_order(timedelta(milliseconds=20), slow) is None
         [[limit]] = await reader.fetch("SHOW statement_timeout")
         assert limit == "30s"
-        rows = await reader.run_within(timedelta(seconds=5), Statement("SELECT $1::integer", [7], is_keyed=False))
+        rows = await reader.run_in_order(
+            timedelta(seconds=5), Statement("SELECT $1::integer", [7], is_keyed=False)
+        )
         assert rows is not None
         assert rows[0][0] == 7
 
