@@ -40,7 +40,7 @@ run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its 
 test: $(VENV)/.dev ## Run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not faults and not second_server"
 
-test-second-server: $(VENV)/.dev ## Run the tests of storage once more, on Debian's PostgreSQL or a named one
+test-second-server: $(VENV)/.dev ## Run the tests of storage and wake-ups once more, on Debian's PostgreSQL or a named one
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "second_server"
 
 test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores that go away

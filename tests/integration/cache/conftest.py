@@ -260,7 +260,14 @@ def open_way(name: str, databases: DatabaseServers, directory: Path) -> Iterator
             raise AssertionError(name)
 
 
-LINKED = ("notify-wheel", "notify-other", "redis", "valkey", "redis-without-shards", "valkey-cluster")
+LINKED = (
+    "notify-wheel",
+    pytest.param("notify-other", marks=pytest.mark.second_server),
+    "redis",
+    "valkey",
+    "redis-without-shards",
+    "valkey-cluster",
+)
 KILLABLE = ("notify-killable", "redis", "valkey", "redis-cluster")
 
 
