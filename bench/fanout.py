@@ -171,7 +171,7 @@ class Fanout:
                     f"{report.median(figures['first_ms']):.1f}",
                     shown[1],
                     report.shown(report.spread(figures["messages_per_second"])),
-                    f"{report.median(figures['cpu_us']):.0f}",
+                    f"{report.median(figures['cpu_us']):.3g}",
                     f"{report.median(figures['idle_kib']):.1f}",
                     f"{report.median(figures['message_bytes']):.0f}",
                     report.client(figures["client_share"]),

@@ -148,6 +148,8 @@ def _draw_bars(axis: Any, panel: Mapping[str, Any]) -> None:
     if logarithmic:
         axis.set_xscale("log")
         axis.set_xlim(min(positive) / 2, highest * 2)
+        axis.xaxis.set_major_formatter("{x:,g}")
+        axis.xaxis.set_minor_formatter("")
     else:
         axis.set_xlim(0, highest * 1.15)
     scale = ", logarithmic" if logarithmic else ""
@@ -168,6 +170,7 @@ def _draw_lines(axis: Any, panel: Mapping[str, Any]) -> None:
     xs = [x for points in panel["lines"].values() for x, _ in points]
     if min(xs) > 0 and max(xs) / min(xs) > LOG_FROM:
         axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:,g}")
     highs = [spread["high"] for points in panel["lines"].values() for _, spread in points]
     lows = [spread["low"] for points in panel["lines"].values() for _, spread in points]
     if min(lows) > 0 and max(highs) / min(lows) > LOG_FROM:
