@@ -34,6 +34,8 @@ _COMMAND_SECONDS = 35.0
 _ACQUIRE_SECONDS = 10.0
 # After this long without an answer a commit counts as lost.
 COMMIT_WITHIN = timedelta(seconds=10)
+# So long a connection may wait for another transaction after one that only read, before that is ended for itself.
+_LINGER_SECONDS = 0.02
 
 # asyncpg has no types: a connection of the pool, in its proxy.
 Connection: TypeAlias = Any
@@ -55,6 +57,10 @@ class Database:
         # Connections at hand: lent by the pool, whose own way of lending costs as much as a short statement. While
         # somebody waits for the pool, none is held back from it.
         self._at_hand: list[Connection] = []
+        # Likewise, but still inside a transaction that only read: the next one's begin ends it, without a message
+        # that somebody would wait for. Where none comes, the timer sees to it.
+        self._lingering: dict[Connection, asyncio.TimerHandle] = {}
+        self._endings: set[asyncio.Task[None]] = set()
         self._waiting_count = 0
         self._is_closing = False
         # Commits whose caller was cancelled, by the connection they still use.
@@ -116,6 +122,11 @@ class Database:
     async def close(self) -> None:
         """Close every connection, once what is under way has ended."""
         self._is_closing = True
+        while self._lingering:
+            connection, timer = self._lingering.popitem()
+            timer.cancel()
+            await self._end_reading(connection)
+        await asyncio.gather(*self._endings)
         while self._at_hand:
             await self._release(self._at_hand.pop())
         try:
@@ -163,7 +174,7 @@ class Database:
             LostCommitError: The connection broke while the commit was awaited.
             PoisonError: The store refuses these values; nothing was written.
         """
-        connection = await self._acquire()
+        connection = self._still_reading() or await self._acquire()
         try:
             await begin(connection, tenant_id, read_only=read_only, snapshot=snapshot)
             try:
@@ -174,7 +185,9 @@ class Database:
                 # The caller changed its mind: the connection itself is sound.
                 await connection.execute("ROLLBACK")
                 raise
-            if read_only or not keeps:
+            if read_only:
+                await self._linger(connection)
+            elif not keeps:
                 await connection.execute("ROLLBACK")
             else:
                 await self._uncancelled(connection, _end, COMMIT_WITHIN)
@@ -276,8 +289,43 @@ class Database:
         del self._alone[connection]
         await self._give_back(connection)
 
+    async def _linger(self, connection: Connection) -> None:
+        """Keep a connection at hand whose transaction only read, and has not ended yet."""
+        if self._waiting_count or self._is_closing:
+            await connection.execute("ROLLBACK")
+            return
+        loop = asyncio.get_running_loop()
+        self._lingering[connection] = loop.call_later(_LINGER_SECONDS, self._end_lingering, connection)
+
+    def _still_reading(self) -> Connection | None:
+        """Return a connection whose transaction only read, to begin another one on; None where there is none."""
+        while self._lingering:
+            connection, timer = self._lingering.popitem()
+            timer.cancel()
+            if _is_open(connection):
+                return connection
+            # What the server closed has nothing left to be ended; the pool is told.
+            self._spawn(self._release(connection))
+        return None
+
+    def _end_lingering(self, connection: Connection) -> None:
+        del self._lingering[connection]
+        self._spawn(self._end_reading(connection))
+
+    async def _end_reading(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except _STORE_ERRORS:
+            _discard(connection)
+        await self._give_back(connection)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
     async def _give_back(self, connection: Connection) -> None:
-        if connection in self._alone:
+        if connection in self._alone or connection in self._lingering:
             return
         if _is_open(connection):
             if connection.is_in_transaction():
@@ -299,6 +347,19 @@ class Database:
             if _is_open(connection):
                 return connection
             await self._release(connection)
+        connection = self._still_reading()
+        if connection is not None:
+            try:
+                await connection.execute("ROLLBACK")
+            except _STORE_ERRORS:
+                _discard(connection)
+                await self._release(connection)
+            except BaseException:
+                _discard(connection)
+                self._spawn(self._release(connection))
+                raise
+            else:
+                return connection
         self._waiting_count += 1
         try:
             return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
@@ -407,11 +468,14 @@ async def _answer_of(work: Callable[[Connection], Awaitable[T]], connection: Con
 async def begin(
     connection: Connection, tenant_id: TenantId, *, read_only: bool = False, snapshot: bool = False
 ) -> None:
-    """Begin a transaction that sees this tenant's rows, in one message."""
+    """Begin a transaction that sees this tenant's rows, in one message; one that only read ends with it."""
     isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
     access = " READ ONLY" if read_only else ""
+    before = "ROLLBACK; " if connection.is_in_transaction() else ""
     # SET takes no parameters: the text is built from a UUID and nothing else.
-    await connection.execute(f"BEGIN{isolation}{access}; SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'")
+    await connection.execute(
+        f"{before}BEGIN{isolation}{access}; SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
+    )
 
 
 async def _end(connection: Connection) -> None:

@@ -92,7 +92,106 @@ async def test_takes_a_connection_at_the_first_read_only(database: Database, kee
     assert await busy_processes(keeper) == 1
     for one in snapshots:
         await one.__aexit__(None, None, None)
-    assert await busy_processes(keeper) == 0
+    await idle(keeper)
+
+
+async def idle(keeper: Keeper) -> None:
+    """Wait until no connection of the pool is inside a transaction, which is a matter of moments."""
+    async with asyncio.timeout(1):
+        while await busy_processes(keeper):  # noqa: ASYNC110  (PostgreSQL tells nobody)
+            await asyncio.sleep(0.01)
+
+
+async def gone(keeper: Keeper) -> None:
+    """Wait until the pool has no connection any more."""
+    async with asyncio.timeout(1):
+        while await server_processes(keeper):  # noqa: ASYNC110  (likewise)
+            await asyncio.sleep(0.001)
+
+
+async def test_a_transaction_that_only_read_ends_with_the_next_ones_begin(
+    database_url: str, keeper: Keeper
+) -> None:
+    first, second = await keeper.tenant(), await keeper.tenant()
+    await keeper.alerts(first, [an_alert(id=an_id(1), dedup_key="1")])
+    database = await Database.connect(database_url, pool_size=1)
+    try:
+        source = PostgresSnapshotSource(database)
+        for _ in range(2):
+            async with source.snapshot(first) as snapshot:
+                assert len((await all_alerts(snapshot)).items) == 1
+            # Still open, and nobody's: who comes next sees a moment of its own, and what it may see.
+            assert len(database._lingering) == 1
+            async with source.snapshot(second) as snapshot:
+                assert len((await all_alerts(snapshot)).items) == 0
+        await keeper.alerts(first, [an_alert(id=an_id(2), dedup_key="2")])
+        async with source.snapshot(first) as snapshot:
+            assert len((await all_alerts(snapshot)).items) == 2
+        assert len(await server_processes(keeper)) == 1
+
+        # Whoever begins no transaction gets a connection that is in none, and sees no tenant.
+        async with database.connection() as connection:
+            assert not connection.is_in_transaction()
+            assert not await connection.fetchval("SELECT current_setting('app.tenant_id', true)")
+            assert await connection.fetchval("SELECT count(*) FROM alert_open") == 0
+        async with source.snapshot(first) as snapshot:
+            await snapshot.as_of()
+        await database.write(first, lambda connection: connection.execute("SELECT 1"))
+        assert not database._lingering
+
+        async with source.snapshot(first) as snapshot:
+            await snapshot.as_of()
+        assert await busy_processes(keeper) == 1
+        await idle(keeper)
+        assert (len(database._lingering), len(database._at_hand)) == (0, 1)
+        async with source.snapshot(first) as snapshot:
+            await snapshot.as_of()
+    finally:
+        await database.close()
+    await gone(keeper)
+
+
+async def test_a_connection_that_breaks_before_its_next_transaction_is_replaced(
+    database: Database, keeper: Keeper
+) -> None:
+    tenant_id = await keeper.tenant()
+    source = PostgresSnapshotSource(database)
+    for use in ("snapshot", "connection", "timer"):
+        async with source.snapshot(tenant_id) as snapshot:
+            await snapshot.as_of()
+        [process] = await server_processes(keeper)
+        await keeper.connection.execute("SELECT pg_terminate_backend($1)", process)
+        await gone(keeper)
+        await asyncio.sleep(0.05 if use == "timer" else 0)
+        for _ in range(2):
+            try:
+                if use == "snapshot":
+                    async with source.snapshot(tenant_id) as snapshot:
+                        await snapshot.as_of()
+                else:
+                    async with database.connection() as connection:
+                        await connection.fetchval("SELECT 1")
+                break
+            except DependencyError:
+                # Once somebody may learn of it the hard way, and is told to try again.
+                continue
+        assert len(await server_processes(keeper)) == 1
+        await idle(keeper)
+
+
+async def test_those_who_wait_for_a_connection_get_one_that_has_read(database: Database, keeper: Keeper) -> None:
+    tenant_id = await keeper.tenant()
+    source = PostgresSnapshotSource(database)
+
+    async def read() -> None:
+        async with source.snapshot(tenant_id) as snapshot:
+            await snapshot.as_of()
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(read() for _ in range(40)))
+    assert len(await server_processes(keeper)) == 2
+    await idle(keeper)
 
 
 async def test_concurrent_reads_take_turns_on_one_connection(database: Database, keeper: Keeper) -> None:
