@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import executor, fanout, fill, flame, growth, lateness, plots, reads, report, writes
+from bench import executor, fanout, fill, flame, growth, lateness, lists, plots, reads, report, writes
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
@@ -103,6 +103,24 @@ def _growth(wanted: Wanted, directory: Path) -> Outcome:
     return Outcome(growing.table(), growing.told(), {"rounds": scale.rounds, **growing.facts()})
 
 
+def _lists(wanted: Wanted, directory: Path) -> Outcome:
+    scale = lists.QUICK if wanted.quick else lists.FULL
+    with Installation(_data(wanted, directory)) as installation:
+        filled = fill.filled(installation, wanted.alerts, wanted.seed)
+        reading = lists.Lists(installation, filled, scale, wanted.seed)
+        reading.run()
+        settings = {"runs": scale.runs, "alerts": filled.alert_count, **installation.facts()}
+    return Outcome(reading.table(), {"fill": filled.told(), **reading.told()}, settings)
+
+
+def _list_growth(wanted: Wanted, directory: Path) -> Outcome:
+    scale = lists.QUICK if wanted.quick else lists.FULL
+    kept = (_data(wanted, directory), wanted.alerts) if wanted.data_dir is not None else None
+    growing = lists.Growth(directory, kept, scale, wanted.seed)
+    growing.run()
+    return Outcome(growing.table(), growing.told(), {"runs": scale.runs, **growing.facts})
+
+
 PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "executor": _executor,
     "writes": _writes,
@@ -110,9 +128,11 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "fanout": _fanout,
     "lateness": _lateness,
     "growth": _growth,
+    "lists": _lists,
+    "list-growth": _list_growth,
 }
-# How costs grow is no row of the design's table, and takes ten minutes.
-ONLY_BY_NAME = ("growth",)
+# These are no rows of the design's table, and take ten minutes each.
+ONLY_BY_NAME = ("growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill")
 
 

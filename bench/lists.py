@@ -19,7 +19,7 @@ from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.ids import TenantId
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
-from bench import fill, report
+from bench import fill, plots, report
 from bench.cases import Case, all_cases, known_of
 from bench.installation import Installation
 
@@ -165,6 +165,7 @@ class Lists:
     def told(self) -> dict[str, Any]:
         """Return everything, for the file."""
         return {
+            "plot": plots.told("Lists, filters, orders and figures from PostgreSQL, warm", self._panels()),
             "limit_ms": LIMIT_MS,
             "above": [case.name for case in self.slow],
             "cases": [
@@ -177,6 +178,30 @@ class Lists:
                 for case in self._cases
             ],
         }
+
+    def _panels(self) -> list[plots.Panel]:
+        """Return of each part and tenant the p99 of its cases: their median, the best and the worst."""
+        return [
+            plots.Panel(
+                f"p99 of the cases of each part, {tenant} tenant",
+                "ms",
+                [
+                    plots.Bar(
+                        part,
+                        report.spread(
+                            [
+                                self._figures[case.name, tenant].at(0.99)
+                                for case in self._cases
+                                if case.part == part
+                            ]
+                        ),
+                    )
+                    for part in dict.fromkeys(case.part for case in self._cases)
+                ],
+                better="less",
+            )
+            for tenant in self._tenants
+        ]
 
     def table(self) -> str:
         """Return the tables: one line for each part, and one for each case above the limit."""
@@ -228,22 +253,30 @@ class Lists:
 
 
 class Growth:
-    """The same reads on databases of growing size: what is read by an index takes as long on each."""
+    """The same reads on databases of growing size: what is read by an index takes as long on each.
 
-    def __init__(self, directory: Path, kept: tuple[Installation, int] | None, scale: Scale, seed: int) -> None:
+    Args:
+        directory: Where databases are made.
+        kept: A filled one that is there, and how many alerts it has; the last to be measured.
+    """
+
+    def __init__(self, directory: Path, kept: tuple[Path, int] | None, scale: Scale, seed: int) -> None:
         self._directory = directory
         self._kept = kept
         self._scale = scale
         self._seed = seed
         self._figures: dict[int, dict[str, Figures]] = {}
+        self.facts: dict[str, object] = {}
 
     def run(self) -> None:
         """Fill a database of each size, and measure on its largest tenant."""
-        for size in self._scale.sizes:
-            with Installation(self._directory / f"size-{size}") as installation:
-                self._measure(installation, size)
+        places = [(self._directory / f"size-{size}", size) for size in self._scale.sizes]
         if self._kept is not None:
-            self._measure(*self._kept)
+            places.append(self._kept)
+        for path, size in places:
+            with Installation(path) as installation:
+                self._measure(installation, size)
+                self.facts = installation.facts()
 
     def _measure(self, installation: Installation, size: int) -> None:
         print(f"  growth: {size:,} alerts", flush=True)
@@ -261,12 +294,23 @@ class Growth:
     def told(self) -> dict[str, Any]:
         """Return everything, for the file."""
         return {
+            "plot": plots.told("The same reads as the database grows", [self._panel()]),
             "sizes": list(self._figures),
             "cases": [
                 {"case": name, **{str(size): figures[name].told() for size, figures in self._figures.items()}}
                 for name in GROWING
             ],
         }
+
+    def _panel(self) -> plots.Panel:
+        """Return the median of each read over the number of alerts."""
+        lines = {
+            name: [
+                (float(size), report.spread([figures[name].at(0.5)])) for size, figures in self._figures.items()
+            ]
+            for name in GROWING[:5]
+        }
+        return plots.Panel("p50 of a read", "ms", lines=lines, x_label="alerts", better="less")
 
     def table(self) -> str:
         """Return the table."""
