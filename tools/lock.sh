@@ -17,3 +17,9 @@ grep -v editable requirements-critical.txt > "$kept"
     "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --constraint "$kept" --group dev
 } > requirements-dev.txt.new
 mv requirements-dev.txt.new requirements-dev.txt
+# Alerta, beside which the bench measures, has an environment of its own.
+{
+    echo "# Locked versions of Alerta and what it needs. Written by \`make lock\`; do not edit."
+    "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url bench/peers/alerta/requirements.in
+} > bench/peers/alerta/requirements.txt.new
+mv bench/peers/alerta/requirements.txt.new bench/peers/alerta/requirements.txt
