@@ -144,9 +144,9 @@ class Step:
 
 
 def flat(name: str, by_size: Mapping[int, Sequence[float]]) -> Verdict:
-    """Return whether a latency at the largest size is about that at the smallest."""
+    """Return whether a latency at the largest size is about that at the smallest, round by round."""
     small, large = min(by_size), max(by_size)
-    value = report.median(by_size[large]) / report.median(by_size[small])
+    value = report.ratio_of(by_size[large], by_size[small])["median"]
     return Verdict(f"{name}: {large:,} stored against {small:,}, times", value, FLAT_MAX)
 
 

@@ -11,12 +11,13 @@ def _steps(*resident_mib: float) -> list[Step]:
     return [Step(number * 100, mib, {}) for number, mib in enumerate(resident_mib)]
 
 
-@pytest.mark.parametrize(("large", "holds"), [(5.0, True), (7.4, True), (7.6, False)])
+@pytest.mark.parametrize(("large", "holds"), [(4.0, True), (5.9, True), (6.1, False)])
 def test_flat_is_the_largest_size_against_the_smallest(large: float, holds: bool) -> None:
-    verdict = flat("single create", {10_000: [4.0, 5.0, 90.0], 100_000: [50.0], 1_000_000: [large]})
+    # A round in which the machine was busy was so for both.
+    verdict = flat("single create", {10_000: [4.0, 5.0, 90.0], 100_000: [50.0], 1_000_000: [large, large, 900.0]})
 
     assert verdict.holds is holds
-    assert verdict.value == large / 5.0
+    assert verdict.value == pytest.approx(sorted((large / 4.0, large / 5.0, 10.0))[1], rel=0.01)
 
 
 def test_linear_is_a_power_of_one_at_most() -> None:
