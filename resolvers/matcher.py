@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import strawberry
+from graphql import Undefined
 
 from alertgraph.core.errors import InputError
 from alertgraph.core.labels import Matcher, check_matcher
@@ -15,6 +16,49 @@ FILTER_LENGTH_MAX = 100
 FILTER_TEXT_LENGTH_MAX = 1024
 MATCHER_COUNT_MAX = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+# Points for what is looked for row by row rather than read by an index; a page of alerts costs 50 by itself.
+LOOKED_FOR_POINTS = 50
+SEARCH_POINTS = 10
+
+
+def matcher_points(matchers: object) -> int:
+    """Return what matchers add to the cost of a list, as a document or its variables give them."""
+    given = matchers if isinstance(matchers, list) else [matchers]
+    operators = [each.get("operator") if isinstance(each, dict) else None for each in given]
+    equal = (None, Undefined, MatchOperator.EQUAL, MatchOperator.EQUAL.name)
+    return sum(SEARCH_POINTS if operator in equal else LOOKED_FOR_POINTS for operator in operators)
+
+
+def looked_for(_: object) -> int:
+    """Return what a condition adds to the cost of a list for which rows are looked at one by one."""
+    return LOOKED_FOR_POINTS
+
+
+def searched(_: object) -> int:
+    """Return what a search adds to the cost of a list."""
+    return SEARCH_POINTS
+
+
+ALERT_FILTER_COST = {
+    "surcharges": {
+        "filter.matchers": matcher_points,
+        "filter.search": searched,
+        "filter.silenced": looked_for,
+        "filter.inhibited": looked_for,
+    }
+}
+EVENT_FILTER_COST = {
+    "surcharges": {
+        "filter.matchers": matcher_points,
+        "filter.source": looked_for,
+        "filter.monitoredService": looked_for,
+        "filter.severity": looked_for,
+        "filter.actorKind": looked_for,
+    }
+}
+PREVIEW_COST = {"surcharges": {"matchers": matcher_points}}
 
 
 @strawberry.type(description="What a label must be.")

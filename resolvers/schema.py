@@ -14,6 +14,7 @@ import resolvers.health
 import resolvers.heartbeat
 import resolvers.inhibition
 import resolvers.live
+import resolvers.matcher
 import resolvers.metrics
 import resolvers.nodes
 import resolvers.responder
@@ -70,13 +71,16 @@ class Query:
     )
     viewer: Viewer = strawberry.field(resolver=resolvers.tenant.viewer, description="Who is asking. INGEST.")
     alert: CriticalAlert | None = strawberry.field(resolver=resolvers.alert.alert, description="One alert by id.")
-    alerts: CriticalAlertConnection = strawberry.field(resolver=resolvers.alert.alerts, description="Alerts.")
+    alerts: CriticalAlertConnection = strawberry.field(
+        resolver=resolvers.alert.alerts, description="Alerts.", metadata=resolvers.matcher.ALERT_FILTER_COST
+    )
     events: LogEventConnection = strawberry.field(
         resolver=resolvers.event.events,
         description=(
             "The log, oldest first; `last` gets the newest. VIEWER sees what alerts and incidents did, RESPONDER "
             "also configuration, ADMIN also keys and reads of personal data."
         ),
+        metadata=resolvers.matcher.EVENT_FILTER_COST,
     )
     deliveries: DeliveryConnection = strawberry.field(
         resolver=resolvers.delivery.deliveries, description="Deliveries over all alerts, newest first."
@@ -129,6 +133,7 @@ class Query:
     silence_preview: SilencePreview = strawberry.field(
         resolver=resolvers.silence.silence_preview,
         description="What a silence with these matchers would cover.",
+        metadata=resolvers.matcher.PREVIEW_COST,
     )
     heartbeat_monitors: HeartbeatMonitorConnection = strawberry.field(
         resolver=resolvers.heartbeat.heartbeat_monitors, description="Heartbeat monitors, by name."

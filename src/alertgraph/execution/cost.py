@@ -7,13 +7,16 @@ metadata:
     cost                 points for the field, or for each entry of its list
     page_size_default    entries where neither first nor last is given, or of a list without such arguments
     size_argument        another argument that says how many entries there will be: a number or a list
+    surcharges           by a path into the arguments, such as "filter.search": what a value given there adds, once
+                         for the field, however long its list; a function of the value, since what some filters let
+                         through costs more to find than to fetch
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from graphql import (
     FieldNode,
@@ -30,12 +33,14 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     Undefined,
+    ValueNode,
     VariableNode,
     get_named_type,
     is_composite_type,
     is_introspection_type,
     is_list_type,
     is_non_null_type,
+    value_from_ast_untyped,
 )
 
 from alertgraph.execution.selections import Conditions, Occurrence, SelectionBudget, collected
@@ -87,6 +92,31 @@ class Size:
         return size
 
 
+Surcharge: TypeAlias = Callable[[Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedArgument:
+    """An argument that may cost something by itself.
+
+    Attributes:
+        node: What the document gives it.
+        path: Into its value.
+        price: Takes what stands there, which is neither null nor absent.
+    """
+
+    node: ValueNode
+    path: tuple[str, ...]
+    price: Surcharge
+
+    def points(self, variables: Mapping[str, object]) -> int:
+        """Return what it costs with these coerced variables."""
+        value = value_from_ast_untyped(self.node, dict(variables))
+        for name in self.path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return 0 if value is None or value is Undefined else self.price(value)
+
+
 @dataclass(frozen=True, slots=True)
 class PricedField:
     """A field that costs something, or has something below it that does.
@@ -98,6 +128,7 @@ class PricedField:
         is_page: Whether it is one of those; its own entries are the connection's.
         conditions: Any of these alternatives selects it; empty for a field that is always selected.
         children: What is below.
+        surcharges: Of its arguments.
     """
 
     points: int
@@ -106,6 +137,7 @@ class PricedField:
     is_page: bool
     conditions: tuple[Conditions, ...]
     children: tuple[PricedField, ...]
+    surcharges: tuple[PricedArgument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +217,8 @@ class _Planner:
         metadata = _metadata(definition)
         introspecting = is_introspection_type(named) or is_introspection_type(parent)
         points = self._points(metadata, parent, node, definition, introspecting=introspecting)
-        if points == 0 and not children:
+        surcharges = tuple(_surcharges(metadata, node))
+        if points == 0 and not children and not surcharges:
             return None
         always = any(not each.conditions for each in group)
         return PricedField(
@@ -195,6 +228,7 @@ class _Planner:
             is_page=_is_connection(parent) and node.name.value in _PAGED_FIELDS,
             conditions=() if always else tuple(each.conditions for each in group),
             children=children,
+            surcharges=surcharges,
         )
 
     def _points(
@@ -259,6 +293,7 @@ def _sum(fields: Sequence[PricedField], variables: Mapping[str, object], *, page
     for field in fields:
         if field.conditions and not any(_holds(conditions, variables) for conditions in field.conditions):
             continue
+        total += sum(each.points(variables) for each in field.surcharges)
         size = field.size.resolve(variables)
         if field.is_connection:
             total += field.points + _sum(field.children, variables, page_size=size)
@@ -267,6 +302,15 @@ def _sum(fields: Sequence[PricedField], variables: Mapping[str, object], *, page
             if entries:
                 total += entries * (field.points + _sum(field.children, variables, page_size=1))
     return total
+
+
+def _surcharges(metadata: Mapping[str, Any], node: FieldNode) -> Iterator[PricedArgument]:
+    # Merged fields have equal arguments, so the first place speaks for all.
+    given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    for path, price in metadata.get("surcharges", {}).items():
+        name, *rest = path.split(".")
+        if name in given:
+            yield PricedArgument(given[name], tuple(rest), price)
 
 
 def _holds(conditions: Conditions, variables: Mapping[str, object]) -> bool:

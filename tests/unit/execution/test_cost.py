@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from graphql import get_introspection_query
+from graphql import OperationDefinitionNode, get_introspection_query, parse, validate
 
-from alertgraph.execution.cost import Prices
+from alertgraph.core.labels import MatchOperator
+from alertgraph.execution.cost import CostPlan, Prices, plan_cost
 from alertgraph.execution.errors import RefusedError
+from resolvers.matcher import LOOKED_FOR_POINTS, SEARCH_POINTS
+from resolvers.schema import schema
 from tests.conformance import toy
 
 
@@ -119,3 +122,79 @@ def test_prices_can_be_set() -> None:
 
     assert executor.prepare(toy.request("{items{nodes{number}}}")).cost == 1 + 5
     assert executor.prepare(toy.request("{items(first:50){nodes{tags{number}}}}")).cost == 1 + 20 * (1 + 2)
+
+
+# ------------------------------------------------------------------------------------------ arguments
+
+
+def plan_of(query: str) -> CostPlan:
+    """Return the cost plan of a document of the service's own schema."""
+    document = parse(query)
+    validated = validate(schema._schema, document)
+    assert validated == []
+    (operation,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    return plan_cost(schema._schema, operation, {}, Prices(), 1000)
+
+
+PAGE = "{nodes{id}}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "points"),
+    [
+        ("", 0),
+        ("filter:null", 0),
+        ('filter:{status:[TRIGGERED] severity:[HIGH] monitoredService:["a"]}', 0),
+        ('filter:{search:"disk"}', SEARCH_POINTS),
+        ("filter:{search:null}", 0),
+        ("filter:{matchers:[]}", 0),
+        ('filter:{matchers:[{label:"a" value:"b"}]}', SEARCH_POINTS),
+        ('filter:{matchers:{label:"a" value:"b" operator:EQUAL}}', SEARCH_POINTS),
+        ('filter:{matchers:[{label:"a" value:"b" operator:REGEX}]}', LOOKED_FOR_POINTS),
+        (
+            'filter:{matchers:[{label:"a" value:"b" operator:NOT_EQUAL} {label:"c" value:"d"}] search:"x"}',
+            LOOKED_FOR_POINTS + 2 * SEARCH_POINTS,
+        ),
+        ("filter:{silenced:false}", LOOKED_FOR_POINTS),
+    ],
+)
+def test_what_has_to_be_looked_for_is_paid_for_once_a_list(arguments: str, points: int) -> None:
+    given = f"({arguments} first:10)" if arguments else "(first:10)"
+
+    assert plan_of(f"{{alerts{given}{PAGE}}}").points({}) == 1 + 10 + points
+
+
+def test_what_variables_ask_for_is_paid_for() -> None:
+    whole = plan_of(f"query($f:AlertFilter){{alerts(filter:$f first:10){PAGE}}}")
+    part = plan_of(
+        f"query($m:[LabelMatcherInput!] $s:String){{alerts(filter:{{matchers:$m search:$s}} first:10){PAGE}}}"
+    )
+    regex = {"label": "host", "operator": MatchOperator.REGEX, "value": "a.*"}
+
+    assert whole.points({}) == part.points({}) == part.points({"m": None, "s": None}) == 11
+    assert whole.points({"f": None}) == whole.points({"f": {}}) == 11
+    assert whole.points({"f": {"matchers": [regex, regex]}}) == 11 + 2 * LOOKED_FOR_POINTS
+    assert part.points({"m": [regex], "s": "disk"}) == 11 + LOOKED_FOR_POINTS + SEARCH_POINTS
+    assert part.points({"m": [{**regex, "operator": MatchOperator.EQUAL}]}) == 11 + SEARCH_POINTS
+
+
+def test_each_alias_and_each_place_pays_for_itself() -> None:
+    search = 'filter:{search:"a"} first:1'
+
+    twice = plan_of(f"{{a:alerts({search}){PAGE} b:alerts({search}){PAGE}}}")
+    left_out = plan_of(f"query($no:Boolean!){{alerts({search}) @include(if:$no){PAGE}}}")
+
+    assert twice.points({}) == 2 * (1 + 1 + SEARCH_POINTS)
+    assert left_out.points({"no": False}) == 1
+    assert left_out.points({"no": True}) == 2 + SEARCH_POINTS
+
+
+def test_events_and_previews_are_priced_by_what_they_look_for() -> None:
+    kinds = plan_of(f"{{events(filter:{{kinds:[ACKNOWLEDGED]}} first:10){PAGE}}}")
+    source = plan_of(f'{{events(filter:{{source:["a"]}} first:10){PAGE}}}')
+    preview = plan_of('{silencePreview(matchers:[{label:"a" operator:REGEX value:"b"}]){openCount}}')
+
+    assert kinds.points({}) == 11
+    assert source.points({}) == 11 + LOOKED_FOR_POINTS
+    # A preview, and the five points of counting.
+    assert preview.points({}) == 1 + 5 + LOOKED_FOR_POINTS
