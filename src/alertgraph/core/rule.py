@@ -66,6 +66,10 @@ class Ladder:
     repeat_count: int = 0
     escalate_on_sla: bool = False
 
+    def __hash__(self) -> int:
+        # Each alert of a list has one, and few of a rule's differ: going through all levels would tell no more.
+        return hash(self.rule_id)
+
 
 @dataclass(frozen=True, slots=True)
 class EscalationRule:

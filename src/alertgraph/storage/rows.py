@@ -171,6 +171,10 @@ def _hold_of(value: int | None) -> HoldReason | None:
     return None if value is None else _HOLDS[value]
 
 
+def _ladder_or_none(value: Mapping[str, Any] | None) -> Ladder | None:
+    return None if value is None else ladder_of(value)
+
+
 def _verdict_of(value: int | None) -> AlertVerdict | None:
     return None if value is None else AlertVerdict(value)
 
@@ -212,6 +216,9 @@ _FIELD_GROUPS: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]] = (
         "labels": (("labels",), None),
         "annotations": (("annotations",), None),
         "links": (("links",), _links_of),
+    },
+    {
+        "ladder": (("ladder",), _ladder_or_none),
     },
 )
 
@@ -293,7 +300,13 @@ def _target_json(target: EscalationTarget) -> list[Any]:
 
 
 def ladder_of(value: Mapping[str, Any]) -> Ladder:
-    """Return the ladder that a JSON column holds."""
+    """Return the ladder that a JSON column holds; of equal ones the same."""
+    return _ladder_of(orjson.dumps(value))
+
+
+@lru_cache(maxsize=4096)
+def _ladder_of(written: bytes) -> Ladder:
+    value = orjson.loads(written)
     return Ladder(
         RuleId(UUID(value["rule"])),
         tuple(
