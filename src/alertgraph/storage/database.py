@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -174,9 +175,13 @@ class Database:
             LostCommitError: The connection broke while the commit was awaited.
             PoisonError: The store refuses these values; nothing was written.
         """
-        connection = self._still_reading() or await self._acquire()
+        lingering = self._still_reading()
+        connection = lingering or await self._acquire()
         try:
-            await begin(connection, tenant_id, read_only=read_only, snapshot=snapshot)
+            if read_only:
+                _send_begin(connection, tenant_id, snapshot=snapshot, ends_another=lingering is not None)
+            else:
+                await begin(connection, tenant_id, snapshot=snapshot, ends_another=lingering is not None)
             try:
                 yield connection
             except (*_STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
@@ -291,6 +296,9 @@ class Database:
 
     async def _linger(self, connection: Connection) -> None:
         """Keep a connection at hand whose transaction only read, and has not ended yet."""
+        if not _is_open(connection):
+            # Whoever read lost it; it is given back as it is.
+            return
         if self._waiting_count or self._is_closing:
             await connection.execute("ROLLBACK")
             return
@@ -466,15 +474,50 @@ async def _answer_of(work: Callable[[Connection], Awaitable[T]], connection: Con
 
 
 async def begin(
-    connection: Connection, tenant_id: TenantId, *, read_only: bool = False, snapshot: bool = False
+    connection: Connection, tenant_id: TenantId, *, snapshot: bool = False, ends_another: bool = False
 ) -> None:
-    """Begin a transaction that sees this tenant's rows, in one message; one that only read ends with it."""
-    isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
-    access = " READ ONLY" if read_only else ""
-    before = "ROLLBACK; " if connection.is_in_transaction() else ""
+    """Begin a transaction that sees this tenant's rows, in one message.
+
+    Args:
+        connection: On which.
+        tenant_id: Whose rows.
+        snapshot: Every statement sees the same moment.
+        ends_another: Whether one that only read is still open there.
+    """
+    before = ["ROLLBACK"] if ends_another else []
+    await connection.execute("; ".join([*before, _begin(snapshot), _set_tenant(tenant_id)]))
+
+
+def _send_begin(connection: Connection, tenant_id: TenantId, *, snapshot: bool, ends_another: bool) -> None:
+    """Begin a transaction that only reads, likewise, without waiting for the answer.
+
+    It goes out just before the first statement, and is answered with it: of what a short read costs, waiting for
+    one answer after the other is the larger part. Should it fail, the statement does.
+    """
+    before = _message("ROLLBACK") if ends_another else b""
+    begun = _message(f"{_begin(snapshot)} READ ONLY")
+    # Past asyncpg, which knows of one statement at a time. Answers to messages of the extended protocol come with
+    # the next Sync, and asyncpg leaves aside those that it does not wait for.
+    connection._con._transport.write(before + begun + _message(_set_tenant(tenant_id)))
+
+
+def _begin(snapshot: bool) -> str:  # noqa: FBT001 - as the statement has it
+    return "BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else "BEGIN"
+
+
+def _set_tenant(tenant_id: TenantId) -> str:
     # SET takes no parameters: the text is built from a UUID and nothing else.
-    await connection.execute(
-        f"{before}BEGIN{isolation}{access}; SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
+    return f"SET LOCAL app.tenant_id = '{UUID(int=tenant_id.int)}'"
+
+
+@lru_cache(maxsize=1024)
+def _message(statement: str) -> bytes:
+    """Return the messages that have a statement executed: Parse, Bind and Execute, with no name and no values."""
+    parse = b"\0%b\0\0\0" % statement.encode()
+    bind, execute = b"\0\0\0\0\0\0\0\0", b"\0\0\0\0\0"
+    return b"".join(
+        kind + (len(body) + 4).to_bytes(4, "big") + body
+        for kind, body in ((b"P", parse), (b"B", bind), (b"E", execute))
     )
 
 

@@ -18,6 +18,7 @@ from alertgraph.core.query import AlertFilter, AlertOrder, AlertQuery, Page, Pag
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import Tenant, TenantSettings, Tier
+from alertgraph.services.ports import PoisonError
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.snapshot import PostgresSnapshot, PostgresSnapshotSource
@@ -149,6 +150,48 @@ async def test_a_transaction_that_only_read_ends_with_the_next_ones_begin(
     finally:
         await database.close()
     await gone(keeper)
+
+
+@pytest.mark.parametrize("first", ["nothing", "new", "known", "simple", "several", "refused", "wrong"])
+async def test_a_begin_is_answered_with_whatever_comes_first(
+    database_url: str, keeper: Keeper, first: str
+) -> None:
+    tenant_id = await keeper.tenant()
+    count, tenant = "SELECT count(*) FROM tenant_head", "SELECT current_setting('app.tenant_id')"
+    database = await Database.connect(database_url, pool_size=1)
+    try:
+        for round_ in range(3):
+            try:
+                async with database.transaction(tenant_id, read_only=True, snapshot=True) as connection:
+                    if first in ("new", "known"):
+                        # Of a text that changes, or is known from the round before.
+                        assert await connection.fetchval(f"{count}{' ' * round_ if first == 'new' else ''}") == 1
+                    elif first == "simple":
+                        await connection.execute("SET LOCAL work_mem = '5MB'")
+                    elif first == "several":
+                        await connection.execute("SAVEPOINT one; SET LOCAL work_mem = '5MB'; RELEASE one")
+                    elif first == "refused":
+                        await connection.execute("UPDATE tenant_head SET number = 0")
+                    elif first == "wrong":
+                        await connection.fetch("SELECT $1::int", "text")
+                    if first != "nothing":
+                        assert connection.is_in_transaction()
+                        assert await connection.fetchval(tenant) == str(UUID(int=tenant_id.int))
+                        assert await connection.fetchval("SHOW transaction_isolation") == "repeatable read"
+                        assert await connection.fetchval("SHOW transaction_read_only") == "on"
+                        assert await connection.fetchval(count) == 1
+            except (DependencyError, PoisonError):
+                assert first in ("refused", "wrong")
+            else:
+                assert first not in ("refused", "wrong")
+        async with database.connection() as connection:
+            assert not connection.is_in_transaction()
+            assert await connection.fetchval(count) == 0
+            assert not await connection.fetchval("SELECT current_setting('app.tenant_id', true)")
+        await database.write(tenant_id, lambda connection: connection.execute("SELECT 1"))
+        await idle(keeper)
+    finally:
+        await database.close()
 
 
 async def test_a_connection_that_breaks_before_its_next_transaction_is_replaced(
