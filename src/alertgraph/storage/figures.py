@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from uuid import UUID
 
 from asyncpg import Record
@@ -28,7 +27,7 @@ from alertgraph.core.metrics import (
 )
 from alertgraph.core.severity import Severity
 from alertgraph.storage.database import DEPENDENCY
-from alertgraph.storage.reader import Reader
+from alertgraph.storage.reader import Reader, Rows
 from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -87,29 +86,81 @@ class _Parts:
 
 _COUNTERS = {"day": ("metric_day", "day", "date"), "minute": ("metric_minute", "at", "timestamptz")}
 _SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in COUNT_NAMES)
+# Under this group stands what is told of all the groups that were asked for, together.
+_TOGETHER = Group(min(Severity), "")
+_SPAN_DAY, _SPAN_MONTH, _SPAN_GROUP_MONTH = 1, 2, 3
 
 
 def _counters_statement(
-    reader: Reader, unit: str, parts: Sequence[tuple[date, date, int]], window: MetricsWindow, *, durations: bool
-) -> tuple[str, Sequence[object]]:
-    """Return what sums up counters, or durations, of whole days or minutes, by bucket and group."""
+    reader: Reader, unit: str, parts: Sequence[tuple[date, date, int]], window: MetricsWindow, *, by_group: bool
+) -> Statement:
+    """Return what sums up counters of whole days or minutes, by bucket and, if it shall, by group."""
     table, column, kind = _COUNTERS[unit]
     parameters = Parameters(reader.tenant_id, *_columns(parts))
-    where = [f"tenant_id = $1 AND {column} >= part.low AND {column} < part.high"]
+    where = [f"tenant_id = $1 AND {column} >= part.low AND {column} < part.high", *_asked(window, parameters)]
+    keys, groups = "part.bucket AS part", "1"
+    if by_group:
+        keys, groups = f"{keys}, severity, monitored_service", "1, 2, 3"
+    text = (
+        f"SELECT {keys}, {_SUMS}"
+        f" FROM unnest($2::{kind}[], $3::{kind}[], $4::integer[]) AS part (low, high, bucket)"
+        f" CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join(where)}) AS counter GROUP BY {groups}"
+    )
+    return Statement(text, parameters.values, is_keyed=False)
+
+
+def _asked(window: MetricsWindow, parameters: Parameters) -> list[str]:
+    where = []
     if window.severities:
         where.append(f"severity = ANY ({parameters.add(sorted(window.severities))}::smallint[])")
     if window.monitored_services:
         services = sorted(service for service in window.monitored_services if is_storable(service))
         where.append(f"monitored_service = ANY ({parameters.add(services)}::text[])")
-    keys = "part.bucket AS part, severity, monitored_service"
-    sums, groups = _SUMS, "1, 2, 3"
-    if durations:
-        table, groups = f"{table}_duration", "1, 2, 3, 4, 5"
-        keys, sums = f"{keys}, kind, counter.bucket", "sum(count)::bigint AS count"
-    return (
-        f"SELECT {keys}, {sums} FROM unnest($2::{kind}[], $3::{kind}[], $4::integer[]) AS part (low, high, bucket)"
-        f" CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join(where)}) AS counter GROUP BY {groups}",
+    return where
+
+
+def _durations_statement(reader: Reader, unit: str, low: date, high: date, window: MetricsWindow) -> Statement:
+    """Return what sums up the durations of whole days or minutes of all groups that are asked for."""
+    table, column, _ = _COUNTERS[unit]
+    parameters = Parameters(reader.tenant_id, low, high)
+    where = ["tenant_id = $1", *_asked(window, parameters)]
+    if unit == "day" and (window.severities or window.monitored_services):
+        # A day's groups stand together in the index: those that are asked for are looked up in each day.
+        severities = parameters.add(sorted(window.severities or Severity))
+        source = (
+            f"generate_series($2::date, $3::date - 1, interval '1 day') AS one (day)"
+            f" CROSS JOIN unnest({severities}::smallint[]) AS each (severity) CROSS JOIN LATERAL ("
+            f"SELECT kind, bucket, count FROM {table}_duration AS d"
+            f" WHERE d.day = one.day::date AND d.severity = each.severity AND {' AND '.join(where)}) AS counted"
+        )
+    else:
+        where.append(f"{column} >= $2 AND {column} < $3")
+        source = f"{table}_duration WHERE {' AND '.join(where)}"
+    return Statement(
+        f"SELECT kind, bucket, sum(count)::bigint FROM {source} GROUP BY 1, 2", parameters.values, is_keyed=False
+    )
+
+
+def _spans_statement(reader: Reader, span: int, low: date, high: date, window: MetricsWindow) -> Statement:
+    """Return what sums up folded durations: of all groups, or where something is asked of them, of some."""
+    parameters = Parameters(reader.tenant_id, span, low, high)
+    if span == _SPAN_GROUP_MONTH:
+        severities = parameters.add(sorted(window.severities or Severity))
+        services = _asked(
+            MetricsWindow(window.since, window.until, frozenset(), window.monitored_services), parameters
+        )
+        where = ["severity = each.severity", *services]
+        source = f"unnest({severities}::smallint[]) AS each (severity) CROSS JOIN LATERAL"
+    else:
+        where = ["severity = 0", "monitored_service = ''"]
+        source = "(SELECT) AS each CROSS JOIN LATERAL"
+    where += ["tenant_id = $1", "span = $2", "since >= $3", "since < $4"]
+    return Statement(
+        f"SELECT kind, bucket, sum(count)::bigint FROM {source}"
+        f" (SELECT kind, bucket, count FROM metric_span_duration WHERE {' AND '.join(where)}) AS counted"
+        " GROUP BY 1, 2",
         parameters.values,
+        is_keyed=False,
     )
 
 
@@ -130,8 +181,8 @@ _RAW = f"""
     ) AS event
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
-# An edge is less than a day; whoever reads more has no counters.
-_RAW_TIME_MAX = timedelta(seconds=10)
+# Far more than any of these takes: an edge is less than a day.
+_READ_TIME_MAX = timedelta(seconds=10)
 
 
 def _columns(parts: Sequence[tuple[date, date, int]]) -> Iterator[list[object]]:
@@ -143,7 +194,7 @@ def _columns(parts: Sequence[tuple[date, date, int]]) -> Iterator[list[object]]:
 
 
 async def read_tally(reader: Reader, window: MetricsWindow) -> Tally:
-    """Return the counters and durations of a window."""
+    """Return the counters of a window by group, and its durations of all groups together, under one."""
     return (await _tallies(reader, window, [(window.since, window.until)], durations=True))[0]
 
 
@@ -151,14 +202,16 @@ async def read_series(reader: Reader, window: MetricsWindow, bucket: timedelta) 
     """Return a window's counters cut into buckets, zeros included, by start.
 
     Buckets begin on whole hours, or days for buckets of whole days, so that counters can answer them: the first
-    one is shorter where the window begins in between, and the last one where it ends so. Durations are left out.
+    one is shorter where the window begins in between, and the last one where it ends so. Durations are left out,
+    and all groups are told together, under one.
     """
     unit = HOUR if bucket % DAY else DAY
     starts = [window.since]
     while (start := _floor(window.since, unit) + bucket * len(starts)) < window.until:
         starts.append(start)
     spans = list(zip(starts, [*starts[1:], window.until], strict=True))
-    return list(zip(starts, await _tallies(reader, window, spans, durations=False), strict=True))
+    tallies = await _tallies(reader, window, spans, durations=False, by_group=False)
+    return list(zip(starts, tallies, strict=True))
 
 
 async def read_open_counts(reader: Reader, window: MetricsWindow) -> Tally:
@@ -188,7 +241,12 @@ async def read_open_alert_count(reader: Reader) -> int:
 
 
 async def _tallies(
-    reader: Reader, window: MetricsWindow, spans: Sequence[tuple[datetime, datetime]], *, durations: bool
+    reader: Reader,
+    window: MetricsWindow,
+    spans: Sequence[tuple[datetime, datetime]],
+    *,
+    durations: bool,
+    by_group: bool = True,
 ) -> list[Tally]:
     """Return the figures of each span of time; spans do not overlap."""
     [[now]] = await reader.fetch("SELECT now()")
@@ -201,29 +259,69 @@ async def _tallies(
     for unit, counted in (("day", parts.days), ("minute", parts.minutes)):
         if not counted:
             continue
-        text, values = _counters_statement(reader, unit, counted, window, durations=False)
-        for row in await reader.fetch(text, *values):
+        for row in await _run(reader, _counters_statement(reader, unit, counted, window, by_group=by_group)):
             counts = Counts(*(row[name] for name in COUNT_NAMES))
-            results[row["part"]].group(_group(row)).add(counts)
+            results[row["part"]].group(_group(row) if by_group else _TOGETHER).add(counts)
         if durations:
-            text, values = _counters_statement(reader, unit, counted, window, durations=True)
-            for part, severity, service, kind, bucket, count in await reader.fetch(text, *values):
-                results[part].durations[_duration_key(severity, service, kind, bucket)] += count
-    for low, high, bucket in parts.raw:
+            for low, high, part in counted:
+                for statement in await _durations(reader, unit, low, high, window):
+                    for kind, bucket, count in await _run(reader, statement):
+                        results[part].durations[_TOGETHER, DurationKind(kind), bucket] += count
+    for low, high, part in parts.raw:
         # Planned for these very instants: of a year's partitions it reads one or two.
-        statement = Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)
-        rows = await reader.run_in_order(_RAW_TIME_MAX, statement)
-        if rows is None:
-            raise DependencyError(DEPENDENCY, retryable=True)
-        for row in rows:
-            results[bucket].add(_only(_times(tally([_event(row)]), row["times"]), window))
+        for row in await _run(reader, Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)):
+            told = _only(_times(tally([_event(row)]), row["times"]), window)
+            for (_, kind, bucket), count in told.durations.items():
+                results[part].durations[_TOGETHER, kind, bucket] += count
+            results[part].add(Tally(told.counts))
     return results
 
 
-@lru_cache(maxsize=100_000)
-def _duration_key(severity: int, service: str, kind: int, bucket: int) -> tuple[Group, DurationKind, int]:
-    # A window of a busy tenant has some ten thousand of them, the same each time.
-    return Group(Severity(severity), service), DurationKind(kind), bucket
+async def _durations(
+    reader: Reader, unit: str, low: date, high: date, window: MetricsWindow
+) -> Sequence[Statement]:
+    """Return what reads the durations of whole days or minutes, from as few rows as there are."""
+    plain = [(low, high)]
+    statements = []
+    if unit == "day":
+        rows = await reader.fetch(_FOLDED_UNTIL, reader.tenant_id)
+        folded = max(low, min(high, rows[0]["until"])) if rows else low
+        first, last = low if low.day == 1 else _month_after(low), _month(folded)
+        is_filtered = bool(window.severities or window.monitored_services)
+        days = [(low, folded)]
+        if first < last:
+            span = _SPAN_GROUP_MONTH if is_filtered else _SPAN_MONTH
+            statements.append(_spans_statement(reader, span, first, last, window))
+            days = [(low, first), (last, folded)]
+        if is_filtered:
+            plain = [*days, (folded, high)]
+        else:
+            statements += [
+                _spans_statement(reader, _SPAN_DAY, *each, window) for each in days if each[0] < each[1]
+            ]
+            plain = [(folded, high)]
+    return [
+        *statements,
+        *(_durations_statement(reader, unit, *each, window) for each in plain if each[0] < each[1]),
+    ]
+
+
+_FOLDED_UNTIL = "SELECT until FROM metric_fold WHERE tenant_id = $1"
+
+
+def _month(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _month_after(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+async def _run(reader: Reader, statement: Statement) -> Rows:
+    rows = await reader.run_in_order(_READ_TIME_MAX, statement)
+    if rows is None:
+        raise DependencyError(DEPENDENCY, retryable=True)
+    return rows
 
 
 def _group(row: Record) -> Group:

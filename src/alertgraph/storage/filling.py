@@ -459,11 +459,14 @@ _LABEL_NAME = """
     INSERT INTO label_name (tenant_id, label, uses)
     SELECT tenant_id, label, sum(uses) FROM label_usage GROUP BY 1, 2
 """
+_FOLD = "SELECT fold_durations(tenant_id) FROM fill_tenant"
 _COUNTER_TABLES = (
     "metric_minute",
     "metric_day",
     "metric_minute_duration",
     "metric_day_duration",
+    "metric_span_duration",
+    "metric_fold",
     "open_count",
     "label_usage",
     "label_name",
@@ -648,7 +651,7 @@ class _Filling:
         ):
             await execute(_COUNTERS.format(table=table, column=column, unit=unit), since)
             await execute(_DURATIONS.format(table=f"{table}_duration", column=column, unit=unit), since)
-        for statement in (_OPEN_COUNT, _LABEL_USAGE, _LABEL_NAME):
+        for statement in (_OPEN_COUNT, _LABEL_USAGE, _LABEL_NAME, _FOLD):
             await execute(statement)
 
 

@@ -130,7 +130,7 @@ class Partition:
 
 @dataclass(slots=True)
 class Retired:
-    """What was removed: numbers of rows, and whole partitions by name."""
+    """What was removed: numbers of rows, and whole partitions by name; and how many days were folded."""
 
     events: int = 0
     alerts: int = 0
@@ -139,6 +139,7 @@ class Retired:
     items: int = 0
     answers: int = 0
     minutes: int = 0
+    folded_days: int = 0
     partitions: list[str] = field(default_factory=list)
 
 
@@ -190,6 +191,7 @@ class Housekeeper:
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
                 await _retire_deliveries(connection, tenant_id, cutoff, retired)
                 await _retire_minutes(connection, tenant_id, retired)
+                retired.folded_days += await connection.fetchval("SELECT fold_durations($1)", tenant_id)
                 retired.items += await _repeated(connection, _DELETE_ITEMS, tenant_id, cutoff)
             retired.answers = await _repeated(connection, _DELETE_ANSWERS, ANSWERS_KEPT)
         return retired

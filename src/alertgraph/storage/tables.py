@@ -419,6 +419,21 @@ metric_day = _metric("metric_day", Column("day", Date, primary_key=True))
 metric_minute_duration = _durations("metric_minute_duration", Column("at", _Instant, primary_key=True))
 metric_day_duration = _durations("metric_day_duration", Column("day", Date, primary_key=True))
 
+metric_fold = Table("metric_fold", metadata, _of_tenant(), Column("until", Date, nullable=False))
+
+metric_span_duration = Table(
+    "metric_span_duration",
+    metadata,
+    _of_tenant(),
+    Column("span", SmallInteger, primary_key=True, autoincrement=False),
+    Column("severity", SmallInteger, primary_key=True, autoincrement=False),
+    Column("monitored_service", Text, primary_key=True),
+    Column("since", Date, primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+)
+
 open_count = Table(
     "open_count",
     metadata,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -12,9 +13,10 @@ from alertgraph.core.action import Acknowledge, ByKey, Clear, Escalate, Fire, Re
 from alertgraph.core.cursor import log_start
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.ids import TenantId
-from alertgraph.core.metrics import MetricsWindow, Tally, tally
+from alertgraph.core.metrics import DurationKind, MetricsWindow, Tally, tally
 from alertgraph.core.query import EventFilter, EventQuery, PageRequest
 from alertgraph.core.severity import Severity
+from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from tests.factories import DAY, HOUR, MINUTE, T0, a_draft
 from tests.integration.storage.world import World, a_world
@@ -45,12 +47,12 @@ async def a_day_of_work(world: World, tenant_id: TenantId) -> list[StoredEvent]:
 
 
 def plain(figures: Tally) -> object:
-    """Return figures without the zeros."""
+    """Return figures without the zeros, and durations of all groups together."""
     counts = {group: asdict(counts) for group, counts in figures.counts.items()}
-    return (
-        {group: values for group, values in counts.items() if any(values.values())},
-        {key: count for key, count in figures.durations.items() if count},
-    )
+    durations: Counter[tuple[DurationKind, int]] = Counter()
+    for (_, kind, bucket), count in figures.durations.items():
+        durations[kind, bucket] += count
+    return ({group: values for group, values in counts.items() if any(values.values())}, +durations)
 
 
 async def test_what_appends_count_is_what_is_told(world: World) -> None:
@@ -101,3 +103,116 @@ async def test_a_window_at_the_ends_of_time(world: World) -> None:
         assert sum(counts.created for counts in figures.counts.values()) == 6
         page = await snapshot.event_page(EventQuery(EventFilter(), PageRequest(1)))
     assert page.as_of.number == len(await world.log.events_after(tenant_id, log_start(1), 1000))
+
+
+async def keep_days(world: World, tenant_id: TenantId, first: date, last: date) -> None:
+    """Write histograms of the days from first to last, both included, as appends would have done."""
+    await world.execute(
+        """
+        INSERT INTO metric_day (
+            tenant_id, day, severity, monitored_service, created, acknowledged, resolved, escalated, opened,
+            acknowledge_ms, resolve_ms, sla_total, sla_met, self_resolved)
+        SELECT $1, day, severity, service, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0
+        FROM generate_series($2::date, $3::date, '1 day') AS day, unnest(ARRAY[1, 3, 5]) AS severity,
+            unnest(ARRAY['', 'checkout', 'search']) AS service
+        """,
+        tenant_id,
+        first,
+        last,
+    )
+    await world.execute(
+        """
+        INSERT INTO metric_day_duration (tenant_id, day, severity, monitored_service, kind, bucket, count)
+        SELECT $1, day, severity, service, kind, 10 * severity + extract(day FROM day) / 7,
+               1 + severity + length(service) + extract(doy FROM day)
+        FROM generate_series($2::date, $3::date, '1 day') AS day, unnest(ARRAY[1, 3, 5]) AS severity,
+            unnest(ARRAY['', 'checkout', 'search']) AS service, unnest(ARRAY[1, 2]) AS kind
+        """,
+        tenant_id,
+        first,
+        last,
+    )
+    await world.execute(
+        "UPDATE tenant_head SET recorded_at = $2 WHERE tenant_id = $1",
+        tenant_id,
+        datetime.combine(last, datetime.min.time(), UTC) + HOUR,
+    )
+
+
+async def fold(world: World, tenant_id: TenantId) -> int:
+    return int(await world.value("SELECT fold_durations($1)", tenant_id))
+
+
+async def test_folded_days_tell_what_they_told_before(world: World) -> None:
+    tenant_id, other_id = await world.tenant(), await world.tenant("other")
+    first, last = date(2025, 11, 12), date(2026, 3, 20)
+    middle = date(2026, 1, 15)
+    await keep_days(world, tenant_id, first, middle)
+    await keep_days(world, other_id, first, last)
+    begin = datetime.combine(first, datetime.min.time(), UTC)
+    windows = [
+        MetricsWindow(begin + since * DAY, begin + until * DAY, severities, services)
+        for since, until in (
+            (0, 1),
+            (0, 19),
+            (0, 64),
+            (0, 128),
+            (0, 129),
+            (19, 50),
+            (19, 128),
+            (19, 129),
+            (20, 49),
+            (18, 51),
+            (50, 60),
+            (63, 66),
+            (64, 65),
+            (100, 128),
+            (127, 129),
+            (128, 129),
+            (-100, 300),
+        )
+        for severities in (frozenset(), frozenset({Severity.INFO, Severity.CRITICAL}), frozenset({Severity.LOW}))
+        for services in (frozenset[str](), frozenset({"checkout"}), frozenset({"", "search"}))
+    ]
+
+    async def told() -> list[object]:
+        async with PostgresSnapshotSource(world.database).snapshot(tenant_id) as snapshot:
+            return [plain(await snapshot.tally(window)) for window in windows]
+
+    assert await fold(world, tenant_id) == (middle - first).days
+    assert await fold(world, tenant_id) == 0
+    await keep_days(world, tenant_id, middle + timedelta(days=1), last)
+    partly = await told()
+    assert await fold(world, tenant_id) == (last - middle).days
+    wholly = await told()
+    spans = await world.rows("SELECT span, count(DISTINCT since) FROM metric_span_duration GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in spans] == [(1, 128), (2, 4), (3, 4)]
+    await world.execute("DELETE FROM metric_span_duration WHERE tenant_id = $1", tenant_id)
+    await world.execute("DELETE FROM metric_fold WHERE tenant_id = $1", tenant_id)
+    plainly = await told()
+
+    assert partly == plainly
+    assert wholly == plainly
+    assert any(durations for _, durations in plainly)  # type: ignore[misc]
+
+
+async def test_the_last_day_of_a_log_is_not_folded(world: World) -> None:
+    tenant_id = await world.tenant()
+    assert await fold(world, tenant_id) == 0
+
+    await a_day_of_work(world, tenant_id)
+    day = await world.value("SELECT recorded_at::date FROM tenant_head WHERE tenant_id = $1", tenant_id)
+    await fold(world, tenant_id)
+
+    assert await world.value("SELECT count(*) FROM metric_span_duration WHERE since >= $1", day) == 0
+
+
+async def test_housekeeping_folds(world: World) -> None:
+    tenant_id = await world.tenant()
+    today = datetime.now(UTC).date()
+    await keep_days(world, tenant_id, today - timedelta(days=5), today)
+
+    retired = await Housekeeper(world.database, world.url).retire()
+
+    assert retired.folded_days == 5
+    assert (await Housekeeper(world.database, world.url).retire()).folded_days == 0
