@@ -219,6 +219,7 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
         alert.sla_marks,
         alert.assignee,
         alert.told,
+        alert.incident_id,
     )
 
 

@@ -25,11 +25,13 @@ from alertgraph.core.flush import (
     Flush,
     Head,
     IdempotencyKey,
+    Incidents,
     Loaded,
     StoredAnswer,
     TenantConfig,
 )
-from alertgraph.core.ids import EPOCH, AlertId, ChannelId, DeliveryId, TenantId
+from alertgraph.core.ids import EPOCH, AlertId, ChannelId, DeliveryId, IncidentId, TenantId
+from alertgraph.core.incident import Incident
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.metrics import Tally
 from alertgraph.services.ports import Clock, LostCommitError, PoisonError
@@ -69,6 +71,7 @@ class TenantRows:
     attempts: dict[DeliveryId, list[Attempt]] = field(default_factory=dict)
     receipts: dict[tuple[AlertId, ChannelId, str | None], str] = field(default_factory=dict)
     inhibits: dict[AlertId, frozenset[InhibitionKey]] = field(default_factory=dict)
+    incidents: dict[IncidentId, Incident] = field(default_factory=dict)
     # As they were decided, with the number of the last event of their flush.
     decided: dict[DeliveryId, tuple[int, Delivery]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -76,6 +79,12 @@ class TenantRows:
     def by_key(self, key: str) -> Alert | None:
         """Return the open alert with a dedup key."""
         return next((alert for alert in self.open.values() if alert.dedup_key == key), None)
+
+    def by_group(self, group_key: bytes) -> Incident | None:
+        """Return the unresolved incident with a group key."""
+        found = [each for each in self.incidents.values() if each.group_key == group_key and each.takes_in]
+        assert len(found) <= 1, "two unresolved incidents have one group key"
+        return found[0] if found else None
 
     def by_id(self, alert_id: AlertId) -> Alert | None:
         """Return an alert, open or closed."""
@@ -149,6 +158,14 @@ class MemoryLog:
         await self.pause()
         return loaded
 
+    async def load_incidents(
+        self, tenant_id: TenantId, ids: Collection[IncidentId], group_keys: Collection[bytes]
+    ) -> Incidents:
+        """Return incidents that decisions turned out to be about."""
+        self.calls["load_incidents"] += 1
+        await self.pause()
+        return self.read_incidents(tenant_id, ids, group_keys)
+
     async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
         """Write a flush: all of it or nothing."""
         self.calls["append"] += 1
@@ -187,6 +204,8 @@ class MemoryLog:
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
         delivery_ids: Collection[DeliveryId] = (),
+        incident_ids: Collection[IncidentId] = (),
+        group_keys: Collection[bytes] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held."""
         self.calls["append_locked"] += 1
@@ -194,7 +213,9 @@ class MemoryLog:
         rows = self._rows(tenant_id)
         fault = self._next_fault()
         async with rows.lock:
-            flush = decide(rows.config, self.read(tenant_id, keys, alert_ids, idempotency_keys, delivery_ids))
+            loaded = self.read(tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
+            found = self.read_incidents(tenant_id, incident_ids, group_keys)
+            flush = decide(rows.config, replace(loaded, incidents=found.by_id, groups=found.by_key))
             await self.pause()
             if fault is Fault.LOST_UNWRITTEN:
                 raise LostCommitError("injected")
@@ -294,6 +315,16 @@ class MemoryLog:
             {id_: rows.deliveries[id_] for id_ in delivery_ids if id_ in rows.deliveries},
         )
 
+    def read_incidents(
+        self, tenant_id: TenantId, ids: Collection[IncidentId], group_keys: Collection[bytes]
+    ) -> Incidents:
+        """Return at once what `load_incidents` returns."""
+        rows = self._rows(tenant_id)
+        return Incidents(
+            {incident_id: rows.incidents.get(incident_id) for incident_id in ids},
+            {key: rows.by_group(key) for key in group_keys},
+        )
+
     async def _commit_late(self, tenant_id: TenantId, flush: Flush) -> None:
         try:
             for _ in range(5):
@@ -325,6 +356,12 @@ class MemoryLog:
                 resolve_by_timeout=touch.resolve_by_timeout if said_last else known.resolve_by_timeout,
             )
             counts[known.id] = known.occurrence_count + touch.count
+        for change in flush.incidents:
+            incident = change.incident
+            assert (incident.id not in rows.incidents) is change.is_new
+            index = change.event_index
+            version = incident.version if index is None else first_number + index
+            rows.incidents[incident.id] = replace(incident, version=version)
         keys = [alert.dedup_key for alert in rows.open.values()]
         assert len(keys) == len(set(keys)), "two open alerts have one dedup key"
         if flush.events:
@@ -369,6 +406,14 @@ class MemoryLog:
             by_id = rows.by_id(alert_id)
             if (by_id.version if by_id is not None else None) != version:
                 raise StaleDecisionError("stale alert")
+        for incident_id, version in reliance.incidents.items():
+            incident = rows.incidents.get(incident_id)
+            if (incident.version if incident is not None else None) != version:
+                raise StaleDecisionError("stale incident")
+        for group_key, version in reliance.group_keys.items():
+            group = rows.by_group(group_key)
+            if (group.version if group is not None else None) != version:
+                raise StaleDecisionError("stale group")
         for write in flush.writes:
             if write.was_closed and write.alert.id not in rows.closed:
                 raise StaleDecisionError("stale alert: not closed")
@@ -428,7 +473,12 @@ class MemoryLog:
     ) -> None:
         after = replace(write.alert, version=first_number + write.event_index)
         if write.was_closed:
-            rows.closed[after.id] = replace(rows.closed[after.id], version=after.version, verdict=after.verdict)
+            rows.closed[after.id] = replace(
+                rows.closed[after.id],
+                version=after.version,
+                verdict=after.verdict,
+                incident_id=after.incident_id,
+            )
             return
         if write.is_new:
             assert rows.by_id(after.id) is None, "two alerts have one id"

@@ -14,7 +14,7 @@ import orjson
 from alertgraph.core.actor import Actor
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.errors import ErrorCode, Problem
-from alertgraph.core.ids import AlertId, ChannelId, ResponderId
+from alertgraph.core.ids import AlertId, ChannelId, IncidentId, ResponderId
 from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark, next_mark
@@ -152,6 +152,7 @@ class Alert:
         sla_marks: Which SLA times have been told of.
         assignee: Who has to deal with it.
         told: Channels that are to know of it: what was told there is kept up to date.
+        incident_id: The incident it belongs to.
         version: 0 on an alert that was decided but not yet appended.
     """
 
@@ -190,6 +191,7 @@ class Alert:
     sla_marks: SlaMark = NO_MARKS
     assignee: ResponderId | None = None
     told: tuple[ChannelId, ...] = ()
+    incident_id: IncidentId | None = None
 
     @property
     def is_open(self) -> bool:

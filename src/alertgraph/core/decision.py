@@ -212,4 +212,5 @@ def alert_event(
         sla_met=sla_met,
         self_resolved=self_resolved,
         detail=detail or {},
+        incident_id=after.incident_id,
     )

@@ -15,7 +15,7 @@ import orjson
 
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import HoldReason
-from alertgraph.core.ids import AlertId, FlushId, to_microseconds
+from alertgraph.core.ids import AlertId, FlushId, IncidentId, to_microseconds
 from alertgraph.core.severity import Severity
 from alertgraph.core.value import quick
 
@@ -94,6 +94,7 @@ class Event:
         sla_met: For the end: whether both SLA times were kept.
         self_resolved: For the end: whether it ended with nobody acting.
         detail: Whatever else belongs to the kind, such as the contents of a new alert.
+        incident_id: The incident it is about: of an alert the one it belongs to, or the one it left.
     """
 
     kind: EventKind
@@ -117,6 +118,7 @@ class Event:
     sla_met: bool | None = None
     self_resolved: bool | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    incident_id: IncidentId | None = None
 
 
 @quick
@@ -163,7 +165,7 @@ def instant_of(text: str) -> datetime:
 
 
 def _content(event: Event) -> dict[str, Any]:
-    actor, alert_id = event.actor, event.alert_id
+    actor, alert_id, incident_id = event.actor, event.alert_id, event.incident_id
     content: dict[str, Any] = {
         "v": 1,
         "kind": _name(event.kind),
@@ -181,6 +183,8 @@ def _content(event: Event) -> dict[str, Any]:
             "source": event.source,
             "labels": event.labels if event.labels.__class__ is dict else dict(event.labels),
         }
+    if incident_id is not None:
+        content["incident"] = incident_id if incident_id.__class__ is UUID else str(incident_id)
     if event.subject_type is not None:
         content["subject"] = {"type": event.subject_type, "id": event.subject_id}
     if event.changes:
@@ -233,6 +237,7 @@ def _event_of(data: dict[str, Any]) -> Event:
     service = alert.get("service", [None, None])
     subject = data.get("subject", {})
     hold = data.get("holdReason")
+    incident = data.get("incident")
     return Event(
         kind=EventKind[data["kind"]],
         actor=Actor(ActorKind[data["actor"]["kind"]], data["actor"]["name"], data["actor"]["reference"]),
@@ -257,6 +262,7 @@ def _event_of(data: dict[str, Any]) -> Event:
         sla_met=data.get("slaMet"),
         self_resolved=data.get("selfResolved"),
         detail=data.get("detail", {}),
+        incident_id=IncidentId(UUID(incident)) if incident else None,
     )
 
 

@@ -10,7 +10,8 @@ from alertgraph.core.alert import Alert
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.delivery import Delivery, Finish
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.ids import AlertId, DeliveryId, FlushId
+from alertgraph.core.ids import AlertId, DeliveryId, FlushId, IncidentId
+from alertgraph.core.incident import Incident
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.metrics import Tally
 from alertgraph.core.severity import Severity
@@ -66,11 +67,15 @@ class Reliance:
         config_version: None where no configuration mattered.
         keys: Dedup key to the version of its open alert, None where there was none.
         alerts: Alert to its version, open or closed.
+        incidents: Incident to its version; None where there was none.
+        group_keys: Group key to the version of the unresolved incident that has it; None where there was none.
     """
 
     config_version: int | None = None
     keys: Mapping[str, int | None] = field(default_factory=dict)
     alerts: Mapping[AlertId, int] = field(default_factory=dict)
+    incidents: Mapping[IncidentId, int | None] = field(default_factory=dict)
+    group_keys: Mapping[bytes, int | None] = field(default_factory=dict)
 
 
 @quick
@@ -83,7 +88,8 @@ class AlertWrite:
         occurrence_delta: Added to the stored count of one that exists, since repeats may be counted at
             the same time; a new alert is stored with its own count.
         is_new: Whether it has no row yet.
-        was_closed: Whether its row is among the closed ones already (only verdict and version change then).
+        was_closed: Whether its row is among the closed ones already (only verdict, incident and version change
+            then).
         inhibits: What it is a source of afterwards; None where no inhibition rule mattered, before or now.
         skips_pages: Whether pages about it that wait are not wanted any more.
     """
@@ -95,6 +101,22 @@ class AlertWrite:
     was_closed: bool = False
     inhibits: frozenset[InhibitionKey] | None = None
     skips_pages: bool = False
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class IncidentWrite:
+    """An incident as it is after the flush.
+
+    Attributes:
+        event_index: Index in the flush of the last event about it: its version is that event's number. None where
+            none tells of it, so that it keeps the version it has.
+        is_new: Whether it has no row yet.
+    """
+
+    incident: Incident
+    event_index: int | None
+    is_new: bool = False
 
 
 @quick
@@ -137,6 +159,7 @@ class Flush:
     raises_config_version: bool = False
     deliveries: tuple[Delivery, ...] = ()
     finishes: tuple[Finish, ...] = ()
+    incidents: tuple[IncidentWrite, ...] = ()
 
 
 @quick
@@ -179,6 +202,19 @@ class Head:
     pruned_link: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """What was asked for of incidents.
+
+    Attributes:
+        by_id: Every incident that was asked for; None where there is none.
+        by_key: Every group key that was asked for, with the unresolved incident that has it.
+    """
+
+    by_id: Mapping[IncidentId, Incident | None] = field(default_factory=dict)
+    by_key: Mapping[bytes, Incident | None] = field(default_factory=dict)
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -189,9 +225,13 @@ class Loaded:
         by_id: The open and closed alerts among the asked ids.
         answers: The stored answers among the asked idempotency keys, by (operation, subject, key).
         deliveries: The open deliveries among those asked for.
+        incidents: Every incident that was asked for; None where there is none.
+        groups: Every group key that was asked for, with the unresolved incident that has it.
     """
 
     by_key: Mapping[str, Alert]
     by_id: Mapping[AlertId, Alert]
     answers: Mapping[tuple[str, str, str], StoredAnswer]
     deliveries: Mapping[DeliveryId, Delivery] = field(default_factory=dict)
+    incidents: Mapping[IncidentId, Incident | None] = field(default_factory=dict)
+    groups: Mapping[bytes, Incident | None] = field(default_factory=dict)

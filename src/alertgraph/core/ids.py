@@ -24,6 +24,7 @@ ScheduleId = NewType("ScheduleId", UUID)
 OverrideId = NewType("OverrideId", UUID)
 MonitorId = NewType("MonitorId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
+IncidentId = NewType("IncidentId", UUID)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UUID7_RANDOM_BITS = 74
@@ -46,6 +47,7 @@ class NodeKind(StrEnum):
     OVERRIDE = "ovr"
     MONITOR = "mon"
     DELIVERY = "dlv"
+    INCIDENT = "inc"
 
 
 @dataclass(frozen=True, slots=True)

@@ -493,6 +493,8 @@ def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
         sla_marks=NO_MARKS,
         assignee=None,
         told=(),
+        # Another occurrence belongs with others: where it does, that is decided anew.
+        incident_id=None,
     )
     return _opened(again, EventKind.REOPENED, situation, note=action.note, detail={"reopens": str(alert.id)})
 

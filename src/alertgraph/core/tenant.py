@@ -11,6 +11,7 @@ from alertgraph.core.actor import Actor
 from alertgraph.core.document import DocumentMode
 from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.ids import ApiKeyId, ChannelId, ResponderId, RuleId, SavedViewId, TenantId
+from alertgraph.core.incident import check_grouping
 from alertgraph.core.labels import Matcher
 from alertgraph.core.tier import Tier
 
@@ -52,6 +53,8 @@ class TenantSettings:
         default_rule_id: Used where no rule matches or its targets come to nobody; None: such alerts are held.
         dead_man_channel_id: Beaten every minute while the engine's invariants hold, and not otherwise.
         document_mode: Which GraphQL documents are executed.
+        grouping_labels: Alerts equal in all these share an incident; none: nothing is grouped by labels.
+        grouping_window: How long after its last alert an incident still takes in equal ones.
         version: Number of the last event that changed the settings; 0 where none did.
     """
 
@@ -61,6 +64,8 @@ class TenantSettings:
     default_rule_id: RuleId | None = None
     dead_man_channel_id: ChannelId | None = None
     document_mode: DocumentMode = DocumentMode.OPEN
+    grouping_labels: tuple[str, ...] = ()
+    grouping_window: timedelta = timedelta(hours=1)
 
 
 def check_slug(slug: str) -> str:
@@ -84,6 +89,7 @@ def check_settings(settings: TenantSettings) -> TenantSettings:
         raise InputError("resolveTimeout is PT0S (never) to P30D.", "resolveTimeout")
     if not RETENTION_MIN <= settings.retention <= RETENTION_MAX:
         raise InputError("retention is P1D to P3660D.", "retention")
+    check_grouping(settings.grouping_labels, settings.grouping_window)
     return settings
 
 

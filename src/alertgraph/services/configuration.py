@@ -92,6 +92,8 @@ class ConfigurationService:
         default_rule_id: RuleId | Unset | None = UNSET,
         dead_man_channel_id: ChannelId | Unset | None = UNSET,
         document_mode: DocumentMode | Unset = UNSET,
+        grouping_labels: tuple[str, ...] | Unset = UNSET,
+        grouping_window: timedelta | Unset = UNSET,
         expected_version: int | None = None,
     ) -> TenantSettings:
         """Return the settings after a patch. ADMIN."""
@@ -120,6 +122,10 @@ class ConfigurationService:
                 patched = replace(patched, dead_man_channel_id=dead_man_channel_id)
             if document_mode is not UNSET:
                 patched = replace(patched, document_mode=document_mode)
+            if grouping_labels is not UNSET:
+                patched = replace(patched, grouping_labels=grouping_labels)
+            if grouping_window is not UNSET:
+                patched = replace(patched, grouping_window=grouping_window)
             check_settings(patched)
             if patched == current:
                 return None
@@ -431,6 +437,8 @@ def _told(settings: TenantSettings) -> dict[str, Any]:
         "defaultEscalationRule": encode_id(NodeKind.ESCALATION_RULE, rule_id) if rule_id is not None else None,
         "documentMode": settings.document_mode.name,
         "deadManChannel": encode_id(NodeKind.CHANNEL, channel_id) if channel_id is not None else None,
+        "groupingLabels": list(settings.grouping_labels),
+        "groupingWindow": duration_text(settings.grouping_window),
     }
 
 

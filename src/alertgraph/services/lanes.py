@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -24,9 +24,12 @@ from alertgraph.core.flush import (
     Flush,
     IdempotencyKey,
     Loaded,
+    Reliance,
     TenantConfig,
 )
-from alertgraph.core.ids import AlertId, DeliveryId, FlushId, TenantId
+from alertgraph.core.ids import AlertId, DeliveryId, FlushId, IncidentId, TenantId
+from alertgraph.core.incident import Incident
+from alertgraph.core.incident_action import alerts_named
 from alertgraph.core.value import replace
 from alertgraph.services.open_alerts import TENANT_ALERT_COUNT_MAX, OpenAlerts, TenantMemory
 from alertgraph.services.ports import (
@@ -70,7 +73,7 @@ class _Lane:
         taken: list[_Pending] = []
         room = EVENT_COUNT_MAX
         while self.queue and len(taken) < COMMAND_COUNT_MAX:
-            size = len(self.queue[0].request.actions)
+            size = self.queue[0].request.size
             if taken and size > room:
                 break
             taken.append(self.queue.popleft())
@@ -136,13 +139,14 @@ class Lanes:
         lane = self._lanes.get(tenant_id)
         if lane is None:
             lane = self._lanes[tenant_id] = _Lane(tenant_id)
-        if lane.length + len(request.actions) > QUEUE_LENGTH_MAX:
+        size = request.size
+        if lane.length + size > QUEUE_LENGTH_MAX:
             raise DependencyError(
                 "alertgraph", retryable=True, message="Too many commands of this tenant are waiting; try again."
             )
         answered: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
         lane.queue.append(_Pending(request, answered, self._clock.now()))
-        lane.length += len(request.actions)
+        lane.length += size
         if not lane.busy:
             lane.busy = True
             self._ready.append(lane)
@@ -228,7 +232,7 @@ class Lanes:
                 appended = await self._append(tenant_id, decided.flush)
             except StaleDecisionError:
                 self._observer.flushed(commands=len(taken), events=0, seconds=0.0, outcome="refused")
-                asked.add(decided.flush)
+                asked.add(decided)
                 continue
             except (PoisonError, UndecidableError) as error:
                 if len(taken) > 1:
@@ -259,6 +263,8 @@ class Lanes:
 
         def decide(config: TenantConfig, loaded: Loaded) -> Flush:
             tries.append(self._decide(config, loaded, taken))
+            if not tries[-1].batch.is_decided:
+                raise StaleDecisionError("It came to incidents that were not asked for.")
             return tries[-1].flush
 
         for _ in range(LOCKED_TRY_COUNT_MAX):
@@ -266,10 +272,17 @@ class Lanes:
             appended: Appended | None
             try:
                 _, appended = await self._log.append_locked(
-                    tenant_id, asked.keys, asked.alert_ids, asked.idempotency_keys, decide, asked.delivery_ids
+                    tenant_id,
+                    asked.keys,
+                    asked.alert_ids,
+                    asked.idempotency_keys,
+                    decide,
+                    asked.delivery_ids,
+                    asked.incident_ids,
+                    asked.group_keys,
                 )
             except StaleDecisionError:
-                asked.add(tries[-1].flush)
+                asked.add(tries[-1])
                 continue
             except PoisonError as error:
                 self._observer.failed("lanes", error)
@@ -299,14 +312,47 @@ class Lanes:
         """Decide on what is remembered; with `doubted`, on what is loaded anew."""
         memory = await self._remembered(tenant_id, doubted=doubted)
         loaded, is_remembered = await self._load(tenant_id, memory, asked, trusted=not doubted)
-        decided = self._decide(memory.config, loaded, taken)
+        decided = await self._decided_on(tenant_id, memory, loaded, taken, trusted=not doubted)
         if decided.batch.is_empty and not doubted:
             # No append will check what was remembered: look before anybody is told that nothing is to be done.
             reliance, known = decided.flush.reliance, memory.config
             memory = await self._remembered(tenant_id, doubted=True)
-            if memory.config.version != known.version or (is_remembered and (reliance.keys or reliance.alerts)):
+            relied = is_remembered and (reliance.keys or reliance.alerts)
+            if memory.config.version != known.version or relied or reliance.incidents:
                 loaded, _ = await self._load(tenant_id, memory, asked, trusted=False)
-                decided = self._decide(memory.config, loaded, taken)
+                decided = await self._decided_on(tenant_id, memory, loaded, taken, trusted=False)
+        return decided
+
+    async def _decided_on(
+        self,
+        tenant_id: TenantId,
+        memory: TenantMemory,
+        loaded: Loaded,
+        taken: Sequence[_Pending],
+        *,
+        trusted: bool,
+    ) -> _Decided:
+        """Decide, and where that comes to incidents, decide anew with them: alerts tell which these are."""
+        decided = self._decide(memory.config, loaded, taken)
+        if decided.batch.is_decided:
+            return decided
+        if not trusted:
+            memory.forget_incidents()
+        incidents: dict[IncidentId, Incident | None] = {}
+        groups: dict[bytes, Incident | None] = {}
+        while not decided.batch.is_decided:
+            ids, keys = decided.batch.missing_incidents, decided.batch.missing_groups
+            incidents |= {each: memory.incidents[each] for each in ids if each in memory.incidents}
+            groups |= {key: memory.incidents[memory.groups[key]] for key in keys if key in memory.groups}
+            unknown_ids, unknown_keys = ids - incidents.keys(), keys - groups.keys()
+            if unknown_ids or unknown_keys:
+                found = await self._log.load_incidents(tenant_id, unknown_ids, unknown_keys)
+                incidents |= found.by_id
+                groups |= found.by_key
+                for incident in (*found.by_id.values(), *found.by_key.values()):
+                    if incident is not None:
+                        memory.keep_incident(incident)
+            decided = self._decide(memory.config, replace(loaded, incidents=incidents, groups=groups), taken)
         return decided
 
     async def _load(
@@ -360,7 +406,7 @@ class Lanes:
         batch = Batch(loaded, config, self._clock.now(), self._level_max)
         try:
             outcomes = [batch.apply(pending.request) for pending in taken]
-            flush = batch.flush(FlushId(UUID(int=self._dice.bits(128))))
+            flush = batch.flush(FlushId(UUID(int=self._dice.bits(128)))) if batch.is_decided else _NOTHING
         except Exception as error:
             # A fault of ours; but a command that can't be decided must not take its neighbours along.
             raise UndecidableError(f"{type(error).__name__} while deciding") from error
@@ -380,6 +426,12 @@ class Lanes:
         memory = self._memory.get(tenant_id)
         if memory is not None and flush.reliance.config_version == memory.config.version:
             memory.read_at = self._clock.now()
+        incidents: dict[IncidentId, Incident] = {}
+        for incident_id, (incident, last) in decided.batch.incidents().items():
+            version = incident.version if last is None else appended.first_number + last
+            incidents[incident_id] = replace(incident, version=version)
+            if memory is not None:
+                memory.keep_incident(incidents[incident_id])
         due: list[datetime] = []
         for alert_id, (alert, event_index) in decided.batch.alerts().items():
             if event_index is None and alert_id not in counts:
@@ -404,7 +456,7 @@ class Lanes:
                     else outcome
                     for outcome in group
                 )
-                for group in decided.outcomes
+                for group in (_with_incidents(decided.outcomes, incidents) if incidents else decided.outcomes)
             ],
         )
         if due:
@@ -423,6 +475,10 @@ class Lanes:
         )
         if flush.events:
             self._committed(CommittedEvents(tenant_id, flush.id, stored_events(flush, appended)))
+
+
+# Stands for the flush of what has to be decided anew; it is never appended.
+_NOTHING = Flush(FlushId(UUID(int=0)), Reliance())
 
 
 class UndecidableError(Exception):
@@ -452,12 +508,21 @@ class _Asked:
         self.alert_ids = alert_ids
         self.idempotency_keys = idempotency_keys
         self.delivery_ids = delivery_ids
+        # What deciding turns out to be about: no command names all of it.
+        self.incident_ids: set[IncidentId] = set()
+        self.group_keys: set[bytes] = set()
 
     @classmethod
     def of(cls, taken: Sequence[_Pending]) -> _Asked:
         """Return what the commands name."""
         actions = [action for pending in taken for action in pending.request.actions]
         targets = [target_of(action) for action in actions]
+        named = [
+            alert_id
+            for pending in taken
+            if pending.request.incident is not None
+            for alert_id in alerts_named(pending.request.incident)
+        ]
         return cls(
             # A key that no store can take is refused without being looked up.
             {
@@ -465,15 +530,18 @@ class _Asked:
                 for target in targets
                 if not isinstance(target, ById) and not check_dedup_key(target.dedup_key)
             },
-            {target.alert_id for target in targets if isinstance(target, ById)},
+            {*named, *(target.alert_id for target in targets if isinstance(target, ById))},
             [pending.request.idempotency for pending in taken if pending.request.idempotency is not None],
             [action.finish.delivery_id for action in actions if isinstance(action, Report)],
         )
 
-    def add(self, flush: Flush) -> None:
-        """Also ask for what deciding turned out to rely on."""
-        self.keys |= set(flush.reliance.keys)
-        self.alert_ids |= set(flush.reliance.alerts)
+    def add(self, decided: _Decided) -> None:
+        """Also ask for what deciding turned out to rely on, and for what was missing."""
+        reliance, batch = decided.flush.reliance, decided.batch
+        self.keys |= reliance.keys.keys()
+        self.alert_ids |= reliance.alerts.keys()
+        self.incident_ids |= reliance.incidents.keys() | batch.missing_incidents
+        self.group_keys |= reliance.group_keys.keys() | batch.missing_groups
 
 
 def stored_events(flush: Flush, appended: Appended) -> list[StoredEvent]:
@@ -490,6 +558,21 @@ def stored_events(flush: Flush, appended: Appended) -> list[StoredEvent]:
             link=appended.link if index == last else None,
         )
         for index, sealed in enumerate(flush.events)
+    ]
+
+
+def _with_incidents(
+    outcomes: Sequence[tuple[Outcome, ...]], incidents: Mapping[IncidentId, Incident]
+) -> list[tuple[Outcome, ...]]:
+    """Return outcomes with the incidents as they were written."""
+    return [
+        tuple(
+            replace(outcome, incident=incidents[outcome.incident.id])
+            if outcome.incident is not None and outcome.incident.id in incidents
+            else outcome
+            for outcome in group
+        )
+        for group in outcomes
     ]
 
 

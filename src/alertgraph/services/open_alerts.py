@@ -1,4 +1,4 @@
-"""What this process remembers of tenants: their configuration and their open alerts.
+"""What this process remembers of tenants: their configuration, their open alerts and their incidents.
 
 It may be wrong at any time: whatever is decided on it is checked by the append, and a refusal mends it.
 """
@@ -12,10 +12,13 @@ from datetime import datetime
 
 from alertgraph.core.alert import Alert
 from alertgraph.core.flush import TenantConfig
-from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.ids import AlertId, IncidentId, TenantId
+from alertgraph.core.incident import Incident
 
 # A full alert takes one or two kilobytes: together at most about 200 MB.
 ALERT_COUNT_MAX = 100_000
+# Of one tenant; a storm is one incident, and not to remember one costs a round trip.
+TENANT_INCIDENT_COUNT_MAX = 1000
 TENANT_ALERT_COUNT_MAX = 20_000
 
 
@@ -33,6 +36,30 @@ class TenantMemory:
     complete: bool
     by_key: dict[str, Alert] = field(default_factory=dict)
     by_id: dict[AlertId, Alert] = field(default_factory=dict)
+    incidents: dict[IncidentId, Incident] = field(default_factory=dict)
+    groups: dict[bytes, IncidentId] = field(default_factory=dict)
+
+    def keep_incident(self, incident: Incident) -> None:
+        """Remember an incident that is not resolved, as it is now; forget one that is."""
+        known = self.incidents.pop(incident.id, None)
+        if known is not None:
+            self._forget_group(known)
+        if not incident.takes_in:
+            return
+        if len(self.incidents) >= TENANT_INCIDENT_COUNT_MAX:
+            self._forget_group(self.incidents.pop(next(iter(self.incidents))))
+        self.incidents[incident.id] = incident
+        if incident.group_key is not None:
+            self.groups[incident.group_key] = incident.id
+
+    def forget_incidents(self) -> None:
+        """Know nothing of incidents."""
+        self.incidents.clear()
+        self.groups.clear()
+
+    def _forget_group(self, incident: Incident) -> None:
+        if incident.group_key is not None and self.groups.get(incident.group_key) == incident.id:
+            del self.groups[incident.group_key]
 
     def keep(self, alert: Alert) -> None:
         """Remember an alert as it is now: an open one, or that it is not open any more."""

@@ -15,7 +15,16 @@ from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Place, Reach, Retry
 from alertgraph.core.document import DocumentMode, DocumentSource, ManifestEntry, TrustedDocument
 from alertgraph.core.event import SealedEvent, StoredEvent
-from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Loaded, StoredAnswer, TenantConfig
+from alertgraph.core.flush import (
+    Appended,
+    Flush,
+    Head,
+    IdempotencyKey,
+    Incidents,
+    Loaded,
+    StoredAnswer,
+    TenantConfig,
+)
 from alertgraph.core.health import EngineFigures
 from alertgraph.core.ids import (
     AlertId,
@@ -24,6 +33,7 @@ from alertgraph.core.ids import (
     DeliveryId,
     EventKey,
     FlushId,
+    IncidentId,
     MonitorId,
     SavedViewId,
     SilenceId,
@@ -89,6 +99,12 @@ class TenantLog(Protocol):
         """Return the state that some commands are about, in one round trip and without a lock."""
         ...
 
+    async def load_incidents(
+        self, tenant_id: TenantId, ids: Collection[IncidentId], group_keys: Collection[bytes]
+    ) -> Incidents:
+        """Return incidents that decisions turned out to be about, in one round trip and without a lock."""
+        ...
+
     async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
         """Write a flush: all of it or nothing, in one call.
 
@@ -112,6 +128,8 @@ class TenantLog(Protocol):
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
         delivery_ids: Collection[DeliveryId] = (),
+        incident_ids: Collection[IncidentId] = (),
+        group_keys: Collection[bytes] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held: the slow way, after repeated refusals.
 

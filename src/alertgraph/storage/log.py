@@ -16,28 +16,44 @@ from alertgraph.core.flush import (
     Flush,
     Head,
     IdempotencyKey,
+    Incidents,
+    IncidentWrite,
     Loaded,
     StoredAnswer,
     TenantConfig,
     Touch,
 )
-from alertgraph.core.ids import AlertId, DeliveryId, TenantId
+from alertgraph.core.ids import AlertId, DeliveryId, IncidentId, TenantId
+from alertgraph.core.incident import Incident
 from alertgraph.core.message import RECEIPT_LENGTH_MAX, storable
 from alertgraph.core.metrics import COUNT_NAMES, Tally
+from alertgraph.core.value import replace
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
 from alertgraph.storage.deliveries import DELIVERY_SELECT, delivery_of
-from alertgraph.storage.rows import ALERT_SELECT, EVENT_SELECT, alert_of, event_of, ladder_json
+from alertgraph.storage.rows import (
+    ALERT_SELECT,
+    EVENT_SELECT,
+    INCIDENT_SELECT,
+    alert_of,
+    event_of,
+    incident_of,
+    ladder_json,
+)
 
 _NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
 
-_APPEND_ARGUMENT_COUNT = 23
-_APPEND = f"SELECT * FROM append_v2({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
+_APPEND_ARGUMENT_COUNT = 26
+_APPEND = f"SELECT * FROM append_v3({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
 
 _LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, and an answer's five
 _LOAD = f"""
-SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v2($1, $2, $3, $4, $5, $6)
+SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v3($1, $2, $3, $4, $5, $6)
+"""  # noqa: S608  (columns are constants)
+
+_LOAD_INCIDENTS = f"""
+SELECT part, {INCIDENT_SELECT} FROM load_incidents($1, $2, $3)
 """  # noqa: S608  (columns are constants)
 
 _OPEN_DELIVERIES = f"""
@@ -108,6 +124,13 @@ class PostgresLog:
         async with self._database.connection() as connection:
             return await load(connection, tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
 
+    async def load_incidents(
+        self, tenant_id: TenantId, ids: Collection[IncidentId], group_keys: Collection[bytes]
+    ) -> Incidents:
+        """Return incidents that decisions turned out to be about, without a lock, in one round trip."""
+        async with self._database.connection() as connection:
+            return await load_incidents(connection, tenant_id, ids, group_keys)
+
     async def append(self, tenant_id: TenantId, flush: Flush) -> Appended:
         """Write a flush: all of it or nothing, in one call; errors as `services.ports.TenantLog` says."""
         arguments = append_arguments(tenant_id, flush)
@@ -125,6 +148,8 @@ class PostgresLog:
         idempotency_keys: Collection[IdempotencyKey],
         decide: Callable[[TenantConfig, Loaded], Flush],
         delivery_ids: Collection[DeliveryId] = (),
+        incident_ids: Collection[IncidentId] = (),
+        group_keys: Collection[bytes] = (),
     ) -> tuple[Flush, Appended]:
         """Load, decide and write while the head's lock is held.
 
@@ -137,6 +162,9 @@ class PostgresLog:
             config = await read_config(connection, tenant_id)
             assert config is not None, "a tenant with a head has settings"
             loaded = await load(connection, tenant_id, keys, alert_ids, idempotency_keys, delivery_ids)
+            if incident_ids or group_keys:
+                found = await load_incidents(connection, tenant_id, incident_ids, group_keys)
+                loaded = replace(loaded, incidents=found.by_id, groups=found.by_key)
             flush = decide(config, loaded)
             appended = await append(connection, tenant_id, flush)
             written.append(flush)
@@ -258,6 +286,21 @@ async def load(
     return Loaded(by_key, by_id, answers, deliveries)
 
 
+async def load_incidents(
+    connection: Connection, tenant_id: TenantId, ids: Collection[IncidentId], group_keys: Collection[bytes]
+) -> Incidents:
+    """Return incidents by id and the unresolved ones by group key, as this connection sees them."""
+    by_id: dict[IncidentId, Incident | None] = dict.fromkeys(ids)
+    by_key: dict[bytes, Incident | None] = dict.fromkeys(group_keys)
+    for row in await connection.fetch(_LOAD_INCIDENTS, tenant_id, list(by_id), list(by_key)):
+        incident = incident_of(row, 1)
+        if row[0] == 1:
+            by_id[incident.id] = incident
+        elif incident.group_key is not None:
+            by_key[incident.group_key] = incident
+    return Incidents(by_id, by_key)
+
+
 async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
     """Return the number of the log's last event, which stays the last one until the transaction ends.
 
@@ -272,7 +315,7 @@ async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
 
 async def find_flush(connection: Connection, tenant_id: TenantId, flush: Flush) -> Appended | None:
     """Return what became of a flush, inside a transaction of the tenant; None where it was not written."""
-    # append_v1 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it,
+    # append_v3 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it,
     # and it goes to whoever comes at the right moment.
     await connection.execute("SET LOCAL lock_timeout = '10s'")
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", str(flush.id))
@@ -299,7 +342,7 @@ async def append(connection: Connection, tenant_id: TenantId, flush: Flush) -> A
 
 
 def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
-    """Return what append_v1 takes, in its order; each list holds rows of the type that the migration names."""
+    """Return what append_v3 takes, in its order; each list holds rows of the type that the migration names."""
     reliance = flush.reliance
     # In the order of their ids, which is the order in which everybody locks rows.
     writes = sorted(flush.writes, key=_id_of_write)
@@ -314,6 +357,8 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         reliance.config_version,
         list(reliance.keys.items()),
         list(reliance.alerts.items()),
+        list(reliance.incidents.items()),
+        list(reliance.group_keys.items()),
         flush.raises_config_version,
         [_new_event(sealed) for sealed in flush.events],
         b"".join([sealed.leaf for sealed in flush.events]),
@@ -322,7 +367,11 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         places.count(_CHANGED),
         places.count(_ENDED),
         places.count(_NEW_AND_ENDED),
-        [(write.alert.id, write.event_index, write.alert.verdict) for write in writes if write.was_closed],
+        [
+            (write.alert.id, write.event_index, write.alert.verdict, write.alert.incident_id)
+            for write in writes
+            if write.was_closed
+        ],
         [_touched_alert(touch) for touch in touches],
         *_tally_arguments(flush.tally),
         [_new_answer(stored) for stored in answers],
@@ -332,6 +381,7 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         [_new_delivery(delivery) for delivery in flush.deliveries],
         # Whoever sends locks deliveries in the order of their ids.
         [_delivery_end(finish) for finish in sorted(flush.finishes, key=lambda finish: finish.delivery_id)],
+        [_written_incident(write) for write in sorted(flush.incidents, key=lambda write: write.incident.id)],
     ]
 
 
@@ -356,6 +406,7 @@ def _new_event(sealed: SealedEvent) -> tuple[Any, ...]:
         event.source,
         event.subject_type,
         event.subject_id,
+        event.incident_id,
         sealed.content,
     )
 
@@ -407,6 +458,30 @@ def _written_alert(write: AlertWrite) -> tuple[Any, ...]:
         alert.sla_marks,
         alert.assignee,
         alert.told,
+        alert.incident_id,
+    )
+
+
+def _written_incident(write: IncidentWrite) -> tuple[Any, ...]:
+    incident = write.incident
+    return (
+        incident.id,
+        write.event_index,
+        write.is_new,
+        incident.title,
+        incident.status,
+        incident.severity,
+        incident.opened_at,
+        incident.last_joined_at,
+        incident.resolved_at,
+        incident.alert_count,
+        incident.open_counts,
+        incident.triggered_count,
+        incident.worst,
+        incident.services,
+        incident.root_alert_id,
+        incident.merged_into,
+        incident.group_key,
     )
 
 

@@ -13,7 +13,8 @@ import orjson
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, Link
 from alertgraph.core.event import StoredEvent, parse_canonical
-from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId, ScheduleId
+from alertgraph.core.ids import AlertId, ChannelId, FlushId, IncidentId, ResponderId, RuleId, ScheduleId
+from alertgraph.core.incident import Incident
 from alertgraph.core.rule import ChannelTarget, EscalationTarget, Ladder, Level, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark
@@ -59,7 +60,26 @@ ALERT_COLUMNS = (
     "sla_marks",
     "assignee",
     "told",
+    "incident_id",
 )
+# Those of incident that a decision and a reader look at; its status and severity follow from them.
+INCIDENT_COLUMNS = (
+    "id",
+    "version",
+    "title",
+    "opened_at",
+    "last_joined_at",
+    "resolved_at",
+    "alert_count",
+    "open_counts",
+    "triggered_count",
+    "worst",
+    "services",
+    "root_alert_id",
+    "merged_into",
+    "group_key",
+)
+INCIDENT_SELECT = ", ".join(INCIDENT_COLUMNS)
 EVENT_COLUMNS = ("number", "recorded_at", "flush_id", "content", "leaf", "link")
 ALERT_SELECT = ", ".join(ALERT_COLUMNS)
 _ALERT_WIDTH = len(ALERT_COLUMNS)
@@ -116,6 +136,7 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         sla_marks,
         assignee,
         told,
+        incident_id,
     ) = row[offset : offset + _ALERT_WIDTH] if offset or len(row) > _ALERT_WIDTH else row
     return Alert(
         id=AlertId(id_),
@@ -153,6 +174,43 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         sla_marks=SlaMark(sla_marks) if sla_marks else NO_MARKS,
         assignee=assignee,
         told=tuple(told) if told else (),
+        incident_id=incident_id,
+    )
+
+
+def incident_of(row: Sequence[Any], offset: int = 0) -> Incident:
+    """Return the incident that a row holds whose fields from `offset` on are INCIDENT_COLUMNS."""
+    (
+        id_,
+        version,
+        title,
+        opened_at,
+        last_joined_at,
+        resolved_at,
+        alert_count,
+        open_counts,
+        triggered_count,
+        worst,
+        services,
+        root_alert_id,
+        merged_into,
+        group_key,
+    ) = row[offset : offset + len(INCIDENT_COLUMNS)]
+    return Incident(
+        id=IncidentId(id_),
+        title=title,
+        opened_at=opened_at,
+        last_joined_at=last_joined_at,
+        resolved_at=resolved_at,
+        alert_count=alert_count,
+        open_counts=tuple(open_counts),
+        triggered_count=triggered_count,
+        worst=_SEVERITIES[worst],
+        services=tuple(services),
+        root_alert_id=root_alert_id,
+        merged_into=merged_into,
+        group_key=group_key,
+        version=version,
     )
 
 
@@ -206,6 +264,7 @@ _FIELD_GROUPS: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]] = (
         "next_escalation_at": (("next_escalation_at",), None),
         "verdict": (("verdict",), _verdict_of),
         "assignee": (("assignee",), None),
+        "incident_id": (("incident_id",), None),
     },
     {
         "acknowledged_by": (("acknowledged_by",), _actor_or_none),

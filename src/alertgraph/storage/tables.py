@@ -74,6 +74,8 @@ tenant_settings = Table(
     Column("default_rule_id", Uuid),
     Column("dead_man_channel_id", Uuid),
     Column("document_mode", SmallInteger, nullable=False, server_default="1"),
+    Column("grouping_labels", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("grouping_window", Interval, nullable=False, server_default="1 hour"),
     Index("tenant_settings_dead_man", "tenant_id", postgresql_where=text("dead_man_channel_id IS NOT NULL")),
 )
 
@@ -186,6 +188,12 @@ tenant_head = Table(
     _zeros("pruned_link"),
 )
 
+
+def _incident_index(table: str, *order: str) -> Index:
+    which = text("incident_id IS NOT NULL")
+    return Index(f"{table}_incident", "tenant_id", "incident_id", *order, postgresql_where=which)
+
+
 event = Table(
     "event",
     metadata,
@@ -206,6 +214,10 @@ event = Table(
     Column("content", Text, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
     Column("link", LargeBinary),
+    Column("incident_id", Uuid),
+    Index(
+        "event_incident", "tenant_id", "incident_id", "number", postgresql_where=text("incident_id IS NOT NULL")
+    ),
     Index("event_alert", "tenant_id", "alert_id", "number", postgresql_where=text("alert_id IS NOT NULL")),
     Index("event_recorded", "tenant_id", "recorded_at"),
     Index("event_flush", "tenant_id", "flush_id", postgresql_where=text("link IS NOT NULL")),
@@ -261,6 +273,7 @@ def _alert_columns() -> tuple[Column[object], ...]:
         Column("sla_marks", SmallInteger, nullable=False, server_default="0"),
         Column("assignee", Uuid),
         Column("told", ARRAY(Uuid), nullable=False, server_default="{}"),
+        Column("incident_id", Uuid),
     )
 
 
@@ -274,6 +287,37 @@ def _assignee_index(table: str) -> Index:
         postgresql_where=text("assignee IS NOT NULL"),
     )
 
+
+incident = Table(
+    "incident",
+    metadata,
+    _of_tenant(),
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("opened_at", _Instant, nullable=False),
+    Column("last_joined_at", _Instant, nullable=False),
+    Column("resolved_at", _Instant),
+    Column("alert_count", Integer, nullable=False),
+    Column("open_counts", ARRAY(Integer), nullable=False),
+    Column("triggered_count", Integer, nullable=False),
+    Column("worst", SmallInteger, nullable=False),
+    Column("services", ARRAY(Text), nullable=False),
+    Column("root_alert_id", Uuid),
+    Column("merged_into", Uuid),
+    Column("group_key", LargeBinary),
+    Index("incident_opened", "tenant_id", "opened_at", "id"),
+    Index("incident_unresolved", "tenant_id", "opened_at", "id", postgresql_where=text("status <> 3")),
+    Index(
+        "incident_group",
+        "tenant_id",
+        "group_key",
+        postgresql_where=text("group_key IS NOT NULL AND status <> 3"),
+    ),
+    Index("incident_ended", "tenant_id", "resolved_at", postgresql_where=text("status = 3")),
+)
 
 alert_open = Table(
     "alert_open",
@@ -301,6 +345,7 @@ alert_open = Table(
     Index("alert_open_severity", "tenant_id", "severity", "id"),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
     _assignee_index("alert_open"),
+    _incident_index("alert_open", "triggered_at", "id"),
 )
 
 
@@ -318,6 +363,7 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
         Index(f"{table}_history", "tenant_id", "dedup_key", "triggered_at", "id"),
         Index(f"{table}_resolved", "tenant_id", "resolved_at"),
         _assignee_index(table),
+        _incident_index(table, "triggered_at", "id"),
         Index(f"{table}_source", "tenant_id", "source", "triggered_at", "id"),
         _partial_index(table, "rule", "rule_id IS NOT NULL", "rule_id"),
         _partial_index(table, "level", "escalation_level >= 1", "escalation_level"),
