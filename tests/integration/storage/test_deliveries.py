@@ -40,6 +40,7 @@ from alertgraph.storage.deliveries import (
     delivery_of,
     delivery_row,
 )
+from alertgraph.storage.partitions import PARTITIONED_TABLES
 from alertgraph.storage.reader import Reader
 from tests.factories import DAY, HOUR, MINUTE, SECOND, T0
 from tests.integration.storage.world import World, a_world, new_id
@@ -675,7 +676,7 @@ async def test_months_that_are_there_are_not_made_again(world: World) -> None:
         assert await world.value(count) == before
         months = [a_delivery(created_at=T0 + 400 * DAY).id, a_delivery(created_at=T0 + 400 * DAY + HOUR).id]
         await connection.fetch("SELECT ensure_delivery_months($1)", months)
-    assert await world.value(count) == before + len(tables.PARTITIONED_TABLES)
+    assert await world.value(count) == before + len(PARTITIONED_TABLES)
 
 
 # --------------------------------------------------------------------------------------------- lists
