@@ -7,7 +7,7 @@ stored, so nothing that is loaded can run, and answering needs numpy alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,8 +118,32 @@ def fit_trees(numbers: NDArray[np.float32], answers: Floats, weights: Floats, fi
         early_stopping=False,
         random_state=fitting.seed,
     )
-    found.fit(numbers[rows], said, sample_weight=shares)
-    return _plain(found)
+    # Cut into levels here: scikit-learn's own way takes seconds for each thousand columns where rows have weights.
+    edges = _levels(numbers)
+    codes = np.empty(numbers.shape, dtype=np.float32)
+    for column, own in enumerate(edges):
+        codes[:, column] = np.searchsorted(own, numbers[:, column], side="left")
+    found.fit(codes[rows], said, sample_weight=shares)
+    plain = _plain(found)
+    # "Level c or less" is "edge c or less".
+    places = np.floor(plain.threshold).astype(np.int64)
+    threshold = np.array([edges[feature][place] for feature, place in zip(plain.feature, places, strict=True)])
+    return replace(plain, threshold=threshold)
+
+
+LEVEL_COUNT = 128
+
+
+def _levels(numbers: NDArray[np.float32]) -> list[Floats]:
+    """Return for each number the ascending values that trees may cut at, and one above all."""
+    shares = np.linspace(0.0, 1.0, LEVEL_COUNT + 1)[1:-1]
+    edges = []
+    for column in range(numbers.shape[1]):
+        values = np.unique(numbers[:, column])
+        if len(values) > LEVEL_COUNT:
+            values = np.unique(np.quantile(numbers[:, column], shares, method="lower"))
+        edges.append(np.append(values.astype(np.float64), np.inf))
+    return edges
 
 
 def _plain(found: object) -> Trees:
@@ -244,7 +268,7 @@ def fit_linear(
         shape=(len(tokens), bucket_count),
     )
     table = sparse.hstack([sparse.csr_matrix(scaled), hot]).tocsr()
-    found = LogisticRegression(C=strength, max_iter=200).fit(table[rows], said, sample_weight=shares)
+    found = LogisticRegression(C=strength, max_iter=80).fit(table[rows], said, sample_weight=shares)
     coefficients = found.coef_[0]
     number_count = numbers.shape[1]
     return Linear(

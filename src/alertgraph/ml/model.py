@@ -220,7 +220,9 @@ class NeuralModel:
         weights = torch.from_numpy(examples.weights.astype(np.float32))
         happened, passed = time_targets(examples.hours, examples.ended, shape.time_edges)
         times = torch.from_numpy(happened), torch.from_numpy(passed)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=fitting.rate, weight_decay=fitting.decay)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=fitting.rate, weight_decay=fitting.decay, fused=True
+        )
         steps = math.ceil(len(examples) / fitting.batch_size) * fitting.epochs
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fitting.rate, total_steps=max(steps, 1))
         network.train()

@@ -100,3 +100,16 @@ def test_a_tree_that_points_outside_is_refused(name: str) -> None:
 
     with pytest.raises(ValueError, match=name):
         Trees.from_arrays(arrays, 5)
+
+
+def test_cutting_into_levels_costs_little_of_what_trees_find() -> None:
+    numbers, _, answers = rows(4_000)
+    fresh, _, truth = rows(2_000, seed=2)
+    fitting = TreeFitting(tree_count=60)
+    theirs = HistGradientBoostingClassifier(
+        max_iter=60, learning_rate=fitting.rate, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=1.0
+    ).fit(numbers, answers)
+
+    ours = fit_trees(numbers, answers, np.ones(len(answers)), fitting)
+
+    assert auroc(truth, ours.probabilities(fresh)) > auroc(truth, theirs.predict_proba(fresh)[:, 1]) - 0.005

@@ -13,6 +13,7 @@ from alertgraph.ml.calibration import expit  # noqa: E402
 from alertgraph.ml.companions import TreeFitting  # noqa: E402
 from alertgraph.ml.evaluation.measures import auroc  # noqa: E402
 from alertgraph.ml.model import Fitting  # noqa: E402
+from alertgraph.ml.train.members import Recipe  # noqa: E402
 from alertgraph.ml.train.prequential import (  # noqa: E402
     Case,
     Maturing,
@@ -28,15 +29,17 @@ from tests.unit.ml.small import SALT, SCHEMA, seen, stream  # noqa: E402
 
 DAY = 86_400.0
 PLAN = Plan(
-    questions=("late",),
+    Recipe(
+        questions=("late",),
+        bucket_count=SCHEMA.bucket_count,
+        word_count=SCHEMA.token_count,
+        time_edges=(1.0, 6.0, 24.0, 72.0),
+        hidden_size=16,
+        head_count=2,
+        network=Fitting(epochs=2),
+        trees=TreeFitting(tree_count=10),
+    ),
     horizons={"late": 24.0},
-    time_edges=(1.0, 6.0, 24.0, 72.0),
-    bucket_count=SCHEMA.bucket_count,
-    word_count=SCHEMA.token_count,
-    hidden_size=16,
-    head_count=2,
-    network=Fitting(epochs=2),
-    trees=TreeFitting(tree_count=10),
 )
 
 

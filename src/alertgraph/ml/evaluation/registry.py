@@ -50,7 +50,13 @@ class Task:
         return run
 
 
-TASKS: tuple[Task, ...] = ()
+TASKS: tuple[Task, ...] = (
+    Task("T1", "what becomes of an incident, at its creation", "alertgraph.ml.evaluation.incident_outcome"),
+    Task("T1b", "how long an incident will take, at its creation", "alertgraph.ml.evaluation.time_to_resolve"),
+    Task("T2", "whether an alarm brings others or ends by itself", "alertgraph.ml.evaluation.alarm_forecast"),
+    Task("T5", "which notifications nobody needs, in a network not seen before", "alertgraph.ml.evaluation.noise"),
+    Task("T7", "how grave an incident is, by its first words", "alertgraph.ml.evaluation.incident_text"),
+)
 
 
 def named(names: Iterable[str]) -> tuple[Task, ...]:

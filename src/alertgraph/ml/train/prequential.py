@@ -14,17 +14,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from alertgraph.ml.artifact import LINEAR, NETWORK, TREES
 from alertgraph.ml.blend import Blend, choose_blend
 from alertgraph.ml.calibration import Abstention, Conformal, ConformalRange, Verdict, choose_abstention
-from alertgraph.ml.companions import Linear, TreeFitting, Trees, fit_linear, fit_trees
 from alertgraph.ml.features import DAY_SECONDS, FeatureSchema, FeatureState, Observation
-from alertgraph.ml.model import Answers, Examples, Fitting, ModelShape, NeuralModel, time_quantile
+from alertgraph.ml.model import Examples, Fitting, time_quantile
+from alertgraph.ml.train.members import Members, Recipe, fit_members
 from alertgraph.ml.train.provisional import provisional_answers
 
 Floats = NDArray[np.float64]
 HOUR_SECONDS = 3_600.0
-
-NETWORK, TREES, LINEAR = "network", "trees", "linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,48 +143,30 @@ class Plan:
     """How models are kept up to date.
 
     Attributes:
-        questions: What is answered.
+        recipe: How they are fitted anew.
         horizons: By question: hours after which its answer is always known.
-        time_edges: Bins of time, in hours.
-        bucket_count: Of the schema.
-        word_count: Of the schema.
         refit_days: Every so many days everything is fitted anew.
         half_life_days: After how long a row counts half.
+        trees_half_life_days: The same for trees, which need more rows.
         replay_half_life_days: The same for what is repeated between refits.
         replay_share: Rows repeated for each new one.
-        hidden_size: Of the network.
-        head_count: Of the network.
-        network: How the network is fitted anew.
-        daily: How it is brought up to date between refits.
-        trees: How trees are fitted.
-        trees_half_life_days: As `half_life_days`; trees need more rows.
-        linear_strength: scikit-learn's C.
+        daily: How the network is brought up to date between refits.
         kept_max: How many outcomes calibration remembers.
         ranges_miss: Share of times that may lie outside the range given.
         certainty: Share of committed answers that has to be right.
-        seed: Of everything drawn.
     """
 
-    questions: tuple[str, ...]
+    recipe: Recipe
     horizons: Mapping[str, float]
-    time_edges: tuple[float, ...]
-    bucket_count: int
-    word_count: int = 0
     refit_days: int = 7
     half_life_days: float = 14.0
+    trees_half_life_days: float = 30.0
     replay_half_life_days: float = 10.0
     replay_share: float = 2.0
-    hidden_size: int = 128
-    head_count: int = 8
-    network: Fitting = field(default_factory=lambda: Fitting(epochs=5))
     daily: Fitting = field(default_factory=lambda: Fitting(epochs=1, rate=1e-3, batch_size=128))
-    trees: TreeFitting = field(default_factory=TreeFitting)
-    trees_half_life_days: float = 30.0
-    linear_strength: float = 0.3
     kept_max: int = 2_000
     ranges_miss: float = 0.2
     certainty: float = 0.95
-    seed: int = 20261123
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +189,10 @@ class Replayed:
 
 
 @dataclass(slots=True)
-class _Members:
+class _Force:
     """The models in force, and how their answers are put together."""
 
-    network: NeuralModel
-    trees: list[Trees]
-    linear: list[Linear]
+    members: Members
     blends: list[Blend]
     abstentions: list[Abstention]
 
@@ -224,8 +203,8 @@ class Prequential:
     def __init__(self, stream: Stream, plan: Plan) -> None:
         self.stream = stream
         self.plan = plan
-        self._draw = np.random.default_rng(plan.seed)
-        self._edges = np.asarray(plan.time_edges)
+        self._draw = np.random.default_rng(plan.recipe.seed)
+        self._edges = np.asarray(plan.recipe.time_edges)
 
     def run(self, start: float, warm: float, end: float) -> Replayed:
         """Answer every alert that came in from `warm` to `end`.
@@ -236,7 +215,7 @@ class Prequential:
             end: When it ends.
         """
         stream, plan = self.stream, self.plan
-        count, asked = len(stream.at), len(plan.questions)
+        count, asked = len(stream.at), len(plan.recipe.questions)
         members = {name: np.full((count, asked), np.nan) for name in (NETWORK, TREES, LINEAR)}
         said = Replayed(
             members,
@@ -245,7 +224,7 @@ class Prequential:
             np.zeros((count, asked), dtype=bool),
             np.full((count, 3), np.nan),
         )
-        force: _Members | None = None
+        force: _Force | None = None
         now, last, day = warm, -math.inf, 0
         while now < end:
             rows = np.flatnonzero((stream.at >= start) & (stream.at < now))
@@ -267,8 +246,8 @@ class Prequential:
         hours = np.maximum((until - stream.began_at[rows]) / HOUR_SECONDS, 1e-3)
         ages = (now - stream.at[rows]) / HOUR_SECONDS
         weights = 0.5 ** (ages / 24 / plan.half_life_days)
-        answers = np.full((len(rows), len(plan.questions)), np.nan)
-        for place, question in enumerate(plan.questions):
+        answers = np.full((len(rows), len(plan.recipe.questions)), np.nan)
+        for place, question in enumerate(plan.recipe.questions):
             known_at = stream.known_at[rows, place]
             answers[:, place] = provisional_answers(
                 stream.answers[rows, place],
@@ -283,43 +262,16 @@ class Prequential:
             )
         return Examples(stream.numbers[rows], stream.tokens[rows], answers, hours, ended, weights)
 
-    def _refitted(self, examples: Examples, rows: NDArray[np.int64], now: float) -> _Members:
-        plan, stream = self.plan, self.stream
-        shape = ModelShape(
-            number_count=stream.numbers.shape[1],
-            field_count=stream.tokens.shape[1] - plan.word_count,
-            word_count=plan.word_count,
-            bucket_count=plan.bucket_count,
-            questions=plan.questions,
-            time_edges=plan.time_edges,
-            hidden_size=plan.hidden_size,
-            head_count=plan.head_count,
-        )
-        network = NeuralModel(shape, plan.seed)
-        network.fit(examples, replace(plan.network, seed=plan.seed))
-        asked = range(len(plan.questions))
-        answers, weights = examples.answers, examples.weights
-        tree_weights = 0.5 ** ((now - stream.at[rows]) / DAY_SECONDS / plan.trees_half_life_days)
-        return _Members(
-            network,
-            [fit_trees(examples.numbers, answers[:, place], tree_weights, plan.trees) for place in asked],
-            [
-                fit_linear(
-                    examples.numbers,
-                    examples.tokens,
-                    answers[:, place],
-                    weights,
-                    plan.bucket_count,
-                    plan.linear_strength,
-                )
-                for place in asked
-            ],
-            [Blend(dict.fromkeys((NETWORK, TREES, LINEAR), 1 / 3)) for _ in asked],
-            [Abstention(1.0, 0.0) for _ in asked],
-        )
+    def _refitted(self, examples: Examples, rows: NDArray[np.int64], now: float) -> _Force:
+        plan = self.plan
+        ages = (now - self.stream.at[rows]) / DAY_SECONDS
+        members = fit_members(examples, plan.recipe, 0.5 ** (ages / plan.trees_half_life_days))
+        asked = plan.recipe.questions
+        equal = dict.fromkeys((NETWORK, TREES, LINEAR), 1 / 3)
+        return _Force(members, [Blend(equal) for _ in asked], [Abstention(1.0, 0.0) for _ in asked])
 
     def _brought_up_to_date(
-        self, force: _Members, examples: Examples, rows: NDArray[np.int64], last: float, now: float
+        self, force: _Force, examples: Examples, rows: NDArray[np.int64], last: float, now: float
     ) -> None:
         """Learn on a copy from what became known since, and from some of the rest, then let it answer."""
         plan, stream = self.plan, self.stream
@@ -329,19 +281,19 @@ class Prequential:
             return
         shares = 0.5 ** ((now - stream.at[rows]) / DAY_SECONDS / plan.replay_half_life_days)
         old = self._draw.choice(len(rows), int(plan.replay_share * len(new)), p=shares / shares.sum())
-        candidate = force.network.copy()
+        candidate = force.members.network.copy()
         seed = int(self._draw.integers(2**31))
         candidate.learn(examples.at(np.concatenate([new, old])), replace(plan.daily, seed=seed))
-        force.network = candidate
+        force.members.network = candidate
 
     def _calibrated(
-        self, force: _Members, said: Replayed, rows: NDArray[np.int64], examples: Examples, now: float
+        self, force: _Force, said: Replayed, rows: NDArray[np.int64], examples: Examples, now: float
     ) -> None:
         """Choose blends and thresholds by the answers given so far, and by what is known of them now."""
         plan = self.plan
         recent = np.flatnonzero(~np.isnan(said.members[NETWORK][rows, 0]))[-plan.kept_max :]
         places = rows[recent]
-        for place in range(len(plan.questions)):
+        for place in range(len(plan.recipe.questions)):
             labels = examples.answers[recent, place]
             told = ~np.isnan(labels)
             answers = {name: values[places[told], place] for name, values in said.members.items()}
@@ -351,20 +303,15 @@ class Prequential:
                 self.stream.answers[places[matured], place], said.blended[places[matured], place], plan.certainty
             )
 
-    def _answered(self, force: _Members, said: Replayed, start: float, end: float) -> None:
+    def _answered(self, force: _Force, said: Replayed, start: float, end: float) -> None:
         """Answer the alerts of a day."""
-        stream, plan = self.stream, self.plan
+        stream = self.stream
         today = np.flatnonzero((stream.at >= start) & (stream.at < end))
         if not len(today):
             return
         numbers, tokens = stream.numbers[today], stream.tokens[today]
-        network: Answers = force.network.answers(numbers, tokens)
-        for place, question in enumerate(plan.questions):
-            answers = {
-                NETWORK: network.probabilities[question],
-                TREES: force.trees[place].probabilities(numbers),
-                LINEAR: force.linear[place].probabilities(numbers, tokens),
-            }
+        told, network = force.members.answers(numbers, tokens)
+        for place, answers in enumerate(told.values()):
             for name, values in answers.items():
                 said.members[name][today, place] = values
             blended = force.blends[place](answers)
@@ -387,10 +334,10 @@ class Prequential:
         """Give ranges of time, widened by how far earlier ones were off."""
         stream, plan = self.stream, self.plan
         miss = plan.ranges_miss
-        edge = plan.time_edges[-1]
+        edge = plan.recipe.time_edges[-1]
         raw = np.column_stack(
             [
-                np.minimum(time_quantile(survival, plan.time_edges, share), edge)
+                np.minimum(time_quantile(survival, plan.recipe.time_edges, share), edge)
                 for share in (miss / 2, 0.5, 1 - miss / 2)
             ]
         )
