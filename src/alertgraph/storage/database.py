@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -52,17 +53,21 @@ class Database:
     its tenant. A connection that saw an error or a cancellation inside a transaction is closed, never reused.
     """
 
-    def __init__(self, pool: Any, url: str) -> None:
+    def __init__(self, pool: Any, url: str, pool_size: int) -> None:
         self._pool = pool
         self._url = url
-        # Connections at hand: lent by the pool, whose own way of lending costs as much as a short statement. While
-        # somebody waits for the pool, none is held back from it.
+        self._pool_size = pool_size
+        # How many connections the pool has lent. It makes and ends them; between us they go from hand to hand,
+        # since its own way of lending costs as much as a short statement.
+        self._lent_count = 0
         self._at_hand: list[Connection] = []
         # Likewise, but still inside a transaction that only read: the next one's begin ends it, without a message
         # that somebody would wait for. Where none comes, the timer sees to it.
         self._lingering: dict[Connection, asyncio.TimerHandle] = {}
         self._endings: set[asyncio.Task[None]] = set()
-        self._waiting_count = 0
+        # Those who wait, in order. Each gets a connection and whether it is still inside a transaction that only
+        # read, or None where it may look again.
+        self._waiting: deque[asyncio.Future[tuple[Connection, bool] | None]] = deque()
         self._is_closing = False
         # Commits whose caller was cancelled, by the connection they still use.
         self._alone: dict[Connection, asyncio.Task[None]] = {}
@@ -113,7 +118,7 @@ class Database:
             await pool
         except (*_STORE_ERRORS, ValueError) as error:
             raise _connect_error(error) from error
-        return cls(pool, url)
+        return cls(pool, url, pool_size)
 
     @property
     def url(self) -> str:
@@ -175,13 +180,13 @@ class Database:
             LostCommitError: The connection broke while the commit was awaited.
             PoisonError: The store refuses these values; nothing was written.
         """
-        lingering = self._still_reading()
-        connection = lingering or await self._acquire()
+        connection, has_read = self._still_reading() or await self._lend()
+        passed_on = False
         try:
             if read_only:
-                _send_begin(connection, tenant_id, snapshot=snapshot, ends_another=lingering is not None)
+                _send_begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read)
             else:
-                await begin(connection, tenant_id, snapshot=snapshot, ends_another=lingering is not None)
+                await begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read)
             try:
                 yield connection
             except (*_STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
@@ -191,7 +196,7 @@ class Database:
                 await connection.execute("ROLLBACK")
                 raise
             if read_only:
-                await self._linger(connection)
+                passed_on = await self._linger(connection)
             elif not keeps:
                 await connection.execute("ROLLBACK")
             else:
@@ -204,7 +209,8 @@ class Database:
                 _discard(connection)
             raise
         finally:
-            await self._give_back(connection)
+            if not passed_on:
+                await self._give_back(connection)
 
     async def commit(self, work: Callable[[Connection], Awaitable[T]], *, within: timedelta = COMMIT_WITHIN) -> T:
         """Return what `work` returns, which writes: it runs to its end even where the caller is cancelled.
@@ -294,24 +300,26 @@ class Database:
         del self._alone[connection]
         await self._give_back(connection)
 
-    async def _linger(self, connection: Connection) -> None:
-        """Keep a connection at hand whose transaction only read, and has not ended yet."""
+    async def _linger(self, connection: Connection) -> bool:
+        """Pass on a connection whose transaction only read and has not ended, or keep it at hand; say whether."""
         if not _is_open(connection):
             # Whoever read lost it; it is given back as it is.
-            return
-        if self._waiting_count or self._is_closing:
+            return False
+        if self._is_closing:
             await connection.execute("ROLLBACK")
-            return
-        loop = asyncio.get_running_loop()
-        self._lingering[connection] = loop.call_later(_LINGER_SECONDS, self._end_lingering, connection)
+            return False
+        if not self._hand_over(connection, has_read=True):
+            loop = asyncio.get_running_loop()
+            self._lingering[connection] = loop.call_later(_LINGER_SECONDS, self._end_lingering, connection)
+        return True
 
-    def _still_reading(self) -> Connection | None:
+    def _still_reading(self) -> tuple[Connection, bool] | None:
         """Return a connection whose transaction only read, to begin another one on; None where there is none."""
         while self._lingering:
             connection, timer = self._lingering.popitem()
             timer.cancel()
             if _is_open(connection):
-                return connection
+                return connection, True
             # What the server closed has nothing left to be ended; the pool is told.
             self._spawn(self._release(connection))
         return None
@@ -333,33 +341,52 @@ class Database:
         task.add_done_callback(self._endings.discard)
 
     async def _give_back(self, connection: Connection) -> None:
-        if connection in self._alone or connection in self._lingering:
+        if connection in self._alone:
             return
         if _is_open(connection):
             if connection.is_in_transaction():
                 _discard(connection)
-            elif not (self._waiting_count or self._is_closing):
+            elif self._hand_over(connection, has_read=False):
+                return
+            elif not self._is_closing:
                 self._at_hand.append(connection)
                 return
         await self._release(connection)
+
+    def _hand_over(self, connection: Connection, *, has_read: bool) -> bool:
+        """Give a connection to who waits longest; False where nobody does."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result((connection, has_read))
+                return True
+        return False
+
+    def _wake(self) -> None:
+        """Have who waits longest look again: there is room for another connection."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
 
     async def _release(self, connection: Connection) -> None:
         # What can fail here has failed before, and was told.
         with suppress(*_STORE_ERRORS):
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
+        self._lent_count -= 1
+        self._wake()
 
     async def _acquire(self) -> Connection:
-        while self._at_hand:
-            # The one used last: what its server process has at hand is the newest.
-            connection = self._at_hand.pop()
-            if _is_open(connection):
+        """Return a connection that is inside no transaction."""
+        while True:
+            connection, has_read = await self._lend()
+            if not has_read:
                 return connection
-            await self._release(connection)
-        connection = self._still_reading()
-        if connection is not None:
             try:
                 await connection.execute("ROLLBACK")
             except _STORE_ERRORS:
+                # It was lost while nobody used it; another one will do.
                 _discard(connection)
                 await self._release(connection)
             except BaseException:
@@ -368,15 +395,59 @@ class Database:
                 raise
             else:
                 return connection
-        self._waiting_count += 1
+
+    async def _lend(self) -> tuple[Connection, bool]:
+        """Return a connection, and whether it is still inside a transaction that only read."""
+        until = asyncio.get_running_loop().time() + _ACQUIRE_SECONDS
+        while True:
+            while self._at_hand:
+                # The one used last: what its server process has at hand is the newest.
+                connection = self._at_hand.pop()
+                if _is_open(connection):
+                    return connection, False
+                await self._release(connection)
+            reading = self._still_reading()
+            if reading is not None:
+                return reading
+            if self._lent_count < self._pool_size:
+                return await self._made(), False
+            lent = await self._wait(until)
+            if lent is not None:
+                if _is_open(lent[0]):
+                    return lent
+                await self._release(lent[0])
+
+    async def _made(self) -> Connection:
+        self._lent_count += 1
         try:
             return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
-        except TimeoutError as error:
-            raise DependencyError(DEPENDENCY, retryable=True) from error
-        except _STORE_ERRORS as error:
-            raise _connect_error(error) from error
-        finally:
-            self._waiting_count -= 1
+        except BaseException as error:
+            self._lent_count -= 1
+            self._wake()
+            if isinstance(error, TimeoutError):
+                raise DependencyError(DEPENDENCY, retryable=True) from error
+            if isinstance(error, _STORE_ERRORS):
+                raise _connect_error(error) from error
+            raise
+
+    async def _wait(self, until: float) -> tuple[Connection, bool] | None:
+        """Return what is handed over to us; None where we may look again ourselves."""
+        waiting: asyncio.Future[tuple[Connection, bool] | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout_at(until):
+                return await waiting
+        except BaseException as error:
+            if waiting.done() and not waiting.cancelled():
+                # It came at the moment in which we stopped waiting: somebody else shall have it.
+                lent = waiting.result()
+                if lent is None:
+                    self._wake()
+                elif not self._hand_over(lent[0], has_read=lent[1]):
+                    self._spawn(self._end_reading(lent[0]) if lent[1] else self._give_back(lent[0]))
+            if isinstance(error, TimeoutError):
+                raise DependencyError(DEPENDENCY, retryable=True) from error
+            raise
 
 
 @asynccontextmanager
