@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
@@ -58,31 +59,61 @@ def _one_by_one(read: Callable[[K], Awaitable[T]]) -> DataLoader[K, T]:
 class Loaders:
     """The loaders of one operation, taking turns on its snapshot."""
 
+    # Each is made when it is wanted first: most operations want one or none.
+    alert: cached_property[DataLoader[AlertId, Alert | None]] = cached_property(
+        lambda self: _by_key(self._reading.alerts)
+    )
+    event: cached_property[DataLoader[EventKey, StoredEvent | None]] = cached_property(
+        lambda self: _by_key(self._reading.events)
+    )
+    saved_view: cached_property[DataLoader[SavedViewId, SavedView | None]] = cached_property(
+        lambda self: _by_key(self._reading.saved_views)
+    )
+    api_key: cached_property[DataLoader[ApiKeyId, ApiKey | None]] = cached_property(
+        lambda self: _by_key(self._reading.api_keys)
+    )
+    tally: cached_property[DataLoader[MetricsWindow, Tally]] = cached_property(
+        lambda self: _one_by_one(self._reading.tally)
+    )
+    open_counts: cached_property[DataLoader[MetricsWindow, Tally]] = cached_property(
+        lambda self: _one_by_one(self._reading.open_counts)
+    )
+    config: cached_property[DataLoader[TenantId, TenantConfig]] = cached_property(
+        lambda self: _one_by_one(lambda _: self._reading.config())
+    )
+    settings: cached_property[DataLoader[TenantId, TenantSettings]] = cached_property(
+        lambda self: _one_by_one(lambda _: self._reading.settings())
+    )
+    sla_targets: cached_property[DataLoader[TenantId, list[SlaTarget]]] = cached_property(
+        lambda self: _one_by_one(self._sla_targets)
+    )
+    delivery: cached_property[DataLoader[DeliveryId, Delivery | None]] = cached_property(
+        lambda self: _by_key(self._reading.deliveries)
+    )
+    attempts: cached_property[DataLoader[DeliveryId, Sequence[Attempt] | None]] = cached_property(
+        lambda self: _by_key(self._reading.attempts_of)
+    )
+    channel_health: cached_property[DataLoader[ChannelId, ChannelHealth | None]] = cached_property(
+        lambda self: _by_key(lambda _: self._reading.channel_health())
+    )
+    silence: cached_property[DataLoader[SilenceId, Silence | None]] = cached_property(
+        lambda self: _by_key(self._reading.silences)
+    )
+    last_beat: cached_property[DataLoader[MonitorId, datetime | None]] = cached_property(
+        lambda self: _by_key(self._reading.last_beats)
+    )
+    open_alert: cached_property[DataLoader[str, Alert | None]] = cached_property(
+        lambda self: _by_key(self._reading.open_alerts_by_key)
+    )
+    matching: cached_property[DataLoader[tuple[tuple[Matcher, ...], datetime | None], Sequence[Alert]]] = (
+        cached_property(lambda self: _one_by_one(lambda wanted: self._reading.matching(*wanted)))
+    )
+    overrides: cached_property[DataLoader[tuple[datetime, datetime], Sequence[ShiftOverride]]] = cached_property(
+        lambda self: _one_by_one(lambda span: self._reading.overrides(*span))
+    )
+
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self.alert: DataLoader[AlertId, Alert | None] = _by_key(reading.alerts)
-        self.event: DataLoader[EventKey, StoredEvent | None] = _by_key(reading.events)
-        self.saved_view: DataLoader[SavedViewId, SavedView | None] = _by_key(reading.saved_views)
-        self.api_key: DataLoader[ApiKeyId, ApiKey | None] = _by_key(reading.api_keys)
-        self.tally: DataLoader[MetricsWindow, Tally] = _one_by_one(reading.tally)
-        self.open_counts: DataLoader[MetricsWindow, Tally] = _one_by_one(reading.open_counts)
-        self.config: DataLoader[TenantId, TenantConfig] = _one_by_one(lambda _: reading.config())
-        self.settings: DataLoader[TenantId, TenantSettings] = _one_by_one(lambda _: reading.settings())
-        self.sla_targets: DataLoader[TenantId, list[SlaTarget]] = _one_by_one(self._sla_targets)
-        self.delivery: DataLoader[DeliveryId, Delivery | None] = _by_key(reading.deliveries)
-        self.attempts: DataLoader[DeliveryId, Sequence[Attempt] | None] = _by_key(reading.attempts_of)
-        self.channel_health: DataLoader[ChannelId, ChannelHealth | None] = _by_key(
-            lambda _: reading.channel_health()
-        )
-        self.silence: DataLoader[SilenceId, Silence | None] = _by_key(reading.silences)
-        self.last_beat: DataLoader[MonitorId, datetime | None] = _by_key(reading.last_beats)
-        self.open_alert: DataLoader[str, Alert | None] = _by_key(reading.open_alerts_by_key)
-        self.matching: DataLoader[tuple[tuple[Matcher, ...], datetime | None], Sequence[Alert]] = _one_by_one(
-            lambda wanted: reading.matching(*wanted)
-        )
-        self.overrides: DataLoader[tuple[datetime, datetime], Sequence[ShiftOverride]] = _one_by_one(
-            lambda span: reading.overrides(*span)
-        )
         self._inhibitors: dict[int, DataLoader[AlertId, Sequence[AlertId] | None]] = {}
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[
