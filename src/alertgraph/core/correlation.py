@@ -1,0 +1,835 @@
+"""Which alerts belong together: candidates, what chance would have brought, groups, and the words for it.
+
+One of these per tenant. Nothing here needs a label or a trained model: a table compares how often two kinds of
+alert are seen that close together with how often they would be if each came when it liked. What a trained scorer
+says (`ml.pairs`) can take the table's place as the score of a link; everything else stays the same.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+GAP_BOUNDS: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
+"""Seconds between two alerts at which a new bucket begins."""
+BURST_SECONDS: Final = (10.0, 60.0)
+NEVER: Final = 1e6
+"""Stands for the quiet before the first alert of a kind, in seconds."""
+
+_NUMBERED = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|\d+", re.IGNORECASE)
+
+
+class Relation(IntEnum):
+    """How near two alerts are in what they are about; the smaller, the nearer."""
+
+    ENTITY = 0
+    SERVICE = 1
+    ONE_HOP = 2
+    TWO_HOPS = 3
+    ELSEWHERE = 4
+
+
+class EvidenceKind(IntEnum):
+    """What speaks for a link."""
+
+    TOPOLOGY = 0
+    TIME = 1
+    HISTORY = 2
+    TITLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An alert as correlation sees it.
+
+    Attributes:
+        alert: Its id.
+        at: When it came, in seconds.
+        rule: What kind it is: the rule that it comes from, or the template of its title.
+        entity: What it is about: host, pod, device, queue.
+        service: The monitored service, where one is named.
+    """
+
+    alert: str
+    at: float
+    rule: str
+    entity: str
+    service: str | None = None
+
+
+Hops = Callable[[str, str], int | None]
+"""How many dependencies lie between two services; None where they are strangers, or too far apart."""
+
+
+class PairFacts(NamedTuple):
+    """What is known of an arrival and an earlier alert. All of it was known when the arrival came.
+
+    Attributes:
+        earlier: The earlier alert.
+        relation: How near the two are.
+        gap: Seconds between them.
+        same_rule: Whether they are of one kind.
+        quiet: Seconds since the arrival's key was last seen.
+        earlier_quiet: The last quiet of a minute or more before the earlier alert's key came again.
+        seen: How often the arrival's key was seen before.
+        earlier_seen: How often the earlier alert's key was seen.
+        rule_seen: How often the arrival's kind was seen before.
+        earlier_rule_seen: How often the earlier alert's kind was seen.
+        burst: Alerts of the arrival's key in about the last ten seconds, those longer ago fading.
+        earlier_burst: The same for the earlier alert's key.
+        wave: Alerts of the arrival's key in about the last minute.
+        earlier_wave: The same for the earlier alert's key.
+        candidate_count: How many candidates the arrival has.
+        arrival_count: How many alerts came before.
+    """
+
+    earlier: Arrival
+    relation: int
+    gap: float
+    same_rule: bool
+    quiet: float
+    earlier_quiet: float
+    seen: int
+    earlier_seen: int
+    rule_seen: int
+    earlier_rule_seen: int
+    burst: float
+    earlier_burst: float
+    wave: float
+    earlier_wave: float
+    candidate_count: int
+    arrival_count: int
+
+
+def title_template(title: str) -> str:
+    """Return a title with its numbers and identifiers masked: what alerts of one kind have in common."""
+    return " ".join(_NUMBERED.sub("#", title).casefold().split())
+
+
+def gap_bucket(seconds: float) -> int:
+    """Return which bucket a gap falls into, from 0 for under a second."""
+    bucket = 0
+    for bound in GAP_BOUNDS:
+        if seconds < bound:
+            break
+        bucket += 1
+    return bucket
+
+
+def hops_between(depends_on: Mapping[str, Iterable[str]]) -> Hops:
+    """Return what tells how many dependencies, either way, lie between two services: 0, 1, 2 or None."""
+    near: dict[str, set[str]] = {}
+    for service, needed in depends_on.items():
+        for name in needed:
+            near.setdefault(service, set()).add(name)
+            near.setdefault(name, set()).add(service)
+
+    def hops(left: str, right: str) -> int | None:
+        if left == right:
+            return 0
+        beside = near.get(left, set())
+        if right in beside:
+            return 1
+        return 2 if beside & near.get(right, set()) else None
+
+    return hops
+
+
+class _KeyState:
+    """What is remembered of the alerts of one kind about one entity."""
+
+    __slots__ = ("burst", "latest", "quiet", "seen", "wave")
+
+    def __init__(self, latest: Arrival, seen: int, quiet: float, burst: float, wave: float) -> None:
+        self.latest, self.seen, self.quiet, self.burst, self.wave = latest, seen, quiet, burst, wave
+
+
+class CandidateIndex:
+    """The latest alert of each key, and with them the candidates of an arrival."""
+
+    def __init__(
+        self,
+        window_seconds: float = 900.0,
+        candidate_count_max: int = 48,
+        key_count_max: int = 10_000,
+        scan_count_max: int = 256,
+    ) -> None:
+        self.window_seconds = window_seconds
+        self.candidate_count_max = candidate_count_max
+        self.key_count_max = key_count_max
+        self.scan_count_max = scan_count_max
+        # In the order in which keys were last seen: the newest are at the end, the first to go at the beginning.
+        self._keys: dict[tuple[str, str], _KeyState] = {}
+        self._rules: dict[str, int] = {}
+        self._arrival_count = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def take(self, arrival: Arrival, hops: Hops | None = None) -> list[PairFacts]:
+        """Return an arrival's candidates, the nearest in time first, and remember it as one for those to come.
+
+        Args:
+            arrival: Not before the one taken last; an earlier one counts as though it came with that one.
+            hops: How far services are apart; without it, services are the same or strangers.
+        """
+        key = (arrival.rule, arrival.entity)
+        state = self._keys.get(key)
+        if state is None:
+            quiet, seen, burst, wave = NEVER, 0, 0.0, 0.0
+        else:
+            quiet, seen = max(0.0, arrival.at - state.latest.at), state.seen
+            burst, wave = _faded(state.burst, quiet, 0), _faded(state.wave, quiet, 1)
+        rule_seen = self._rules.get(arrival.rule, 0)
+        near = self._near(arrival, hops)
+        count = len(near)
+        facts = [
+            PairFacts(
+                earlier.latest,
+                relation,
+                gap,
+                earlier.latest.rule == arrival.rule,
+                quiet,
+                earlier.quiet,
+                seen,
+                earlier.seen,
+                rule_seen,
+                self._rules.get(earlier.latest.rule, 0),
+                burst,
+                _faded(earlier.burst, gap, 0),
+                wave,
+                _faded(earlier.wave, gap, 1),
+                count,
+                self._arrival_count,
+            )
+            for earlier, relation, gap in near
+        ]
+        # A quiet under a minute is within a burst: what was before the burst says more.
+        before = state.quiet if state is not None and quiet <= 60.0 else quiet
+        self._keys.pop(key, None)
+        self._keys[key] = _KeyState(arrival, seen + 1, before, burst + 1.0, wave + 1.0)
+        self._rules[arrival.rule] = self._rules.pop(arrival.rule, 0) + 1
+        self._arrival_count += 1
+        while len(self._keys) > self.key_count_max:
+            del self._keys[next(iter(self._keys))]
+        while len(self._rules) > self.key_count_max:
+            del self._rules[next(iter(self._rules))]
+        return facts
+
+    def forget(self, alerts: Iterable[str]) -> None:
+        """Let alerts be no candidates any more, as when their incident is resolved."""
+        gone = set(alerts)
+        for key in [key for key, state in self._keys.items() if state.latest.alert in gone]:
+            del self._keys[key]
+
+    def ages(self, at: float) -> list[tuple[Arrival, float]]:
+        """Return the latest alert of each key within the window before an instant, and how old it is then."""
+        found: list[tuple[Arrival, float]] = []
+        for state in reversed(self._keys.values()):
+            age = at - state.latest.at
+            if age > self.window_seconds or len(found) >= self.candidate_count_max:
+                break
+            found.append((state.latest, max(0.0, age)))
+        return found
+
+    def _near(self, arrival: Arrival, hops: Hops | None) -> list[tuple[_KeyState, int, float]]:
+        found: list[tuple[_KeyState, int, float]] = []
+        for state in reversed(self._keys.values()):
+            gap = max(0.0, arrival.at - state.latest.at)
+            if gap > self.window_seconds or len(found) >= self.scan_count_max:
+                break
+            found.append((state, relation_of(arrival, state.latest, hops), gap))
+        if len(found) > self.candidate_count_max:
+            # Too many: nearer services and the same kind first, then the younger; told by age all the same.
+            found.sort(
+                key=lambda one: (min(one[1], Relation.ELSEWHERE - (one[0].latest.rule == arrival.rule)), one[2])
+            )
+            found = sorted(found[: self.candidate_count_max], key=lambda one: one[2])
+        return found
+
+    def told(self) -> dict[str, Any]:
+        """Return the state as plain values for JSON."""
+        return {
+            "arrivals": self._arrival_count,
+            "rules": list(self._rules.items()),
+            "keys": [
+                [
+                    *(state.latest.alert, state.latest.at, state.latest.rule, state.latest.entity),
+                    *(state.latest.service, state.seen, state.quiet, state.burst, state.wave),
+                ]
+                for state in self._keys.values()
+            ],
+        }
+
+    def recall(self, told: Mapping[str, Any]) -> None:
+        """Take a state on; the bounds stay as they are."""
+        self._arrival_count = told["arrivals"]
+        self._rules = dict(told["rules"])
+        self._keys = {}
+        for alert, at, rule, entity, service, seen, quiet, burst, wave in told["keys"]:
+            latest = Arrival(alert, at, rule, entity, service)
+            self._keys[rule, entity] = _KeyState(latest, seen, quiet, burst, wave)
+
+
+def relation_of(arrival: Arrival, earlier: Arrival, hops: Hops | None = None) -> int:
+    """Return how near two alerts are."""
+    if arrival.entity == earlier.entity:
+        return Relation.ENTITY
+    if arrival.service is None or earlier.service is None:
+        return Relation.ELSEWHERE
+    if arrival.service == earlier.service:
+        return Relation.SERVICE
+    count = None if hops is None else hops(arrival.service, earlier.service)
+    if count == 1:
+        return Relation.ONE_HOP
+    return Relation.TWO_HOPS if count == 2 else Relation.ELSEWHERE
+
+
+def _faded(amount: float, seconds: float, which: int) -> float:
+    return amount * math.exp(-seconds / BURST_SECONDS[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What the table says of a pair.
+
+    Attributes:
+        ratio: How many times more often such a pair is seen than chance would bring it, drawn towards `nearness`
+            while little was seen.
+        together: How often this pair of kinds was seen so near and so close together.
+        by_chance: How often it would have been if each came when it liked.
+        nearness: The same ratio over all kinds, for that relation and gap.
+        relation: The same ratio over all kinds and gaps, for that relation.
+    """
+
+    ratio: float
+    together: float
+    by_chance: float
+    nearness: float
+    relation: float
+
+
+class ChanceTable:
+    """Counts of pairs as they came, and of arrivals paired with what there was at another time.
+
+    The second is what chance brings: the moments are drawn evenly from time, not from arrivals, so they know
+    nothing of when anything comes. What comes again within seconds is not counted, or a flood would be the table.
+    """
+
+    def __init__(
+        self,
+        entry_count_max: int = 20_000,
+        moment_count: int = 32,
+        fresh_seconds: float = 10.0,
+        shrinkage: float = 3.0,
+    ) -> None:
+        self.entry_count_max = entry_count_max
+        self.moment_count = moment_count
+        self.fresh_seconds = fresh_seconds
+        self.shrinkage = shrinkage
+        self._pairs: dict[tuple[str, str, int, int], list[float]] = {}
+        self._near: dict[tuple[int, int], list[float]] = {}
+        self._related = [[0.0, 0.0] for _ in Relation]
+        self._moments: list[list[tuple[Arrival, float]]] = []
+        self._next_moment_at: float | None = None
+        self._moment_number = 0
+        self._learned = 0
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def begin_stream(self) -> None:
+        """Forget the moments kept, but not what was learned: another stream begins, with a clock of its own."""
+        self._moments = []
+        self._next_moment_at = None
+
+    def look_around(self, at: float, index: CandidateIndex, every_seconds: float = 60.0) -> None:
+        """Keep what there is at evenly spaced moments up to now; to be called before an arrival is taken."""
+        if self._next_moment_at is None:
+            self._next_moment_at = at
+        due = self._next_moment_at
+        # After a long silence only the last moments would be kept anyhow.
+        if at - due > every_seconds * self.moment_count:
+            due += (math.floor((at - due) / every_seconds) - self.moment_count) * every_seconds
+        while due < at:
+            ages = index.ages(due)
+            if len(self._moments) < self.moment_count:
+                self._moments.append(ages)
+            else:
+                self._moments[self._moment_number % self.moment_count] = ages
+            self._moment_number += 1
+            due += every_seconds
+        self._next_moment_at = due
+
+    def learn(self, arrival: Arrival, facts: Sequence[PairFacts], hops: Hops | None = None) -> None:
+        """Count an arrival's pairs, and those that it would have made at another moment."""
+        if not self._moments or (facts and facts[0].quiet < self.fresh_seconds):
+            return
+        for fact in facts:
+            self._count(fact.earlier.rule, arrival.rule, fact.relation, gap_bucket(fact.gap), 0)
+        # Which moment is chance, but the same chance whenever this is done again.
+        dice = crc32(f"{arrival.alert} {self._learned}".encode())
+        for earlier, age in self._moments[dice % len(self._moments)]:
+            self._count(earlier.rule, arrival.rule, relation_of(arrival, earlier, hops), gap_bucket(age), 1)
+        self._learned += 1
+        if len(self._pairs) > self.entry_count_max:
+            self._thin()
+
+    def chance(self, arrival: Arrival, fact: PairFacts) -> Chance:
+        """Return what the table says of an arrival and a candidate."""
+        bucket = gap_bucket(fact.gap)
+        near, far = self._near.get((fact.relation, bucket), (0.0, 0.0))
+        real, control = self._related[fact.relation]
+        relation = (real + 1) / (control + 1)
+        nearness = (near + relation) / (far + 1)
+        together, by_chance = self._pairs.get((fact.earlier.rule, arrival.rule, fact.relation, bucket), (0.0, 0.0))
+        ratio = (together + self.shrinkage * nearness) / (by_chance + self.shrinkage)
+        return Chance(ratio, together, by_chance, nearness, relation)
+
+    def _count(self, earlier_rule: str, rule: str, relation: int, bucket: int, side: int) -> None:
+        self._pairs.setdefault((earlier_rule, rule, relation, bucket), [0.0, 0.0])[side] += 1.0
+        self._near.setdefault((relation, bucket), [0.0, 0.0])[side] += 1.0
+        self._related[relation][side] += 1.0
+
+    def _thin(self) -> None:
+        """Halve all counts and drop those left below one, so that the table forgets and stays bounded."""
+        while len(self._pairs) > self.entry_count_max // 2:
+            for key, counts in list(self._pairs.items()):
+                counts[0] /= 2
+                counts[1] /= 2
+                if counts[0] + counts[1] < 1.0:
+                    del self._pairs[key]
+            for counts in (*self._near.values(), *self._related):
+                counts[0] /= 2
+                counts[1] /= 2
+
+    def told(self) -> dict[str, Any]:
+        """Return the state as plain values for JSON."""
+        return {
+            "learned": self._learned,
+            "next_moment_at": self._next_moment_at,
+            "moment_number": self._moment_number,
+            "pairs": [[*key, *counts] for key, counts in self._pairs.items()],
+            "near": [[*key, *counts] for key, counts in self._near.items()],
+            "related": [list(counts) for counts in self._related],
+            "moments": [
+                [[one.alert, one.at, one.rule, one.entity, one.service, age] for one, age in ages]
+                for ages in self._moments
+            ],
+        }
+
+    def recall(self, told: Mapping[str, Any]) -> None:
+        """Take a state on; the bounds stay as they are."""
+        self._learned = told["learned"]
+        self._next_moment_at = told["next_moment_at"]
+        self._moment_number = told["moment_number"]
+        self._pairs = {
+            (earlier, rule, relation, bucket): [real, control]
+            for earlier, rule, relation, bucket, real, control in told["pairs"]
+        }
+        self._near = {(relation, bucket): [real, control] for relation, bucket, real, control in told["near"]}
+        self._related = [list(counts) for counts in told["related"]]
+        self._moments = [
+            [(Arrival(alert, at, rule, entity, service), age) for alert, at, rule, entity, service, age in ages]
+            for ages in told["moments"]
+        ]
+
+
+RATIO_OF_EVEN_ODDS: Final = 10.0
+"""So many times more often than chance, and a pair belongs together as likely as not."""
+
+
+def chance_score(chance: Chance) -> float:
+    """Return how sure the table is of a pair, 0 to 1."""
+    return chance.ratio / (chance.ratio + RATIO_OF_EVEN_ODDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for a link.
+
+    Attributes:
+        kind: Sort of reason.
+        weight: Its share of what speaks for the link; the shares of a link come to 1.
+        text: In words.
+    """
+
+    kind: EvidenceKind
+    weight: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A pair that may belong together.
+
+    Attributes:
+        earlier: The alert that was there before.
+        score: How sure, 0 to 1.
+        evidence: What speaks for it, strongest first; never empty.
+    """
+
+    earlier: Arrival
+    score: float
+    evidence: tuple[Evidence, ...]
+
+
+def evidence_for(arrival: Arrival, fact: PairFacts, chance: Chance) -> tuple[Evidence, ...]:
+    """Return what speaks for a pair, in words, strongest first; only what was used, and at least the time."""
+    topology, time = math.log(max(chance.relation, 1e-9)), math.log(max(chance.nearness / chance.relation, 1e-9))
+    history = math.log(max(chance.ratio / max(chance.nearness, 1e-9), 1e-9))
+    found = [
+        (EvidenceKind.TOPOLOGY, topology, _topology_text(arrival, fact)),
+        (EvidenceKind.TIME, time, f"{_seconds_text(fact.gap)} apart"),
+        (
+            EvidenceKind.HISTORY,
+            history if chance.together >= 1 else 0.0,
+            f"seen like this {_times(chance.together)}; chance explains {chance.by_chance:.1f}",
+        ),
+        (EvidenceKind.TITLE, 0.25 if fact.same_rule else 0.0, f"the same kind of alert: {arrival.rule}"),
+    ]
+    spoke = [(kind, weight, text) for kind, weight, text in found if weight > 0 and text]
+    if not spoke:
+        spoke = [(EvidenceKind.TIME, 1.0, f"{_seconds_text(fact.gap)} apart")]
+    total = sum(weight for _, weight, _ in spoke)
+    evidence = [Evidence(kind, weight / total, text) for kind, weight, text in spoke]
+    return tuple(sorted(evidence, key=lambda one: (-one.weight, one.kind)))
+
+
+def _topology_text(arrival: Arrival, fact: PairFacts) -> str:
+    match fact.relation:
+        case Relation.ENTITY:
+            return f"about the same thing: {arrival.entity}"
+        case Relation.SERVICE:
+            return f"on the same service: {arrival.service}"
+        case Relation.ONE_HOP:
+            return f"{arrival.service} and {fact.earlier.service} depend on each other directly"
+        case Relation.TWO_HOPS:
+            return f"{arrival.service} and {fact.earlier.service} have a dependency in common"
+        case _:
+            return ""
+
+
+def _seconds_text(seconds: float) -> str:
+    if seconds < 1:
+        return "under a second"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _times(count: float) -> str:
+    return "once" if round(count) == 1 else f"{count:.0f} times"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """When a group takes no more, and when a link is one.
+
+    Attributes:
+        score_min: A link below this score joins nothing.
+        alert_count_max: Alerts of a group.
+        age_seconds_max: From its first alert on.
+        group_count_max: Open groups remembered; the one without news longest is closed beyond it.
+        vote_count_max: Pairs remembered that speak for joining two groups.
+    """
+
+    score_min: float = 0.5
+    alert_count_max: int = 500
+    age_seconds_max: float = 86_400.0
+    group_count_max: int = 2_000
+    vote_count_max: int = 1_000
+
+
+@dataclass(slots=True)
+class Group:
+    """Alerts that are thought to belong together.
+
+    Attributes:
+        id: Its number; groups are numbered as they are opened.
+        opened_at: When its first alert came.
+        newest_at: When its newest alert came.
+        alerts: Its alerts by id, in the order in which they came.
+    """
+
+    id: int
+    opened_at: float
+    newest_at: float
+    alerts: dict[str, Arrival] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an arrival went.
+
+    Attributes:
+        group: The group's number.
+        link: Why it joined; None where it opened the group.
+        merged: Groups that were joined to this one because two pairs agreed, by number.
+    """
+
+    group: int
+    link: Link | None
+    merged: tuple[int, ...] = ()
+
+
+class Grouping:
+    """Groups that are open. One that was closed takes no alert ever again: its alerts are not known any more."""
+
+    def __init__(self, limits: GroupLimits | None = None) -> None:
+        self.limits = limits or GroupLimits()
+        self._groups: dict[int, Group] = {}
+        self._group_of: dict[str, int] = {}
+        self._votes: dict[tuple[int, int], list[tuple[tuple[str, str], tuple[str, str]]]] = {}
+        self._next_id = 1
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def group(self, number: int) -> Group | None:
+        """Return an open group; None where it is closed, was joined to another, or never was."""
+        return self._groups.get(number)
+
+    def group_of(self, alert: str) -> int | None:
+        """Return the number of the open group that holds an alert."""
+        return self._group_of.get(alert)
+
+    def place(self, arrival: Arrival, links: Sequence[Link]) -> Placement:
+        """Put an arrival into the group of its best link that can take it, else into a new one.
+
+        Args:
+            arrival: Not in a group yet; one that is stays where it is.
+            links: In any order; those below the least score are passed over.
+        """
+        known = self._group_of.get(arrival.alert)
+        if known is not None:
+            return Placement(known, None)
+        strong = sorted(
+            (link for link in links if link.score >= self.limits.score_min),
+            key=lambda link: (-link.score, -link.earlier.at, link.earlier.alert),
+        )
+        joined: Group | None = None
+        via: Link | None = None
+        for link in strong:
+            group = self._groups.get(self._group_of.get(link.earlier.alert, 0))
+            if group is not None and self._takes(group, arrival.at, 1):
+                joined, via = group, link
+                break
+        if joined is None:
+            joined = Group(self._next_id, arrival.at, arrival.at)
+            self._groups[joined.id] = joined
+            self._next_id += 1
+        self._add(joined, arrival)
+        merged = self._vote(joined, arrival, strong) if via is not None else ()
+        while len(self._groups) > self.limits.group_count_max:
+            self.close(min(self._groups.values(), key=lambda group: (group.newest_at, group.id)).id)
+        return Placement(joined.id, via, merged)
+
+    def close(self, number: int) -> tuple[str, ...]:
+        """Close a group and return its alerts; none where there is no such group."""
+        group = self._groups.pop(number, None)
+        if group is None:
+            return ()
+        for alert in group.alerts:
+            del self._group_of[alert]
+        for pair in [pair for pair in self._votes if number in pair]:
+            del self._votes[pair]
+        return tuple(group.alerts)
+
+    def merge(self, into: int, other: int) -> bool:
+        """Join one group to another, whatever the caps say: a person asked. False where either is not open."""
+        target, source = self._groups.get(into), self._groups.get(other)
+        if target is None or source is None or target is source:
+            return False
+        arrivals = list(source.alerts.values())
+        self.close(other)
+        target.opened_at = min(target.opened_at, source.opened_at)
+        for arrival in arrivals:
+            self._add(target, arrival)
+        target.alerts = dict(sorted(target.alerts.items(), key=lambda one: one[1].at))
+        return True
+
+    def split(self, number: int, alerts: Iterable[str]) -> int | None:
+        """Move alerts of a group into a new one and return its number; None where it would leave either empty."""
+        group = self._groups.get(number)
+        if group is None:
+            return None
+        moved = [group.alerts[alert] for alert in dict.fromkeys(alerts) if alert in group.alerts]
+        if not moved or len(moved) == len(group.alerts):
+            return None
+        fresh = Group(self._next_id, moved[0].at, moved[0].at)
+        self._next_id += 1
+        self._groups[fresh.id] = fresh
+        for arrival in sorted(moved, key=lambda one: one.at):
+            del group.alerts[arrival.alert]
+            self._add(fresh, arrival)
+        fresh.opened_at = min(arrival.at for arrival in moved)
+        for pair in [pair for pair in self._votes if number in pair]:
+            del self._votes[pair]
+        return fresh.id
+
+    def _add(self, group: Group, arrival: Arrival) -> None:
+        group.alerts[arrival.alert] = arrival
+        group.newest_at = max(group.newest_at, arrival.at)
+        self._group_of[arrival.alert] = group.id
+
+    def _takes(self, group: Group, at: float, count: int) -> bool:
+        return (
+            len(group.alerts) + count <= self.limits.alert_count_max
+            and at - group.opened_at <= self.limits.age_seconds_max
+        )
+
+    def _vote(self, joined: Group, arrival: Arrival, strong: Sequence[Link]) -> tuple[int, ...]:
+        """Remember what links to other groups say, and join a group where two pairs that share no key agree."""
+        merged = []
+        key = (arrival.rule, arrival.entity)
+        for link in strong:
+            other = self._groups.get(self._group_of.get(link.earlier.alert, 0))
+            if other is None or other is joined:
+                continue
+            pair = (min(joined.id, other.id), max(joined.id, other.id))
+            earlier_key = (link.earlier.rule, link.earlier.entity)
+            votes = self._votes.pop(pair, [])
+            self._votes[pair] = votes
+            agrees = any(not {key, earlier_key} & set(vote) for vote in votes)
+            votes.append((key, earlier_key))
+            del votes[:-4]
+            if (
+                agrees
+                and self._takes(joined, arrival.at, len(other.alerts))
+                and self._fits(joined, other, arrival.at)
+            ):
+                # The older one keeps its number: people may know it.
+                keep, gone = (joined, other) if joined.id < other.id else (other, joined)
+                self.merge(keep.id, gone.id)
+                merged.append(gone.id)
+                joined = keep
+        while len(self._votes) > self.limits.vote_count_max:
+            del self._votes[next(iter(self._votes))]
+        return tuple(merged)
+
+    def _fits(self, joined: Group, other: Group, at: float) -> bool:
+        return at - min(joined.opened_at, other.opened_at) <= self.limits.age_seconds_max
+
+    def told(self) -> dict[str, Any]:
+        """Return the state as plain values for JSON."""
+        return {
+            "next_id": self._next_id,
+            "groups": [
+                [
+                    group.id,
+                    group.opened_at,
+                    group.newest_at,
+                    [[one.alert, one.at, one.rule, one.entity, one.service] for one in group.alerts.values()],
+                ]
+                for group in self._groups.values()
+            ],
+            "votes": [[*pair, votes] for pair, votes in self._votes.items()],
+        }
+
+    def recall(self, told: Mapping[str, Any]) -> None:
+        """Take a state on; the limits stay as they are."""
+        self._next_id = told["next_id"]
+        self._groups, self._group_of = {}, {}
+        for number, opened_at, newest_at, alerts in told["groups"]:
+            group = Group(number, opened_at, newest_at)
+            self._groups[number] = group
+            for alert, at, rule, entity, service in alerts:
+                self._add(group, Arrival(alert, at, rule, entity, service))
+            group.newest_at = newest_at
+        self._votes = {
+            (low, high): [((one[0], one[1]), (other[0], other[1])) for one, other in votes]
+            for low, high, votes in told["votes"]
+        }
+
+
+PairScorer = Callable[[Arrival, Sequence[PairFacts]], Sequence[float]]
+"""Says how sure it is of an arrival and each of its candidates, 0 to 1."""
+
+
+class Correlator:
+    """A tenant's correlation: candidates, table and groups, one arrival at a time."""
+
+    def __init__(
+        self,
+        limits: GroupLimits | None = None,
+        index: CandidateIndex | None = None,
+        table: ChanceTable | None = None,
+    ) -> None:
+        self.index = index or CandidateIndex()
+        self.table = table or ChanceTable()
+        self.groups = Grouping(limits)
+
+    def take(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> Placement:
+        """Put an arrival into a group, new or not, and learn from it.
+
+        Args:
+            arrival: The alert.
+            hops: How far services are apart.
+            scorer: Takes the table's place where it is given.
+        """
+        links = self.links(arrival, hops, scorer)
+        return self.groups.place(arrival, links)
+
+    def links(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> list[Link]:
+        """Return an arrival's links to its candidates, and learn from it."""
+        self.table.look_around(arrival.at, self.index)
+        facts = self.index.take(arrival, hops)
+        chances = [self.table.chance(arrival, fact) for fact in facts]
+        scores = [chance_score(chance) for chance in chances] if scorer is None else scorer(arrival, facts)
+        links = [
+            Link(fact.earlier, score, evidence_for(arrival, fact, chance))
+            for fact, chance, score in zip(facts, chances, scores, strict=True)
+            if score >= self.groups.limits.score_min
+        ]
+        self.table.learn(arrival, facts, hops)
+        return links
+
+    def resolve(self, number: int) -> tuple[str, ...]:
+        """Close a group for good and return its alerts: what comes later opens another one."""
+        alerts = self.groups.close(number)
+        self.index.forget(alerts)
+        return alerts
+
+    def told(self) -> dict[str, Any]:
+        """Return the state as plain values for JSON."""
+        return {"index": self.index.told(), "table": self.table.told(), "groups": self.groups.told()}
+
+    def recall(self, told: Mapping[str, Any]) -> None:
+        """Take a state on; bounds and limits stay as they are."""
+        self.index.recall(told["index"])
+        self.table.recall(told["table"])
+        self.groups.recall(told["groups"])
+
+
+def root_alert(alerts: Sequence[Arrival], depends_on: Mapping[str, Iterable[str]]) -> Arrival | None:
+    """Return the alert that the others most likely follow from; None where there is none.
+
+    The earliest alert of a service none of whose dependencies has an alert among them; of such services, that one
+    which most of the others need, directly or through others. Without dependencies, simply the earliest.
+    """
+    if not alerts:
+        return None
+    troubled = {one.service for one in alerts if one.service is not None}
+    needs = {service: set(depends_on.get(service, ())) - {service} for service in troubled}
+    roots = {service for service in troubled if not needs[service] & troubled}
+    # Where services need each other in a circle, none of them is free of blame.
+    candidates = [one for one in alerts if one.service in roots] or list(alerts)
+    needed_by = {
+        root: sum(1 for service in troubled if service != root and _needs(service, root, depends_on))
+        for root in roots
+    }
+    return min(candidates, key=lambda one: (-needed_by.get(one.service or "", 0), one.at, one.alert))
+
+
+def _needs(service: str, other: str, depends_on: Mapping[str, Iterable[str]]) -> bool:
+    seen, edge = {service}, [service]
+    while edge:
+        edge = [name for one in edge for name in depends_on.get(one, ()) if name not in seen]
+        if other in edge:
+            return True
+        seen.update(edge)
+    return False
