@@ -54,8 +54,12 @@ TASKS: tuple[Task, ...] = (
     Task("T1", "what becomes of an incident, at its creation", "alertgraph.ml.evaluation.incident_outcome"),
     Task("T1b", "how long an incident will take, at its creation", "alertgraph.ml.evaluation.time_to_resolve"),
     Task("T2", "whether an alarm brings others or ends by itself", "alertgraph.ml.evaluation.alarm_forecast"),
+    Task("T3", "which alerts belong together where attacks overlap", "alertgraph.ml.evaluation.grouping"),
+    Task("T4", "which types of alarm bring which about", "alertgraph.ml.evaluation.causality"),
     Task("T5", "which notifications nobody needs, in a network not seen before", "alertgraph.ml.evaluation.noise"),
+    Task("T6", "what is unusual in a series, point by point", "alertgraph.ml.evaluation.anomalies"),
     Task("T7", "how grave an incident is, by its first words", "alertgraph.ml.evaluation.incident_text"),
+    Task("T8", "which service an incident comes from", "alertgraph.ml.evaluation.roots"),
 )
 
 
