@@ -13,6 +13,14 @@ kept=$(mktemp)
 trap 'rm -f "$kept"' EXIT
 grep -v editable requirements-critical.txt > "$kept"
 {
+    echo "# Locked versions of what learning needs besides. Written by \`make lock\`; do not edit."
+    # Without what only torch's builds for accelerators need: a build for processors does not ask for it.
+    "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --constraint "$kept" --extra ml pyproject.toml \
+        | grep -vxFf requirements-critical.txt | grep -vE '^(nvidia|cuda|triton)'
+} > requirements-ml.txt.new
+mv requirements-ml.txt.new requirements-ml.txt
+cat requirements-ml.txt >> "$kept"
+{
     echo "# Locked versions of what the tests and checks need besides. Written by \`make lock\`; do not edit."
     "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --constraint "$kept" --group dev
 } > requirements-dev.txt.new

@@ -81,6 +81,16 @@ def test_what_is_declared_is_imported(imported: dict[str, set[str]]) -> None:
     assert declared() - imported.keys() == FOUND_BY_NAME.keys()
 
 
+def test_what_learning_needs_is_locked_without_what_accelerators_need() -> None:
+    lock = (ROOT / "requirements-ml.txt").read_text(encoding="utf-8")
+    pinned = {normal(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)}
+
+    assert declared("ml") - pinned == set()
+    # A looser torch takes a build with gigabytes of these.
+    assert [name for name in pinned if name.startswith(("nvidia", "cuda", "triton"))] == []
+    assert "torch==2.13.0\n" in lock
+
+
 def test_what_is_declared_is_locked() -> None:
     lock = (ROOT / "requirements-critical.txt").read_text(encoding="utf-8")
     pinned = re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)
