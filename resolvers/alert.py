@@ -12,7 +12,16 @@ from strawberry.utils.str_converters import to_camel_case
 from alertgraph.core import alert as core
 from alertgraph.core import query
 from alertgraph.core.actor import Actor as CoreActor
-from alertgraph.core.ids import AlertId, NodeKind, ResponderId, RuleId, decode_alert_id, decode_key, encode_id
+from alertgraph.core.ids import (
+    AlertId,
+    IncidentId,
+    NodeKind,
+    ResponderId,
+    RuleId,
+    decode_alert_id,
+    decode_key,
+    encode_id,
+)
 from alertgraph.core.query import Page
 from alertgraph.core.rule import Ladder
 from alertgraph.core.search import search_words
@@ -54,6 +63,7 @@ from resolvers.words import (
 if TYPE_CHECKING:
     from resolvers.delivery import DeliveryConnection
     from resolvers.event import LogEventConnection
+    from resolvers.incident import Incident
     from resolvers.responder import Responder
     from resolvers.rule import EscalationLevel, EscalationRule
     from resolvers.silence import Silence
@@ -212,6 +222,19 @@ def shown_events(_info: Info, page: Any) -> "LogEventConnection":
     return LogEventConnection.of(page)
 
 
+async def incidents_by_id(info: Info, keys: Sequence[IncidentId]) -> Mapping[IncidentId, Any]:
+    """Return the incidents that the caller may see."""
+    return await in_parts(info.context.reading.incidents, keys)
+
+
+def shown_incident(_info: Info, found: Any) -> "Incident":
+    """Return an incident as the API shows it."""
+    # Here, since incidents know their alerts.
+    from resolvers.incident import Incident
+
+    return Incident.of(found)
+
+
 @strawberry.type(description="One open or closed condition: one per dedup key while open.")
 class CriticalAlert(Node):
     """One open or closed condition; everything but its relations is read from one row."""
@@ -332,6 +355,18 @@ class CriticalAlert(Node):
         found = await loaders.alert.load_many(ids or ())
         # A key sees no alert beyond its scope, though it may cover one within.
         return [CriticalAlert.of(alert, now) for alert in found if alert is not None]
+
+    @computed(
+        "The incident it belongs to.",
+        batch=relation(attrgetter("kept.incident_id"), incidents_by_id, shown_incident),
+    )
+    @reads(Role.VIEWER)
+    async def incident(self, info: Info) -> Annotated["Incident", strawberry.lazy("resolvers.incident")] | None:
+        """Return the incident, read together with those of its siblings."""
+        if self.kept.incident_id is None:
+            return None
+        found = await info.context.loaders.incident.load(self.kept.incident_id)
+        return shown_incident(info, found) if found is not None else None
 
     @computed(
         "Who was told, and how, oldest first.",
@@ -455,6 +490,7 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
     "escalation_levels": ("ladder",),
     "silenced_by": ("status", "title", "severity", "source", "monitored_service", "dedup_key", "labels"),
     "inhibited_by": ("status", "id"),
+    "incident": ("incident_id",),
     "deliveries": ("id",),
     "events": ("id",),
 }
@@ -583,6 +619,7 @@ class AlertFilter:
     triggered_before: datetime | None = strawberry.field(description="Triggered before.")
     resolved_after: datetime | None = strawberry.field(description="Resolved at or after.")
     resolved_before: datetime | None = strawberry.field(description="Resolved before.")
+    incident_id: strawberry.ID | None = strawberry.field(description="Of this incident.")
     escalation_rule_id: strawberry.ID | None = strawberry.field(description="Matched by this rule.")
     escalation_level_min: int | None = strawberry.field(description="At this level or above.")
     acknowledged_by_id: list[strawberry.ID] | None = strawberry.field(
@@ -625,6 +662,7 @@ class AlertFilter:
             triggered_before=self.triggered_before,
             resolved_after=self.resolved_after,
             resolved_before=self.resolved_before,
+            incident=_incidents_of(self.incident_id),
             escalation_rule=_rules_of(self.escalation_rule_id),
             escalation_level_min=self.escalation_level_min,
             acknowledged_by=_people_of(self.acknowledged_by_id),
@@ -642,6 +680,14 @@ def _rules_of(text: str | None) -> tuple[RuleId, ...] | None:
         return None
     key = decode_key(text, NodeKind.ESCALATION_RULE)
     return (RuleId(key),) if key is not None else ()
+
+
+def _incidents_of(text: str | None) -> tuple[IncidentId, ...] | None:
+    """Return the incident that is asked for; none, and so no alert, where the id names nothing."""
+    if text is None:
+        return None
+    key = decode_key(text, NodeKind.INCIDENT)
+    return (IncidentId(key),) if key is not None else ()
 
 
 def _people_of(texts: Sequence[str] | None) -> tuple[ResponderId, ...] | None:

@@ -12,6 +12,7 @@ from alertgraph.services.alerts import AlertService
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.incidents import IncidentService
 from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.metrics_feed import MetricsFeed
 from alertgraph.services.monitors import MonitorService
@@ -40,6 +41,7 @@ class Services:
     schedules: ScheduleService
     channels: ChannelService
     calendars: CalendarFeeds
+    incidents: IncidentService
 
 
 @dataclass(frozen=True, slots=True)

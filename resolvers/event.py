@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Annotated, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -16,6 +16,7 @@ from alertgraph.core.event import StoredEvent
 from alertgraph.core.ids import (
     DeliveryId,
     EventKey,
+    IncidentId,
     NodeKind,
     decode_alert_id,
     decode_id,
@@ -25,7 +26,7 @@ from alertgraph.core.ids import (
 from alertgraph.core.query import Page
 from alertgraph.core.summary import summary
 from resolvers.actor import Actor
-from resolvers.alert import AS_OF, CriticalAlert, alerts_by_id, shown_alert
+from resolvers.alert import AS_OF, CriticalAlert, alerts_by_id, incidents_by_id, shown_alert, shown_incident
 from resolvers.configured import all_configured, configured
 from resolvers.context import Info
 from resolvers.delivery import Delivery, deliveries_by_id, shown_delivery
@@ -36,6 +37,9 @@ from resolvers.permissions import reads
 from resolvers.relations import relation
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import ActorKind, EventKind, HoldReason, Role, Severity
+
+if TYPE_CHECKING:
+    from resolvers.incident import Incident
 
 
 @strawberry.type(description="A field before and after.")
@@ -127,6 +131,17 @@ class LogEvent(Node):
             return None
         found = await info.context.loaders.alert.load(alert_id)
         return CriticalAlert.of(found, info.context.reading.now) if found is not None else None
+
+    @computed(
+        "The incident it is about.",
+        batch=relation(attrgetter("stored.event.incident_id"), incidents_by_id, shown_incident),
+    )
+    @reads(Role.VIEWER)
+    async def incident(self, info: Info) -> Annotated["Incident", strawberry.lazy("resolvers.incident")] | None:
+        """Return the incident, read together with those of the sibling events."""
+        key = self.stored.event.incident_id
+        found = await info.context.loaders.incident.load(key) if key is not None else None
+        return shown_incident(info, found) if found is not None else None
 
     @computed("The delivery it is about.", batch=relation(delivery_key, deliveries_by_id, shown_delivery))
     @reads(Role.VIEWER)
@@ -246,6 +261,7 @@ class EventFilter:
         description="About alerts with these labels; all must hold."
     )
     alert_ids: list[strawberry.ID] | None = strawberry.field(description="About these alerts, at most 100.")
+    incident_id: strawberry.ID | None = strawberry.field(description="About this incident or its alerts.")
     subject_id: strawberry.ID | None = strawberry.field(description="About this configured thing.")
     subject_type: list[str] | None = strawberry.field(
         description="About configured things of this type, such as EscalationRule."
@@ -288,12 +304,21 @@ class EventFilter:
                 if alert_ids is not None
                 else None
             ),
+            incident_ids=_incidents_of(self.incident_id),
             subject_id=self.subject_id,
             subject_type=frozenset(subject_types) if subject_types is not None else None,
             actor_kind=frozenset(self.actor_kind) if self.actor_kind is not None else None,
             occurred_after=self.occurred_after,
             occurred_before=self.occurred_before,
         )
+
+
+def _incidents_of(text: str | None) -> frozenset[IncidentId] | None:
+    """Return the incident that is asked for; none, and so no event, where the id names nothing."""
+    if text is None:
+        return None
+    key = decode_key(text, NodeKind.INCIDENT)
+    return frozenset((IncidentId(key),)) if key is not None else frozenset()
 
 
 @reads(Role.VIEWER)

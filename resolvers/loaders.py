@@ -17,11 +17,13 @@ from alertgraph.core.ids import (
     ChannelId,
     DeliveryId,
     EventKey,
+    IncidentId,
     MonitorId,
     SavedViewId,
     SilenceId,
     TenantId,
 )
+from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.query import Page, PageRequest
@@ -86,6 +88,9 @@ class Loaders:
     )
     sla_targets: cached_property[DataLoader[TenantId, list[SlaTarget]]] = cached_property(
         lambda self: _one_by_one(self._sla_targets)
+    )
+    incident: cached_property[DataLoader[IncidentId, Incident | None]] = cached_property(
+        lambda self: _by_key(self._reading.incidents)
     )
     delivery: cached_property[DataLoader[DeliveryId, Delivery | None]] = cached_property(
         lambda self: _by_key(self._reading.deliveries)

@@ -12,6 +12,7 @@ import resolvers.event
 import resolvers.forecast
 import resolvers.health
 import resolvers.heartbeat
+import resolvers.incident
 import resolvers.inhibition
 import resolvers.live
 import resolvers.matcher
@@ -46,6 +47,7 @@ from resolvers.event import LogEventConnection
 from resolvers.forecast import EscalationForecast
 from resolvers.health import EngineHealth
 from resolvers.heartbeat import HeartbeatMonitorConnection, HeartbeatMonitorPayload
+from resolvers.incident import Incident, IncidentConnection, IncidentPayload
 from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
 from resolvers.metrics import AlertMetrics
 from resolvers.paging import Node
@@ -73,6 +75,12 @@ class Query:
     alert: CriticalAlert | None = strawberry.field(resolver=resolvers.alert.alert, description="One alert by id.")
     alerts: CriticalAlertConnection = strawberry.field(
         resolver=resolvers.alert.alerts, description="Alerts.", metadata=resolvers.matcher.ALERT_FILTER_COST
+    )
+    incident: Incident | None = strawberry.field(
+        resolver=resolvers.incident.incident, description="One incident by id."
+    )
+    incidents: IncidentConnection = strawberry.field(
+        resolver=resolvers.incident.incidents, description="Incidents, newest first."
     )
     events: LogEventConnection = strawberry.field(
         resolver=resolvers.event.events,
@@ -222,6 +230,32 @@ class Mutation:
     resolve_alerts: AlertsActionPayload = strawberry.field(
         resolver=resolvers.alert_action.resolve_alerts,
         description="Ends many. RESPONDER; INGEST where selected by dedupKeys.",
+    )
+    create_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.create_incident,
+        description="Opens an incident of alerts chosen by hand. RESPONDER.",
+    )
+    update_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.update_incident, description="Changes title or root. RESPONDER."
+    )
+    acknowledge_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.acknowledge_incident,
+        description="Acknowledges all its open alerts; one that joins later climbs by itself. RESPONDER.",
+    )
+    resolve_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.resolve_incident, description="Resolves all its open alerts. RESPONDER."
+    )
+    add_alerts_to_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.add_alerts_to_incident,
+        description="Adds alerts; each leaves the incident it was in. RESPONDER.",
+    )
+    merge_incidents: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.merge_incidents,
+        description="Makes one incident of several; the model learns from it. RESPONDER.",
+    )
+    split_incident: IncidentPayload = strawberry.field(
+        resolver=resolvers.incident.split_incident,
+        description="Moves alerts to a new incident; the model learns from it. RESPONDER.",
     )
     override_shift: OnCallSchedulePayload = strawberry.field(
         resolver=resolvers.schedule.override_shift,

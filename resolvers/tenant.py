@@ -9,6 +9,7 @@ import strawberry
 from strawberry import Maybe
 
 from alertgraph.core import tenant as core
+from alertgraph.core.action import UNSET
 from alertgraph.core.errors import RefusedError
 from alertgraph.core.ids import NodeKind, TenantId, encode_id
 from alertgraph.core.slo import SlaTarget as CoreSlaTarget
@@ -56,6 +57,13 @@ class TenantSettings:
         )
     )
     retention: timedelta = strawberry.field(description="How long resolved alerts and their events are kept.")
+    grouping_labels: list[str] = strawberry.field(
+        description="Alerts equal in all these labels share an incident; empty switches this grouping off.",
+        metadata={"cost": 0},
+    )
+    grouping_window: timedelta = strawberry.field(
+        description="How long after its last alert an incident still takes in equal ones."
+    )
     document_mode: DocumentMode = strawberry.field(description="Which documents are executed.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
@@ -88,6 +96,8 @@ class TenantSettings:
             kept=settings,
             resolve_timeout=settings.resolve_timeout,
             retention=settings.retention,
+            grouping_labels=list(settings.grouping_labels),
+            grouping_window=settings.grouping_window,
             document_mode=settings.document_mode,
             version=Long(settings.version),
         )
@@ -179,6 +189,8 @@ class UpdateTenantSettingsInput:
     resolve_timeout: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
     default_escalation_rule_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
     retention: Maybe[timedelta | None] = strawberry.field(description="P1D or more.")
+    grouping_labels: Maybe[list[str] | None] = strawberry.field(description="Replaces.")
+    grouping_window: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
     document_mode: Maybe[DocumentMode | None] = strawberry.field(description="See TenantSettings.")
     dead_man_channel_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
 
@@ -220,11 +232,14 @@ async def update_tenant_settings(
     """Change the tenant's settings."""
     context = info.context
     try:
+        labels = patched(input.grouping_labels, "groupingLabels")
         rule, channel = cleared(input.default_escalation_rule_id), cleared(input.dead_man_channel_id)
         settings = await context.services.configuration.update_settings(
             context.principal,
             resolve_timeout=patched(input.resolve_timeout, "resolveTimeout"),
             retention=patched(input.retention, "retention"),
+            grouping_labels=tuple(labels) if isinstance(labels, list) else UNSET,
+            grouping_window=patched(input.grouping_window, "groupingWindow"),
             document_mode=patched(input.document_mode, "documentMode"),
             default_rule_id=rule_id_of(rule, "defaultEscalationRuleId") if isinstance(rule, str) else rule,
             dead_man_channel_id=channel_id_of(channel, "deadManChannelId")

@@ -17,6 +17,7 @@ from alertgraph.core.delivery import DeliveryStatus
 from alertgraph.core.document import DocumentMode
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
+from alertgraph.core.incident import IncidentStatus
 from alertgraph.core.labels import MatchOperator
 from alertgraph.core.query import AlertOrderField
 from alertgraph.core.severity import Severity
@@ -35,6 +36,7 @@ __all__ = [
     "ErrorCode",
     "EventKind",
     "HoldReason",
+    "IncidentStatus",
     "MatchOperator",
     "MetricsDimension",
     "OrderDirection",
@@ -172,6 +174,16 @@ _publish(
     },
 )
 
+
+_publish(
+    IncidentStatus,
+    "Where an incident stands.",
+    {
+        "OPEN": "At least one alert is triggered.",
+        "ACKNOWLEDGED": "Open alerts are all acknowledged.",
+        "RESOLVED": "Every alert is resolved. It never takes in a new alert.",
+    },
+)
 
 _publish(
     HoldReason,

@@ -116,6 +116,7 @@ class Keeper:
                     sealed.content,
                     sealed.leaf,
                     b"\x01" * 32,
+                    event.incident_id,
                 )
             )
         if records:
@@ -125,8 +126,8 @@ class Keeper:
                 tenant_id,
                 records[-1][1],
                 records[-1][2],
+                records[-1][-3],
                 records[-1][-2],
-                records[-1][-1],
             )
 
     async def figures(self, tenant_id: TenantId, events: Sequence[Event], recorded_at: Sequence[datetime]) -> None:

@@ -16,6 +16,10 @@ def _wanted_alerts(wanted: EventFilter) -> Collection[Hashable] | None:
     return wanted.alert_ids
 
 
+def _wanted_incidents(wanted: EventFilter) -> Collection[Hashable] | None:
+    return wanted.incident_ids
+
+
 def _wanted_subject(wanted: EventFilter) -> Collection[Hashable] | None:
     return (wanted.subject_id,) if wanted.subject_id is not None else None
 
@@ -45,6 +49,7 @@ _SHELVES: tuple[
     tuple[Callable[[EventFilter], Collection[Hashable] | None], Callable[[Event], Iterable[Hashable]]], ...
 ] = (
     (_wanted_alerts, lambda event: (event.alert_id,)),
+    (_wanted_incidents, lambda event: (event.incident_id,)),
     (_wanted_subject, lambda event: (event.subject_id,)),
     (_wanted_services, lambda event: (event.service_before, event.service_after)),
     (_wanted_sources, lambda event: (event.source,)),
@@ -52,7 +57,7 @@ _SHELVES: tuple[
     (_wanted_kinds, lambda event: (event.kind,)),
     (_wanted_severities, lambda event: (event.severity_before, event.severity_after)),
 )
-_LABELS_BEFORE = 3
+_LABELS_BEFORE = 4
 
 
 class InterestIndex(Generic[T]):

@@ -13,7 +13,8 @@ from alertgraph.core.alert import AlertStatus, AlertVerdict, match_values
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.errors import InputError
 from alertgraph.core.event import ADMIN_SUBJECT_TYPES, CONFIG_KINDS, EventKind, StoredEvent
-from alertgraph.core.ids import AlertId, ResponderId, RuleId
+from alertgraph.core.ids import AlertId, IncidentId, ResponderId, RuleId
+from alertgraph.core.incident import IncidentStatus
 from alertgraph.core.labels import Matcher, matches_all
 from alertgraph.core.severity import Severity
 from alertgraph.core.tenant import Role
@@ -99,6 +100,7 @@ class AlertFilter:
     An empty list, unlike None, matches nothing.
 
     Attributes:
+        incident: In one of these incidents.
         escalation_rule: On the ladder of one of these rules, be it the default where none matched.
         acknowledged_by: Taken by one of these people.
         silenced: Whether a silence covers it now; a resolved alert is covered by none.
@@ -116,6 +118,7 @@ class AlertFilter:
     triggered_before: datetime | None = None
     resolved_after: datetime | None = None
     resolved_before: datetime | None = None
+    incident: tuple[IncidentId, ...] | None = None
     escalation_rule: tuple[RuleId, ...] | None = None
     escalation_level_min: int | None = None
     acknowledged_by: tuple[ResponderId, ...] | None = None
@@ -179,7 +182,11 @@ class EventVisibility:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events, by what the event itself tells. Every field given must hold; None is not given."""
+    """Which events, by what the event itself tells. Every field given must hold; None is not given.
+
+    Attributes:
+        incident_ids: About one of these incidents, or about an alert while it is in one of them.
+    """
 
     kinds: frozenset[EventKind] | None = None
     severity: frozenset[Severity] | None = None
@@ -187,6 +194,7 @@ class EventFilter:
     source: frozenset[str] | None = None
     matchers: tuple[Matcher, ...] = ()
     alert_ids: frozenset[AlertId] | None = None
+    incident_ids: frozenset[IncidentId] | None = None
     subject_id: str | None = None
     subject_type: frozenset[str] | None = None
     actor_kind: frozenset[ActorKind] | None = None
@@ -210,6 +218,7 @@ class EventFilter:
             )
             and (self.source is None or (event.alert_id is not None and event.source in self.source))
             and (self.alert_ids is None or event.alert_id in self.alert_ids)
+            and (self.incident_ids is None or event.incident_id in self.incident_ids)
             and (self.subject_id is None or event.subject_id == self.subject_id)
             and (self.subject_type is None or event.subject_type in self.subject_type)
             and (self.actor_kind is None or event.actor.kind in self.actor_kind)
@@ -239,6 +248,33 @@ class TimelineQuery:
     kinds: frozenset[EventKind] | None
     page: PageRequest
     visibility: EventVisibility = field(default_factory=EventVisibility)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """Which incidents. Every field given must hold; of a list, one value is enough; None is not given.
+
+    An empty list, unlike None, matches nothing.
+    """
+
+    status: tuple[IncidentStatus, ...] | None = None
+    severity: tuple[Severity, ...] | None = None
+    monitored_service: tuple[str, ...] | None = None
+    opened_after: datetime | None = None
+    opened_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentQuery:
+    """A page of incidents to read, newest first.
+
+    Attributes:
+        with_total: Whether somebody asked for the total count.
+    """
+
+    filter: IncidentFilter
+    page: PageRequest
+    with_total: bool = False
 
 
 def event_match_values(stored: StoredEvent) -> dict[str, str]:

@@ -28,6 +28,7 @@ from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
 from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.documents import TrustedDocuments
+from alertgraph.services.incidents import IncidentService
 from alertgraph.services.indexing import IndexingService, SearchIndex
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.metrics_feed import MetricsFeed
@@ -139,6 +140,7 @@ class Service:
             self._pager.schedules,
             self._pager.channels,
             self._pager.calendars,
+            IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
         )
         self._alerts = services.alerts
         self._door = Door(

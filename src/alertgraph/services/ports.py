@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertgraph.core.alert import Alert
+from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.cursor import LogCursor
@@ -39,11 +39,12 @@ from alertgraph.core.ids import (
     SilenceId,
     TenantId,
 )
+from alertgraph.core.incident import Incident
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
-from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
@@ -485,6 +486,24 @@ class Snapshot(Protocol):
         Raises:
             InputError: A cursor is not of this order, or a filter can't be used; the path names it.
         """
+        ...
+
+    async def incidents(self, ids: Collection[IncidentId]) -> Mapping[IncidentId, Incident]:
+        """Return the incidents that exist among the ids."""
+        ...
+
+    async def incident_page(self, query: IncidentQuery) -> Page[Incident]:
+        """Return a page of incidents, newest first.
+
+        Raises:
+            InputError: A cursor is not of this list.
+        """
+        ...
+
+    async def alerts_in(
+        self, ids: Collection[IncidentId], statuses: Collection[AlertStatus], limit: int
+    ) -> Sequence[AlertId]:
+        """Return up to `limit` alerts of these incidents that stand so, open ones first."""
         ...
 
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:

@@ -21,10 +21,12 @@ from alertgraph.core.ids import (
     ChannelId,
     DeliveryId,
     EventKey,
+    IncidentId,
     MonitorId,
     SavedViewId,
     SilenceId,
 )
+from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.query import (
@@ -35,6 +37,8 @@ from alertgraph.core.query import (
     EventFilter,
     EventQuery,
     EventVisibility,
+    IncidentFilter,
+    IncidentQuery,
     Page,
     PageRequest,
     TimelineQuery,
@@ -46,6 +50,8 @@ from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, Tenant, T
 from alertgraph.services.alerts import NOTE_PURPOSE
 from alertgraph.services.ports import Clock, Snapshot, Vault
 
+# How often an incident was merged into one that was merged itself, as far as anybody follows it.
+MERGE_DEPTH_MAX = 100
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 LABEL_SUGGESTION_COUNT_MAX = 100
@@ -174,6 +180,42 @@ class Reading:
                 fields=fields,
             )
         )
+
+    async def incidents(self, ids: Collection[IncidentId]) -> Mapping[IncidentId, Incident]:
+        """Return those of the incidents that the caller may see: none for a key that is limited by matchers.
+
+        An incident tells of all its alerts: how many there are, how bad, of what.
+        """
+        self._principal.require(Role.VIEWER)
+        return {} if self._principal.scope else await self._snapshot.incidents(ids)
+
+    async def last_incidents(self, ids: Collection[IncidentId]) -> Mapping[IncidentId, Incident]:
+        """Return for each of these the incident that has its alerts now: where merges led, the last one."""
+        found = dict(await self.incidents(ids))
+        for _ in range(MERGE_DEPTH_MAX):
+            after = {incident.merged_into for incident in found.values() if incident.merged_into is not None}
+            if not after:
+                break
+            then = await self.incidents(after)
+            # Where retention was faster, there is nothing to be shown.
+            found = {
+                key: incident if incident.merged_into is None else then[incident.merged_into]
+                for key, incident in found.items()
+                if incident.merged_into is None or incident.merged_into in then
+            }
+        return found
+
+    async def incident_page(
+        self, wanted: IncidentFilter, page: PageRequest, *, with_total: bool
+    ) -> Page[Incident]:
+        """Return a page of incidents, newest first.
+
+        Raises:
+            AccessDeniedError: The caller's key is limited by matchers.
+            InputError: A cursor can't be used.
+        """
+        self._require_unscoped()
+        return await self._snapshot.incident_page(IncidentQuery(wanted, page, with_total))
 
     async def event_page(self, wanted: EventFilter, page: PageRequest) -> Page[StoredEvent]:
         """Return a page of the log, oldest first: what the caller's role may see of it."""
@@ -363,7 +405,7 @@ class Reading:
         self._principal.require(Role.VIEWER)
         if self._principal.scope:
             # Counters know no labels: they would tell of alerts that the key may not see.
-            raise AccessDeniedError("A key that is limited by matchers can't read figures of all alerts.")
+            raise AccessDeniedError("A key that is limited by matchers can't read what tells of all alerts.")
 
 
 def _check_matchers(matchers: Sequence[Matcher]) -> None:

@@ -63,6 +63,8 @@ BRANCH_COUNT_MAX = 16
 # No ladder is higher, whatever an installation allows.
 LEVEL_MAX = 100
 COUNT_TIME_MAX = timedelta(milliseconds=500)
+# Up to so many alerts are looked up one by one, by a plan that is kept; more of them month by month.
+_LOOKED_UP_MAX = 100
 # One statement's worth of reading in order, past rows that a filter leaves out.
 READ_TIME_MAX = timedelta(seconds=2)
 # How far rows are judged one by one: for a page that has something on it, and for one that is empty yet.
@@ -87,6 +89,7 @@ _MISSED = "(LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolv
 # Columns whose indexes know only of some alerts, and of which.
 _INDEXED: Final[Mapping[str, str]] = {
     "assignee": "assignee IS NOT NULL",
+    "incident_id": "incident_id IS NOT NULL",
     "rule_id": "rule_id IS NOT NULL",
     "verdict": "verdict IS NOT NULL",
     "escalation_level": "escalation_level >= 1",
@@ -107,6 +110,7 @@ _FILTER_NAMES: Final[Mapping[str, str]] = {
     "titles": "matchers",
     "takers": "acknowledgedById",
     "assignees": "assigneeId",
+    "incidents": "incidentId",
     "verdicts": "verdict",
     "rules": "escalationRuleId",
     "level_min": "escalationLevelMin",
@@ -209,6 +213,7 @@ class _Conditions:
     rules: frozenset[UUID] | None = None
     takers: frozenset[str] | None = None
     assignees: frozenset[UUID] | None = None
+    incidents: frozenset[UUID] | None = None
     triggered_after: datetime | None = None
     triggered_before: datetime | None = None
     resolved_after: datetime | None = None
@@ -246,6 +251,7 @@ class _Conditions:
             self.rules,
             self.takers,
             self.assignees,
+            self.incidents,
             self.levels,
         )
         return bool(self.statuses) and all(values is None or values for values in sets)
@@ -297,6 +303,7 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
         rules=_either(None, wanted.escalation_rule),
         takers=_either(None, _references(wanted.acknowledged_by)),
         assignees=_either(None, wanted.assignee),
+        incidents=_either(None, wanted.incident),
         triggered_after=_clamped(wanted.triggered_after),
         triggered_before=_clamped(wanted.triggered_before),
         resolved_after=_clamped(wanted.resolved_after),
@@ -499,6 +506,15 @@ def _branch(
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
     statuses = conditions.statuses & _OPEN_STATUSES if table == "alert_open" else frozenset()
+    name, ids = (
+        ("ids", scan.ids) if table == "alert_open" or scan.ids is not None else ("closed_ids", scan.closed_ids)
+    )
+    if ids is not None and len(ids) > _LOOKED_UP_MAX:
+        residual = _residual(conditions, statuses, frozenset({"id"}), scan.now, parameters, table)
+        where = ["tenant_id = $1", f"id = ANY ({parameters.named(name, ids)}::uuid[])", *bounds, *residual]
+        # OFFSET keeps them from being looked for in the list's order.
+        text = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} OFFSET 0"
+        return Statement(f"SELECT * FROM ({text}) AS chosen {tail}", parameters.values, is_keyed=False)
     drive, driven = _drive(scan, table, statuses, parameters)
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
     # What an index is limited to is said, so that the planner sees that it may be used.
@@ -533,6 +549,9 @@ def _drive(
     if is_closed and scan.closed_ids is not None:
         ids = parameters.named("closed_ids", scan.closed_ids)
         return f"unnest({ids}::uuid[]) AS one (id)", frozenset({"id"})
+    if conditions.incidents is not None:
+        incidents = parameters.named("incidents", list(conditions.incidents))
+        return f"unnest({incidents}::uuid[]) AS one (incident_id)", frozenset({"incident_id"})
     if by_time and conditions.assignees is not None:
         people = parameters.named("assignees", list(conditions.assignees))
         return f"unnest({people}::uuid[]) AS one (assignee)", frozenset({"assignee"})
@@ -592,6 +611,9 @@ def _residual(
         where.append(f"title = ANY ({parameters.named('titles', sorted(conditions.titles))}::text[])")
     if conditions.rules is not None and "rule_id" not in driven:
         where.append(f"rule_id = ANY ({parameters.named('rules', list(conditions.rules))}::uuid[])")
+    if conditions.incidents is not None and "incident_id" not in driven:
+        incidents = parameters.named("incidents", list(conditions.incidents))
+        where.append(f"incident_id = ANY ({incidents}::uuid[])")
     if conditions.assignees is not None and "assignee" not in driven:
         where.append(f"assignee = ANY ({parameters.named('assignees', list(conditions.assignees))}::uuid[])")
     if conditions.takers is not None:

@@ -243,11 +243,17 @@ def _statement(
     if wanted.alert_ids is not None:
         drive = f"unnest({parameters.add(list(wanted.alert_ids))}::uuid[]) AS one (alert_id)"
         driven = "event.alert_id = one.alert_id"
+    elif wanted.incident_ids is not None:
+        drive = f"unnest({parameters.add(list(wanted.incident_ids))}::uuid[]) AS one (incident_id)"
+        driven = "event.incident_id = one.incident_id"
     elif kinds is not None and not kinds & _FREQUENT_KINDS:
         drive = f"unnest({parameters.add(_codes(kinds))}::smallint[]) AS one (kind)"
         driven = f"event.kind = one.kind AND {_IS_RARE_KIND}"
         kinds = None
-    residual = _filter_where(wanted, parameters) + _matcher_where(wanted.matchers, parameters)
+    residual = []
+    if wanted.incident_ids is not None and wanted.alert_ids is not None:
+        residual.append(f"incident_id = ANY ({parameters.add(list(wanted.incident_ids))}::uuid[])")
+    residual += _filter_where(wanted, parameters) + _matcher_where(wanted.matchers, parameters)
     if kinds is not None:
         residual.append(f"kind = ANY ({parameters.add(_codes(kinds))}::smallint[])")
     # What a role may not see is little, what a scope lets through may be little.

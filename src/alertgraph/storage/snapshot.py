@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
@@ -22,19 +22,29 @@ from alertgraph.core.ids import (
     ChannelId,
     DeliveryId,
     EventKey,
+    IncidentId,
     MonitorId,
     SavedViewId,
     SilenceId,
     TenantId,
 )
+from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
-from alertgraph.core.query import AlertQuery, EventQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
-from alertgraph.storage import alert_pages, config_pages, delivery_pages, event_pages, figures, search
+from alertgraph.storage import (
+    alert_pages,
+    config_pages,
+    delivery_pages,
+    event_pages,
+    figures,
+    incident_pages,
+    search,
+)
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
 from alertgraph.storage.inhibitors import load_inhibitors
@@ -196,6 +206,20 @@ class PostgresSnapshot:
         asks_who_covers = query.filter.silenced is not None or query.filter.inhibited is not None
         catalog = (await self.config()).catalog if asks_who_covers else Catalog()
         return await alert_pages.alert_page(self._reader, query, catalog)
+
+    async def incidents(self, ids: Collection[IncidentId]) -> Mapping[IncidentId, Incident]:
+        """Return the incidents that exist among the ids."""
+        return await incident_pages.load_incidents(self._reader, ids)
+
+    async def incident_page(self, query: IncidentQuery) -> Page[Incident]:
+        """Return a page of incidents, newest first; errors as `incident_pages.incident_page` says."""
+        return await incident_pages.incident_page(self._reader, query)
+
+    async def alerts_in(
+        self, ids: Collection[IncidentId], statuses: Collection[AlertStatus], limit: int
+    ) -> Sequence[AlertId]:
+        """Return up to `limit` alerts of these incidents that stand so, open ones first."""
+        return await incident_pages.alerts_in(self._reader, ids, statuses, limit)
 
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:
         """Return a page of the log, oldest first; errors as `event_pages.event_page` says."""

@@ -39,6 +39,7 @@ from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.catalog_changes import CatalogChanges
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.incidents import IncidentService
 from alertgraph.services.indexing import IndexingService
 from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.lanes import Lanes
@@ -113,6 +114,7 @@ class Api:
             ScheduleService(changes, self.vault),
             ChannelService(changes, self.vault, dice, notifier, self.deliveries),
             CalendarFeeds(log, self.snapshots, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
+            IncidentService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
         )
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))
