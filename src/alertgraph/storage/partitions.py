@@ -44,7 +44,11 @@ WHERE c.relnamespace = 'alertgraph'::regnamespace AND c.relkind = 'r' AND NOT c.
 _RETENTIONS = "SELECT tenant_id, retention, now() - retention AS cutoff FROM tenant_settings"
 
 _LOCK_HEAD = "SELECT pruned_number FROM tenant_head WHERE tenant_id = $1 FOR UPDATE"
-# Whole flushes only: what is left begins behind a link.
+# Whole flushes only: what is left begins behind a link. One of many alerts has more events than go in a round.
+_FIRST_TO_RETIRE = """
+SELECT number, recorded_at, link FROM event
+WHERE tenant_id = $1 AND number > $2 AND recorded_at < $3 AND link IS NOT NULL ORDER BY number LIMIT 1
+"""
 _LAST_TO_RETIRE = """
 SELECT number, recorded_at, link FROM event
 WHERE tenant_id = $1 AND number > $2 AND number <= $2 + $3 AND recorded_at < $4 AND link IS NOT NULL
@@ -81,6 +85,19 @@ DELETE FROM delivery_receipt WHERE ctid = ANY (ARRAY(
     WHERE r.tenant_id = $1 AND r.alert_id < $2
         AND NOT EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = r.tenant_id AND o.id = r.alert_id)
     LIMIT $3))
+"""
+# One that is resolved has no open alert and gets none; those that were closed go first.
+_DELETE_INCIDENTS = """
+WITH old AS (
+    SELECT i.id FROM incident i
+    WHERE i.tenant_id = $1 AND i.status = 3 AND i.resolved_at < $2
+        AND NOT EXISTS (
+            SELECT FROM alert_closed c WHERE c.tenant_id = i.tenant_id AND c.incident_id = i.id)
+        AND NOT EXISTS (
+            SELECT FROM alert_closed_late l WHERE l.tenant_id = i.tenant_id AND l.incident_id = i.id)
+    ORDER BY i.resolved_at LIMIT $3
+)
+DELETE FROM incident i USING old WHERE i.tenant_id = $1 AND i.id = old.id
 """
 # Whoever changes one at this moment may have made it last longer.
 _DELETE_ITEMS = f"""
@@ -139,6 +156,7 @@ class Retired:
     items: int = 0
     answers: int = 0
     minutes: int = 0
+    incidents: int = 0
     folded_days: int = 0
     partitions: list[str] = field(default_factory=list)
 
@@ -189,6 +207,7 @@ class Housekeeper:
             for tenant_id, _, cutoff in tenants:
                 await _retire_events(connection, tenant_id, cutoff, retired)
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
+                retired.incidents += await _repeated(connection, _DELETE_INCIDENTS, tenant_id, cutoff)
                 await _retire_deliveries(connection, tenant_id, cutoff, retired)
                 await _retire_minutes(connection, tenant_id, retired)
                 retired.folded_days += await connection.fetchval("SELECT fold_durations($1)", tenant_id)
@@ -259,8 +278,9 @@ async def _retire_events(connection: Connection, tenant_id: UUID, cutoff: dateti
     for _ in range(_ROUND_COUNT_MAX):
         async with connection.transaction():
             pruned_number = await connection.fetchval(_LOCK_HEAD, tenant_id)
-            # A flush is no larger than a batch, so a round that finds no end of one has reached the cutoff.
             last = await connection.fetchrow(_LAST_TO_RETIRE, tenant_id, pruned_number, _BATCH_SIZE, cutoff)
+            if last is None:
+                last = await connection.fetchrow(_FIRST_TO_RETIRE, tenant_id, pruned_number, cutoff)
             if last is None:
                 return
             number, recorded_at, link = last

@@ -250,6 +250,18 @@ async def test_large_logs_are_retired_in_rounds(world: World, keeper: Housekeepe
     assert await world.value("SELECT count(*) FROM event") == 700
 
 
+async def test_a_flush_larger_than_a_round_is_retired(world: World, keeper: Housekeeper) -> None:
+    tenant_id = await world.tenant()
+    await history(world, tenant_id, [13 * DAY], size=2500)
+    await history(world, tenant_id, [12 * DAY, HOUR])
+    await keep_for(world, tenant_id, 10 * DAY)
+
+    retired = await keeper.retire()
+
+    assert retired.events == 2503
+    assert await world.value("SELECT count(*) FROM event") == 3
+
+
 async def test_months_that_nobody_keeps_go_as_a_whole(world: World, keeper: Housekeeper) -> None:
     tenant_id, other = await world.tenant(), await world.tenant("other")
     await history(world, tenant_id, [300 * DAY, 200 * DAY, DAY])
