@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -21,6 +22,7 @@ BURST_SECONDS: Final = (10.0, 60.0)
 NEVER: Final = 1e6
 """Stands for the quiet before the first alert of a kind, in seconds."""
 
+_GAP: Final = itemgetter(2)
 _NUMBERED = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|\d+", re.IGNORECASE)
 
 
@@ -41,6 +43,7 @@ class EvidenceKind(IntEnum):
     TIME = 1
     HISTORY = 2
     TITLE = 3
+    MODEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class CandidateIndex:
         window_seconds: float = 900.0,
         candidate_count_max: int = 48,
         key_count_max: int = 10_000,
-        scan_count_max: int = 256,
+        scan_count_max: int = 128,
     ) -> None:
         self.window_seconds = window_seconds
         self.candidate_count_max = candidate_count_max
@@ -239,17 +242,24 @@ class CandidateIndex:
 
     def _near(self, arrival: Arrival, hops: Hops | None) -> list[tuple[_KeyState, int, float]]:
         found: list[tuple[_KeyState, int, float]] = []
+        strangers: list[tuple[_KeyState, int, float]] = []
+        at, rule, window = arrival.at, arrival.rule, self.window_seconds
+        left = self.scan_count_max
         for state in reversed(self._keys.values()):
-            gap = max(0.0, arrival.at - state.latest.at)
-            if gap > self.window_seconds or len(found) >= self.scan_count_max:
+            earlier = state.latest
+            gap = max(0.0, at - earlier.at)
+            if gap > window or not left or len(found) >= self.candidate_count_max:
                 break
-            found.append((state, relation_of(arrival, state.latest, hops), gap))
-        if len(found) > self.candidate_count_max:
-            # Too many: nearer services and the same kind first, then the younger; told by age all the same.
-            found.sort(
-                key=lambda one: (min(one[1], Relation.ELSEWHERE - (one[0].latest.rule == arrival.rule)), one[2])
-            )
-            found = sorted(found[: self.candidate_count_max], key=lambda one: one[2])
+            left -= 1
+            relation = relation_of(arrival, earlier, hops)
+            if relation < Relation.ELSEWHERE or earlier.rule == rule:
+                found.append((state, relation, gap))
+            elif len(strangers) < self.candidate_count_max:
+                strangers.append((state, relation, gap))
+        # Strangers of another kind only where there is room; told by age all the same.
+        room = self.candidate_count_max - len(found)
+        if strangers and room:
+            found = sorted(found + strangers[:room], key=_GAP)
         return found
 
     def told(self) -> dict[str, Any]:
@@ -440,6 +450,8 @@ class ChanceTable:
         ]
 
 
+LINK_COUNT_MAX: Final = 8
+"""Links of an arrival that are told, with their evidence; more would only cost."""
 RATIO_OF_EVEN_ODDS: Final = 10.0
 """So many times more often than chance, and a pair belongs together as likely as not."""
 
@@ -479,8 +491,17 @@ class Link:
     evidence: tuple[Evidence, ...]
 
 
-def evidence_for(arrival: Arrival, fact: PairFacts, chance: Chance) -> tuple[Evidence, ...]:
-    """Return what speaks for a pair, in words, strongest first; only what was used, and at least the time."""
+def evidence_for(
+    arrival: Arrival, fact: PairFacts, chance: Chance, model_score: float | None = None
+) -> tuple[Evidence, ...]:
+    """Return what speaks for a pair, in words, strongest first; only what was used, and at least one thing.
+
+    Args:
+        arrival: The alert that came.
+        fact: The pair.
+        chance: What the table says of it.
+        model_score: What a scorer said, where its word counts: what it knows beyond the table is evidence, too.
+    """
     topology, time = math.log(max(chance.relation, 1e-9)), math.log(max(chance.nearness / chance.relation, 1e-9))
     history = math.log(max(chance.ratio / max(chance.nearness, 1e-9), 1e-9))
     found = [
@@ -493,8 +514,12 @@ def evidence_for(arrival: Arrival, fact: PairFacts, chance: Chance) -> tuple[Evi
         ),
         (EvidenceKind.TITLE, 0.25 if fact.same_rule else 0.0, f"the same kind of alert: {arrival.rule}"),
     ]
+    if model_score is not None:
+        sure = min(max(model_score, 1e-6), 1 - 1e-6)
+        beyond = math.log(sure / (1 - sure)) - math.log(max(chance.ratio, 1e-9) / RATIO_OF_EVEN_ODDS)
+        found.append((EvidenceKind.MODEL, beyond, "like alerts that people have put together"))
     spoke = [(kind, weight, text) for kind, weight, text in found if weight > 0 and text]
-    if not spoke:
+    if not spoke:  # The time was used whatever it says.
         spoke = [(EvidenceKind.TIME, 1.0, f"{_seconds_text(fact.gap)} apart")]
     total = sum(weight for _, weight, _ in spoke)
     evidence = [Evidence(kind, weight / total, text) for kind, weight, text in spoke]
@@ -775,16 +800,19 @@ class Correlator:
         return self.groups.place(arrival, links)
 
     def links(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> list[Link]:
-        """Return an arrival's links to its candidates, and learn from it."""
+        """Return an arrival's strongest links to its candidates, the strongest first, and learn from it."""
         self.table.look_around(arrival.at, self.index)
         facts = self.index.take(arrival, hops)
         chances = [self.table.chance(arrival, fact) for fact in facts]
-        scores = [chance_score(chance) for chance in chances] if scorer is None else scorer(arrival, facts)
-        links = [
-            Link(fact.earlier, score, evidence_for(arrival, fact, chance))
-            for fact, chance, score in zip(facts, chances, scores, strict=True)
-            if score >= self.groups.limits.score_min
-        ]
+        by_table = [chance_score(chance) for chance in chances]
+        scores = by_table if scorer is None else scorer(arrival, facts)
+        strong = [place for place, score in enumerate(scores) if score >= self.groups.limits.score_min]
+        strong.sort(key=lambda place: -scores[place])
+        links = []
+        for place in strong[:LINK_COUNT_MAX]:
+            model = None if scorer is None else scores[place]
+            evidence = evidence_for(arrival, facts[place], chances[place], model)
+            links.append(Link(facts[place].earlier, scores[place], evidence))
         self.table.learn(arrival, facts, hops)
         return links
 

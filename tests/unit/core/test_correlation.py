@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertgraph.core.correlation import (
+    LINK_COUNT_MAX,
     Arrival,
     CandidateIndex,
     Chance,
@@ -371,3 +372,30 @@ def test_the_root_is_the_earliest_alert_whose_dependencies_are_quiet() -> None:
     assert root_alert([web, cart], {"web": ("cart",), "cart": ("web",)}) == web
     assert root_alert([an_arrival("x", 1.0), an_arrival("y", 0.0)], NEEDS) == an_arrival("y", 0.0)
     assert root_alert([], NEEDS) is None
+
+
+def test_what_a_model_adds_is_evidence_and_what_it_takes_away_is_not() -> None:
+    index = CandidateIndex()
+    index.take(an_arrival("a", 0.0))
+    arrival = an_arrival("b", 3.0, entity="two")
+    (fact,) = index.take(arrival)
+    chance = Chance(ratio=10.0, together=5, by_chance=1.0, nearness=4.0, relation=2.0)
+
+    sure, doubtful = (evidence_for(arrival, fact, chance, score) for score in (0.99, 0.3))
+
+    assert EvidenceKind.MODEL in {one.kind for one in sure}
+    assert EvidenceKind.MODEL not in {one.kind for one in doubtful}
+    assert EvidenceKind.MODEL not in {one.kind for one in evidence_for(arrival, fact, chance)}
+
+
+def test_only_the_strongest_links_are_told() -> None:
+    correlator = Correlator()
+    for number in range(30):
+        correlator.index.take(an_arrival(f"a{number}", float(number), f"rule{number}", f"host{number}"))
+
+    links = correlator.links(
+        an_arrival("last", 40.0, "r", "h"), scorer=lambda _, facts: [0.5 + 0.001 * fact.gap for fact in facts]
+    )
+
+    assert len(links) == LINK_COUNT_MAX
+    assert [link.earlier.alert for link in links] == [f"a{number}" for number in range(LINK_COUNT_MAX)]
