@@ -448,10 +448,8 @@ class SeriesBank:
         """Choose the period's window anew, and where it changed, fill its reservoir from the points remembered."""
         state, settings = self._arrays, self.settings
         count = int(state["count"][row])
-        window = min(
-            max(_period(state["correlation"][row], state["correlation_count"][row], count), settings.window_min),
-            count // 2,
-        )
+        period = _period(state["correlation"][row], state["correlation_count"][row], count)
+        window = min(max(period, settings.window_min), count // 2, settings.ring_count - 1)
         if window == int(state["window"][row, 0]):
             return
         held = min(count, settings.ring_count)
