@@ -1,10 +1,12 @@
 import warnings
 
-import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertgraph.ml.anomaly import BankSettings, PointStatus, SeriesBank
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+
+from alertgraph.ml.anomaly import BankSettings, PointStatus, SeriesBank  # noqa: E402
 
 SMALL = BankSettings(
     series_max=6,

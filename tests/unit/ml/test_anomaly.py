@@ -1,9 +1,13 @@
 """What a bank of series promises: bounded memory, the same state after a restart, and rows that are strangers."""
 
-import numpy as np
+import subprocess
+import sys
+
 import pytest
 
-from alertgraph.ml.anomaly import BankSettings, PointStatus, Reason, SeriesBank, Verdicts
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+
+from alertgraph.ml.anomaly import BankSettings, PointStatus, Reason, SeriesBank, Verdicts  # noqa: E402
 
 DAY = 86_400
 STEP = 300
@@ -303,3 +307,11 @@ def test_events_keep_their_distance_and_end() -> None:
         quiet = verdicts.level[place - BankSettings().quiet_count + 1 : place + 1]
         assert (quiet < BankSettings().quiet_level).all()
     assert (verdicts.level[began] >= 1).all()
+
+
+def test_whoever_scores_metrics_loads_no_torch() -> None:
+    program = "import sys, alertgraph.ml.anomaly; print('torch' in sys.modules, 'sklearn' in sys.modules)"
+
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert told.stdout.split() == ["False", "False"]

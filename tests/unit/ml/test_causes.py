@@ -1,7 +1,8 @@
-import numpy as np
 import pytest
 
-from alertgraph.ml.causes import alarm_signs, causal_edges, cause_scores
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+
+from alertgraph.ml.causes import alarm_signs, causal_edges, cause_scores  # noqa: E402
 
 HOUR = 3600
 

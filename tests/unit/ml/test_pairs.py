@@ -1,11 +1,12 @@
-import numpy as np
 import pytest
-import torch
 
-from alertgraph.core.correlation import Arrival, CandidateIndex
-from alertgraph.ml.pair_features import NUMBER_NAMES, RULE_BUCKETS, pair_numbers, pair_rules, rule_bucket
-from alertgraph.ml.pair_model import PairModel
-from alertgraph.ml.train.pairs import LabelledPairs, fit_pairs, joined, thinned
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+torch = pytest.importorskip("torch", reason="the extra ml is not installed")
+
+from alertgraph.core.correlation import Arrival, CandidateIndex  # noqa: E402
+from alertgraph.ml.pair_features import NUMBER_NAMES, RULE_BUCKETS, pair_numbers, pair_rules, rule_bucket  # noqa: E402
+from alertgraph.ml.pair_model import PairModel  # noqa: E402
+from alertgraph.ml.train.pairs import LabelledPairs, fit_pairs, joined, thinned  # noqa: E402
 
 torch.set_num_threads(1)
 

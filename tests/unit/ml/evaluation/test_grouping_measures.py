@@ -1,7 +1,8 @@
-import numpy as np
 import pytest
 
-from alertgraph.ml.evaluation.grouping_measures import (
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+
+from alertgraph.ml.evaluation.grouping_measures import (  # noqa: E402
     Linked,
     area,
     b_cubed,

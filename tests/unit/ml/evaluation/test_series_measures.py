@@ -1,7 +1,8 @@
-import numpy as np
 import pytest
 
-from alertgraph.ml.evaluation.series_measures import (
+np = pytest.importorskip("numpy", reason="the extra ml is not installed")
+
+from alertgraph.ml.evaluation.series_measures import (  # noqa: E402
     NAB_PROFILES,
     autocorrelation_period,
     nab_normalised,
