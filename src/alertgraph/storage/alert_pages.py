@@ -55,7 +55,7 @@ from alertgraph.core.silence import window_at
 from alertgraph.storage.inhibitors import load_inhibitors
 from alertgraph.storage.reader import Reader, Rows
 from alertgraph.storage.rows import ALERT_SELECT, AlertPart, alert_of, part_with
-from alertgraph.storage.search import FOUND_MAX, find_alerts
+from alertgraph.storage.search import find_alerts
 from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # More branches than this are one scan with a condition instead.
@@ -63,8 +63,8 @@ BRANCH_COUNT_MAX = 16
 # No ladder is higher, whatever an installation allows.
 LEVEL_MAX = 100
 COUNT_TIME_MAX = timedelta(milliseconds=500)
-# Up to so many alerts are looked up one by one, by a plan that is kept; more of them month by month.
-_LOOKED_UP_MAX = 100
+# More closed alerts than this are no selection by a column: to look them up takes longer than to come upon them.
+FEW_MAX = 1_500
 # One statement's worth of reading in order, past rows that a filter leaves out.
 READ_TIME_MAX = timedelta(seconds=2)
 # How far rows are judged one by one: for a page that has something on it, and for one that is empty yet.
@@ -506,15 +506,6 @@ def _branch(
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
     statuses = conditions.statuses & _OPEN_STATUSES if table == "alert_open" else frozenset()
-    name, ids = (
-        ("ids", scan.ids) if table == "alert_open" or scan.ids is not None else ("closed_ids", scan.closed_ids)
-    )
-    if ids is not None and len(ids) > _LOOKED_UP_MAX:
-        residual = _residual(conditions, statuses, frozenset({"id"}), scan.now, parameters, table)
-        where = ["tenant_id = $1", f"id = ANY ({parameters.named(name, ids)}::uuid[])", *bounds, *residual]
-        # OFFSET keeps them from being looked for in the list's order.
-        text = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)} OFFSET 0"
-        return Statement(f"SELECT * FROM ({text}) AS chosen {tail}", parameters.values, is_keyed=False)
     drive, driven = _drive(scan, table, statuses, parameters)
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
     # What an index is limited to is said, so that the planner sees that it may be used.
@@ -748,7 +739,7 @@ async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) 
         return conditions, _Selection()
     for statement in _selections(conditions, order, reader.tenant_id):
         rows = await reader.run_in_order(READ_TIME_MAX, statement)
-        if rows is not None and len(rows) <= FOUND_MAX:
+        if rows is not None and len(rows) <= FEW_MAX:
             return conditions, _Selection(closed_ids=[row["id"] for row in rows])
     return conditions, _Selection()
 
@@ -784,7 +775,7 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
         if condition:
             yield _few_closed(condition, [tenant_id, chosen])
         else:
-            text = f"SELECT id FROM taken_alerts($1::text[], {FOUND_MAX + 1}) AS id"
+            text = f"SELECT id FROM taken_alerts($1::text[], {FEW_MAX + 1}) AS id"
             yield Statement(text, [chosen], is_keyed=True)
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
@@ -798,10 +789,10 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
 
 def _few_closed(condition: str, values: Sequence[object]) -> Statement:
     tables = " UNION ALL ".join(
-        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND {condition} LIMIT {FOUND_MAX + 1})"
+        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND {condition} LIMIT {FEW_MAX + 1})"
         for table in ("alert_closed", "alert_closed_late")
     )
-    return Statement(f"SELECT id FROM ({tables}) AS few LIMIT {FOUND_MAX + 1}", values, is_keyed=False)
+    return Statement(f"SELECT id FROM ({tables}) AS few LIMIT {FEW_MAX + 1}", values, is_keyed=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,9 +295,11 @@ async def _judged(reader: Reader, query: EventQuery, span: _Span) -> tuple[list[
     window = _WINDOW_MIN
     found: list[StoredEvent] = []
     while True:
-        # Numbers have no gaps: so a range of them says how many events are looked at where no key says which.
-        part = span if _is_keyed(query) else await _window(reader, span, window)
-        statement = _statement(part, query.filter, query.visibility, chunk, reader)
+        part, statement = span, _statement(span, query.filter, query.visibility, chunk, reader)
+        if not statement.is_keyed and not _is_keyed(query):
+            # Numbers have no gaps: so a range of them says how many events are looked at where no key says which.
+            part = await _window(reader, span, window)
+            statement = _statement(part, query.filter, query.visibility, chunk, reader)
         answer = (
             await reader.run(statement)
             if statement.is_keyed

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
@@ -17,12 +19,14 @@ from alertgraph.core.event import Event, EventKind
 from alertgraph.core.ids import EPOCH, AlertId
 from alertgraph.core.metrics import (
     COUNT_NAMES,
+    GAMMA,
     MINUTES_KEPT,
     Counts,
     DurationKind,
     Group,
     MetricsWindow,
     Tally,
+    bucket_of,
     tally,
 )
 from alertgraph.core.severity import Severity
@@ -104,7 +108,8 @@ def _counters_statement(
     text = (
         f"SELECT {keys}, {_SUMS}"
         f" FROM unnest($2::{kind}[], $3::{kind}[], $4::integer[]) AS part (low, high, bucket)"
-        f" CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join(where)}) AS counter GROUP BY {groups}"
+        f" CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join(where)} OFFSET 0) AS counter"
+        f" GROUP BY {groups}"
     )
     return Statement(text, parameters.values, is_keyed=False)
 
@@ -131,7 +136,8 @@ def _durations_statement(reader: Reader, unit: str, low: date, high: date, windo
             f"generate_series($2::date, $3::date - 1, interval '1 day') AS one (day)"
             f" CROSS JOIN unnest({severities}::smallint[]) AS each (severity) CROSS JOIN LATERAL ("
             f"SELECT kind, bucket, count FROM {table}_duration AS d"
-            f" WHERE d.day = one.day::date AND d.severity = each.severity AND {' AND '.join(where)}) AS counted"
+            f" WHERE d.day = one.day::date AND d.severity = each.severity AND {' AND '.join(where)} OFFSET 0"
+            ") AS counted"
         )
     else:
         where.append(f"{column} >= $2 AND {column} < $3")
@@ -157,29 +163,47 @@ def _spans_statement(reader: Reader, span: int, low: date, high: date, window: M
     where += ["tenant_id = $1", "span = $2", "since >= $3", "since < $4"]
     return Statement(
         f"SELECT kind, bucket, sum(count)::bigint FROM {source}"
-        f" (SELECT kind, bucket, count FROM metric_span_duration WHERE {' AND '.join(where)}) AS counted"
+        f" (SELECT kind, bucket, count FROM metric_span_duration WHERE {' AND '.join(where)} OFFSET 0) AS counted"
         " GROUP BY 1, 2",
         parameters.values,
         is_keyed=False,
     )
 
 
-# What `core.metrics.tally` looks at, alike events counted together. The canonical form is parsed only for the
-# few facts that no column holds.
+# What `core.metrics.tally` looks at, alike events counted together, and those whose lengths share a bucket. The
+# few facts that no column holds stand at the end of the canonical form, whose keys are in order: to parse all of
+# it takes many times as long. Only a note, which may be long, stands in between. A label of such a name has a text
+# as its value, in quotes.
 _RAW = f"""
-    SELECT event.*, count(*) AS times FROM (
+    SELECT kind, severity_before, severity_after, service_before, service_after, min(elapsed_ms) AS elapsed_ms,
+           sla_met, self_resolved, count(*) AS times, sum(elapsed_ms)::bigint AS total_ms
+    FROM (
         SELECT kind, severity_before, severity_after, service_before, service_after,
-               (said ->> 'elapsedMs')::bigint AS elapsed_ms, (said ->> 'slaMet')::boolean AS sla_met,
-               (said ->> 'selfResolved')::boolean AS self_resolved
-        FROM event CROSS JOIN LATERAL (
-            SELECT CASE WHEN kind IN ({EventKind.ACKNOWLEDGED:d}, {EventKind.RESOLVED:d}) THEN content::jsonb END
-        ) AS judged (said)
-        WHERE tenant_id = $1 AND recorded_at >= $2 AND recorded_at < $3 AND alert_id IS NOT NULL
-            AND (kind IN ({EventKind.TRIGGERED:d}, {EventKind.ACKNOWLEDGED:d}, {EventKind.ESCALATED:d},
-                          {EventKind.RESOLVED:d}, {EventKind.REOPENED:d})
-                 OR severity_before <> severity_after OR service_before IS DISTINCT FROM service_after)
+               CASE WHEN strpos(ended, '"note":"') > 0 OR strpos(ended, '"kind":"') = 0
+                        THEN (content::jsonb ->> 'elapsedMs')::bigint
+                    WHEN strpos(ended, '"elapsedMs":') > 0
+                        AND ascii(split_part(ended, '"elapsedMs":', -1)) BETWEEN 48 AND 57
+                        THEN split_part(split_part(ended, '"elapsedMs":', -1), ',', 1)::bigint
+               END AS elapsed_ms,
+               CASE WHEN strpos(ended, '"slaMet":true') > 0 THEN true
+                    WHEN strpos(ended, '"slaMet":false') > 0 THEN false END AS sla_met,
+               CASE WHEN strpos(ended, '"selfResolved":true') > 0 THEN true
+                    WHEN strpos(ended, '"selfResolved":false') > 0 THEN false END AS self_resolved
+        FROM (
+            SELECT kind, severity_before, severity_after, service_before, service_after, content,
+                   CASE WHEN kind IN ({EventKind.ACKNOWLEDGED:d}, {EventKind.RESOLVED:d}) THEN right(content, 200)
+                   END AS ended
+            FROM event
+            WHERE tenant_id = $1 AND recorded_at >= $2 AND recorded_at < $3 AND alert_id IS NOT NULL
+                AND (kind IN ({EventKind.TRIGGERED:d}, {EventKind.ACKNOWLEDGED:d}, {EventKind.ESCALATED:d},
+                              {EventKind.RESOLVED:d}, {EventKind.REOPENED:d})
+                     OR severity_before <> severity_after OR service_before IS DISTINCT FROM service_after)
+            OFFSET 0
+        ) AS told
     ) AS event
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    GROUP BY kind, severity_before, severity_after, service_before, service_after, sla_met, self_resolved,
+             CASE WHEN elapsed_ms >= 1 THEN floor(ln(elapsed_ms::float8) / {math.log(GAMMA)!r})
+                  WHEN elapsed_ms IS NOT NULL THEN -1 END
 """
 # Far more than any of these takes: an edge is less than a day.
 _READ_TIME_MAX = timedelta(seconds=10)
@@ -269,11 +293,8 @@ async def _tallies(
                         results[part].durations[_TOGETHER, DurationKind(kind), bucket] += count
     for low, high, part in parts.raw:
         # Planned for these very instants: of a year's partitions it reads one or two.
-        for row in await _run(reader, Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)):
-            told = _only(_times(tally([_event(row)]), row["times"]), window)
-            for (_, kind, bucket), count in told.durations.items():
-                results[part].durations[_TOGETHER, kind, bucket] += count
-            results[part].add(Tally(told.counts))
+        statement = Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)
+        _add_raw(results[part], await _run(reader, statement), window)
     return results
 
 
@@ -328,36 +349,50 @@ def _group(row: Record) -> Group:
     return Group(Severity(row["severity"]), row["monitored_service"])
 
 
-def _event(row: Record) -> Event:
-    """Return an event that says as much as `tally` looks at."""
+def _add_raw(result: Tally, rows: Iterable[Record], window: MetricsWindow) -> None:
+    """Add events that were counted together: what one of them adds, as often as there were."""
+    alike: dict[tuple[Any, ...], tuple[Tally, list[int]]] = {}
+    for *facts, elapsed_ms, sla_met, self_resolved, times, total_ms in rows:
+        key = (*facts, sla_met, self_resolved, elapsed_ms is None)
+        if key not in alike:
+            alike[key] = _only(tally([_event(*key)]), window), [0, 0]
+        one, sums = alike[key]
+        sums[0] += times
+        sums[1] += total_ms or 0
+        for _, kind, _ in one.durations:
+            result.durations[_TOGETHER, kind, bucket_of(elapsed_ms)] += times
+    for one, (times, total_ms) in alike.values():
+        for group, counts in one.counts.items():
+            whole = Counts(*(getattr(counts, name) * times for name in COUNT_NAMES))
+            whole.acknowledge_ms = total_ms if counts.acknowledged else 0
+            whole.resolve_ms = total_ms if counts.resolved else 0
+            result.group(group).add(whole)
 
-    def severity(code: int | None) -> Severity | None:
-        return None if code is None else Severity(code)
 
+def _event(
+    kind: int,
+    severity_before: int | None,
+    severity_after: int | None,
+    service_before: str | None,
+    service_after: str | None,
+    sla_met: bool | None,  # noqa: FBT001  (as a row has it)
+    self_resolved: bool | None,  # noqa: FBT001
+    is_timeless: bool,  # noqa: FBT001
+) -> Event:
+    """Return an event that says as much as `tally` looks at, and took no time if it took any."""
     return Event(
-        kind=EventKind(row["kind"]),
+        kind=EventKind(kind),
         actor=ENGINE,
         decided_at=EPOCH,
         alert_id=_SOME_ALERT,
-        severity_before=severity(row["severity_before"]),
-        severity_after=severity(row["severity_after"]),
-        service_before=row["service_before"],
-        service_after=row["service_after"],
-        elapsed_ms=row["elapsed_ms"],
-        sla_met=row["sla_met"],
-        self_resolved=row["self_resolved"],
+        severity_before=None if severity_before is None else Severity(severity_before),
+        severity_after=None if severity_after is None else Severity(severity_after),
+        service_before=service_before,
+        service_after=service_after,
+        elapsed_ms=None if is_timeless else 0,
+        sla_met=sla_met,
+        self_resolved=self_resolved,
     )
-
-
-def _times(one: Tally, times: int) -> Tally:
-    """Return a tally that many times."""
-    if times > 1:
-        for counts in one.counts.values():
-            for name in COUNT_NAMES:
-                setattr(counts, name, getattr(counts, name) * times)
-        for key in one.durations:
-            one.durations[key] *= times
-    return one
 
 
 def _only(result: Tally, window: MetricsWindow) -> Tally:

@@ -33,6 +33,8 @@ _IN_ORDER = "".join(
         ("plan_cache_mode", "force_custom_plan"),
         ("enable_sort", "off"),
         ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
         ("enable_seqscan", "off"),
         ("max_parallel_workers_per_gather", "0"),
     )
