@@ -50,6 +50,11 @@ PROTOCOL: Final = (
     "attack drawn with replacement."
 )
 
+NOTES: Final = (
+    "Two networks are judged: the intervals tell of kinds of attack, not of networks.",
+    "How the table shrinks and what the nets see was chosen while looking at these networks; the weights were not.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -109,7 +114,7 @@ def run(data: Path, options: Options) -> TaskResult:
             Check(TARGET, f"{measure}, no labels", alone, bound, "time window (anchors.json)", strict=True),
             Check(TARGET, measure, value, aim, "the aim", Holding.AIM),
         ]
-    return TaskResult(tuple(figures), tuple(checks), PROTOCOL)
+    return TaskResult(tuple(figures), tuple(checks), PROTOCOL, NOTES)
 
 
 def _methods(streams: Sequence[Stream], candidates: Sequence[Pairs], model: PairModel) -> dict[str, list[Linked]]:
