@@ -52,7 +52,7 @@ PROTOCOL: Final = (
 
 NOTES: Final = (
     "Two networks are judged: the intervals tell of kinds of attack, not of networks.",
-    "How the table shrinks and what the nets see was chosen while looking at these networks; the weights were not.",
+    "How the table shrinks and what the nets see was chosen while looking at these networks; weights were not.",
 )
 
 
