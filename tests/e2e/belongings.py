@@ -44,6 +44,7 @@ PREFIXES = {
     "inhibition": "inh",
     "silence": "sil",
     "monitor": "mon",
+    "incident": "inc",
 }
 TEST = "mutation Test($id: ID!) { testNotificationChannel(input: {id: $id}) { delivered errors { message } } }"
 LISTS = """{
@@ -54,6 +55,7 @@ LISTS = """{
   savedViews(first: 100) { nodes { id } edges { cursor } }
   apiKeys(first: 100) { nodes { id prefix } edges { cursor } }
   deliveries(first: 100) { nodes { id } edges { cursor } }
+  incidents(first: 100) { nodes { id } edges { cursor } }
   viewer { tenant { id } }
   PAGER
 }""".replace("PAGER", " ".join(f"{name}(first: 100) {{ nodes {{ id }} edges {{ cursor }} }}" for name in PAGER))
@@ -73,6 +75,7 @@ STATE = """{
     }
     totalCount
   }
+  incidents(first: 100) { nodes { id version title status alertCount mergedInto { id } } totalCount }
   events(last: 100) { nodes { number kind note detail } pageInfo { hasPreviousPage } }
   savedViews(first: 100) { nodes { id version name filter shared } totalCount }
   apiKeys(first: 100) { nodes { id version name prefix role revokedAt } totalCount }
@@ -194,7 +197,9 @@ def a_caller(service: RunningService, key: str | None = None, **labels: str) -> 
     assert not made["alert"]["errors"], made
     alert_id, view_id = made["alert"]["alert"]["id"], made["view"]["savedView"]["id"]
     key_id, _ = a_key(service, "INGEST", name="my own")
-    ids = {"alert": alert_id, "view": view_id, "key": key_id, **set_up(service, "my own")}
+    incident_id = open_incident(service, "my own", alert_id)
+    ids = {"alert": alert_id, "view": view_id, "key": key_id, "incident": incident_id}
+    ids |= set_up(service, "my own")
     return Caller(service, secret, ids, service.client(secret), labels)
 
 
@@ -210,6 +215,18 @@ def a_key(
     )["createApiKey"]
     assert not made["errors"], made
     return made["apiKey"]["id"], made["secret"]
+
+
+def open_incident(service: RunningService, word: str, *alert_ids: str) -> str:
+    """Return the id of a new incident of these alerts."""
+    made = service.data(
+        """mutation Incident($input: IncidentInput!) {
+          createIncident(input: $input) { incident { id } errors { message path } }
+        }""",
+        {"input": {"title": f"{word} incident", "alertIds": list(alert_ids)}},
+    )["createIncident"]
+    assert not made["errors"], made
+    return str(made["incident"]["id"])
 
 
 # By kind: the mutation that makes one, its input, and the field of its payload.
@@ -269,7 +286,9 @@ def furnish(service: RunningService) -> Belongings:
     key_id, secret = a_key(service, "RESPONDER", name=f"{mark} key")
     by_mutation = {}
     with service.client() as client:
-        ids = {"alert": alerts["other"], "view": view_ids[0], "key": key_id, **set_up(service, mark)}
+        incident_id = open_incident(service, mark, alerts["open"], alerts["taken"])
+        ids = {"alert": alerts["other"], "view": view_ids[0], "key": key_id, "incident": incident_id}
+        ids |= set_up(service, mark)
         owner = Caller(service, service.admin_key, ids, client)
         # It goes nowhere, and is kept as what failed.
         service.data(TEST, {"id": ids["channel"]})
@@ -283,20 +302,20 @@ def furnish(service: RunningService) -> Belongings:
     events = lists["events"]["nodes"]
     # One event for each who may see it: the log is read in the same way for all of them.
     sorts = {event["subjectType"]: event["id"] for event in events}
-    assert len(sorts) == 12, f"events about alerts and everything that is set up: {sorts.keys()}"
+    assert len(sorts) == 13, f"events about alerts and everything that is set up: {sorts.keys()}"
     assert lists["deliveries"]["nodes"], "the test of a channel is a delivery"
     named = [
         *alerts.values(),
         *sorts.values(),
         *(node["id"] for name in ("savedViews", "apiKeys", "deliveries") for node in lists[name]["nodes"]),
-        *(own_id for kind, own_id in ids.items() if kind in SET_UP),
+        *(own_id for kind, own_id in ids.items() if kind in SET_UP or kind == "incident"),
         lists["viewer"]["tenant"]["id"],
     ]
     cursors = [
         *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
         *(
             edge["cursor"]
-            for name in ("savedViews", "apiKeys", "deliveries", *PAGER)
+            for name in ("savedViews", "apiKeys", "deliveries", "incidents", *PAGER)
             for edge in lists[name]["edges"][:1]
         ),
         *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
@@ -419,6 +438,7 @@ def do_everything(service: RunningService, mark: str, alert_id: str) -> None:
         """mutation Live($id: ID!, $note: String!, $until: DateTime!) {
           acknowledgeAlert(input: {alertId: $id, note: $note}) { changed }
           updateAlert(input: {alertId: $id, title: $note}) { changed }
+          createIncident(input: {title: $note, alertIds: [$id]}) { incident { id } }
           resolveAlert(input: {alertId: $id}) { changed }
           createSavedView(input: {name: $note, filter: {}, shared: true}) { savedView { id } }
           createApiKey(input: {name: $note, role: VIEWER}) { apiKey { id } }

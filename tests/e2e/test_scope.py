@@ -78,9 +78,10 @@ def test_a_key_sees_and_counts_what_matches(
     )
 
     assert seen["alerts"] == {"totalCount": 1, "nodes": [{"id": scoped.alert_id}]}
-    # Views and keys, whose making is in the log, too, are nobody's alerts.
+    # Views and keys, whose making is in the log, too, are nobody's alerts; nor is the incident that it joined.
     assert seen["events"]["nodes"] == [
-        {"alert": {"id": scoped.alert_id}, "kind": kind, "subjectType": None} for kind in ("TRIGGERED", "HELD")
+        {"alert": {"id": scoped.alert_id}, "kind": kind, "subjectType": None}
+        for kind in ("TRIGGERED", "HELD", "GROUPED")
     ]
 
 

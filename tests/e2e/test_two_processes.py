@@ -278,6 +278,57 @@ async def test_two_processes_that_act_on_the_same_alerts_lose_nothing(pair: list
     assert verified(one) == 0
 
 
+async def test_processes_that_take_in_equal_alerts_at_once_open_one_incident(pair: list[RunningService]) -> None:
+    """And what one of them does with it while the other goes on, comes to what its alerts come to."""
+    tenant = new_tenant(pair[0].url, dict(pair[0].environment), f"t-{uuid4().hex[:12]}")
+    key = tenant.admin_key
+    settings = """mutation { updateTenantSettings(input: {groupingLabels: ["job"]}) { errors { code } } }"""
+    act = """mutation($id: ID!) {
+      acknowledgeIncident(input: {id: $id}) { incident { status } errors { code } } }"""
+    read = """query($filter: EventFilter) {
+      incidents { totalCount nodes { id status alertCount openAlertCount alerts { totalCount } } }
+      opened: events(filter: {kinds: [INCIDENT_OPENED]}) { nodes { kind } }
+      told: events(filter: $filter, first: 100) { nodes { kind } } }"""
+
+    async def storm(service: RunningService, place: int) -> None:
+        async with wire(service.url, key) as connection:
+            for number in range(15):
+                await fire(connection, f"{place} {number}", labels={"job": "api"})
+
+    async with wire(pair[0].url, key) as one, wire(pair[1].url, key) as other:
+        assert (await one.graphql(settings)).json()["data"]["updateTenantSettings"]["errors"] == []
+        # Whoever has not heard of it yet would group nothing.
+        await fire(other, "first", labels={"job": "api"})
+        sent = [storm(service, place) for place, service in enumerate(pair * 2)]
+        taken = asyncio.gather(*sent)
+        (incident,) = (await other.graphql(read)).json()["data"]["incidents"]["nodes"]
+        for _ in range(5):
+            reply = (await other.graphql(act, {"id": incident["id"]})).json()
+            assert reply["data"]["acknowledgeIncident"]["errors"] == []
+        await taken
+        await one.graphql(act, {"id": incident["id"]})
+
+        for connection in (one, other):
+            seen_there = (await connection.graphql(read, {"filter": {"incidentId": incident["id"]}})).json()[
+                "data"
+            ]
+            assert seen_there["incidents"] == {
+                "totalCount": 1,
+                "nodes": [
+                    {
+                        "id": incident["id"],
+                        "status": "ACKNOWLEDGED",
+                        "alertCount": 61,
+                        "openAlertCount": 61,
+                        "alerts": {"totalCount": 61},
+                    }
+                ],
+            }
+            assert len(seen_there["opened"]["nodes"]) == 1
+            assert "INCIDENT_OPENED" in {event["kind"] for event in seen_there["told"]["nodes"]}
+    assert verified(RunningService(pair[0].url, tenant.tenant, key, key, "", pair[0].environment)) == 0
+
+
 async def test_without_hints_the_sweep_shows_the_others_events(
     pair_by_redis: list[RunningService], redis: RedisServer
 ) -> None:

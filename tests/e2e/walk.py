@@ -49,6 +49,7 @@ ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription
 # How a type whose fields take arguments is reached: by `{route} { field }`, with these variables.
 ROUTES: Mapping[str, tuple[str, str]] = {
     "CriticalAlert": ("$own: ID!", "alert(id: $own)"),
+    "Incident": ("$own: ID!", "incident(id: $own)"),
     "AlertMetrics": ("", f'alertMetrics(since: "{YESTERDAY}", until: "{TOMORROW}")'),
     "OnCallSchedule": ("$own: ID!", "onCallSchedule(id: $own)"),
     "Responder": ("$own: ID!", "responder(id: $own)"),
@@ -84,10 +85,15 @@ HANDLES = {
     "idempotencyKey": "idempotency_key",
 }
 # Texts that are looked for, not kept: the walk looks for words of somebody else's there.
-SEARCHED = ("AlertFilter", "EventFilter", "MetricsFilter", "DeliveryFilter", "LabelMatcherInput")
+SEARCHED = ("AlertFilter", "EventFilter", "IncidentFilter", "MetricsFilter", "DeliveryFilter", "LabelMatcherInput")
 # What an id is of, where it is not of what the field is about.
 KINDS = {
     "alertId": "alert",
+    "alertIds": "alert",
+    "rootAlertId": "alert",
+    "incidentId": "incident",
+    "incidentIds": "incident",
+    "intoId": "incident",
     "channelId": "channel",
     "fallbackId": "channel",
     "deadManChannelId": "channel",
@@ -98,6 +104,7 @@ KINDS = {
 }
 # The kind of thing that a field is about, by a part of its name in lower case; else it is about an alert.
 ABOUT = {
+    "incident": "incident",
     "savedview": "view",
     "apikey": "key",
     "escalationrule": "rule",
@@ -137,6 +144,8 @@ PLAIN: Mapping[str, Any] = {
     "expectedVersion": None,
     "overlap": "P1D",
     "resolveTimeout": "PT1H",
+    "groupingLabels": "walk",
+    "groupingWindow": "PT1H",
     "retention": "P30D",
     "first": 100,
     "last": 100,
@@ -179,7 +188,7 @@ PLAIN: Mapping[str, Any] = {
 # Of an enum the first value, where no other does the job better.
 CHOSEN = {"role": "INGEST", "by": "MONITORED_SERVICE", "status": "TRIGGERED"}
 _ID = re.compile(
-    r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv)_[A-Za-z0-9_-]{22}"
+    r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv|inc)_[A-Za-z0-9_-]{22}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}"
 )
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -448,7 +457,7 @@ def _plain(type_: GraphQLInputType, place: str, name: str, *, everything: bool) 
         case GraphQLInputObjectType():
             return _object(type_, everything=everything and type_.name not in SEARCHED)
         case GraphQLEnumType():
-            return CHOSEN.get(name, next(iter(type_.values)))
+            return CHOSEN[name] if CHOSEN.get(name) in type_.values else next(iter(type_.values))
         case GraphQLScalarType(name="ID"):
             return f"{OWN_OF}{KINDS[name]}" if name in KINDS else OWN
         case GraphQLScalarType(name="LocalTime"):

@@ -80,7 +80,8 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO dead_man (tenant_id, due_at) VALUES ($1, now())",
         "INSERT INTO metric_fold (tenant_id, until) VALUES ($1, now())",
         "INSERT INTO metric_span_duration "
-        "(tenant_id, span, severity, monitored_service, since, kind, bucket, count) VALUES ($1, 1, 1, 's', now(), 1, 1, 1)",
+        "(tenant_id, span, severity, monitored_service, since, kind, bucket, count) "
+        "VALUES ($1, 1, 1, 's', now(), 1, 1, 1)",
         "INSERT INTO incident (tenant_id, id, version, title, status, severity, opened_at, last_joined_at, "
         "alert_count, open_counts, triggered_count, worst, services) "
         "VALUES ($1, gen_random_uuid(), 1, 'i', 1, 1, now(), now(), 1, '{1,0,0,0,0}', 1, 1, '{}')",
