@@ -13,8 +13,14 @@ from alertgraph import __version__
 from alertgraph.ml.evaluation.registry import Options, carry_out, named
 from alertgraph.ml.evaluation.report import BenchReport, lines
 
-# Libraries read these when they load: more threads than this only steal from each other on two cores.
-THREADS = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+# Libraries read these when they load. Two threads that share the cores with others must not wait for each other
+# by spinning, and what is asked of linear algebra here is too small for more than one.
+THREADS = {
+    "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "2",
+}
 
 
 def data_root(given: Path | None) -> Path:
