@@ -17,6 +17,7 @@ from alertgraph.core.event import EventKind
 from alertgraph.core.ids import (
     AlertId,
     ChannelId,
+    IncidentId,
     InhibitionRuleId,
     NodeKind,
     ResponderId,
@@ -169,6 +170,7 @@ def alert_filters(known: Known) -> Iterator[tuple[str, AlertFilter, str]]:
     yield "rule, common", AlertFilter(escalation_rule=(rule(0),)), ""
     yield "rule, rare", AlertFilter(escalation_rule=(rule(3),)), ""
     yield "rule of none", AlertFilter(escalation_rule=(RuleId(NOBODY),)), ""
+    yield "incident of none", AlertFilter(incident=(IncidentId(NOBODY),)), ""
     yield "level 1 or above", AlertFilter(escalation_level_min=1), ""
     yield "level 3 or above", AlertFilter(escalation_level_min=3), ""
     yield "level 9 or above", AlertFilter(escalation_level_min=9), ""
@@ -303,6 +305,7 @@ def event_filters(known: Known) -> Iterator[tuple[str, EventFilter, str]]:
     yield "alerts", EventFilter(alert_ids=frozenset(known.logged)), ""
     yield "alerts of none", EventFilter(alert_ids=frozenset({AlertId(NOBODY)})), ""
     yield "alerts, kind", EventFilter(kinds=frozenset({EventKind.RESOLVED}), alert_ids=frozenset(known.logged)), ""
+    yield "incident of none", EventFilter(incident_ids=frozenset({IncidentId(NOBODY)})), ""
     yield "subject", EventFilter(subject_id=rule), ""
     yield "subject of none", EventFilter(subject_id="nothing"), ""
     yield "type of subject", EventFilter(subject_type=frozenset({"EscalationRule"})), ""

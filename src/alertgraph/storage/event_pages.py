@@ -336,7 +336,8 @@ async def _judged(reader: Reader, query: EventQuery, span: _Span) -> tuple[list[
 def _is_keyed(query: EventQuery) -> bool:
     """Say whether the events that come into question are looked up, rather than looked for."""
     wanted = query.filter
-    if wanted.alert_ids is not None or wanted.subject_id is not None or wanted.subject_type is not None:
+    keys = (wanted.alert_ids, wanted.incident_ids, wanted.subject_id, wanted.subject_type)
+    if any(key is not None for key in keys):
         return True
     return wanted.kinds is not None and not wanted.kinds & _FREQUENT_KINDS
 
