@@ -1,4 +1,4 @@
-"""Configured things by id: what `node` finds, and what an event of the log is about."""
+"""Configured things and incidents by id: what `node` finds, and what an event of the log is about."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 from alertgraph.core.ids import (
     ApiKeyId,
     ChannelId,
+    IncidentId,
     MonitorId,
     NodeKind,
     ResponderId,
@@ -36,6 +37,7 @@ async def all_configured(
     await loaders.api_key.load_many([ApiKeyId(key) for kind, key in keys if kind is NodeKind.API_KEY])
     await loaders.saved_view.load_many([SavedViewId(key) for kind, key in keys if kind is NodeKind.SAVED_VIEW])
     await loaders.silence.load_many([SilenceId(key) for kind, key in keys if kind is NodeKind.SILENCE])
+    await loaders.incident.load_many([IncidentId(key) for kind, key in keys if kind is NodeKind.INCIDENT])
     found = {(kind, key): await configured(context, kind, key) for kind, key in keys}
     return {key: node for key, node in found.items() if node is not None}
 
@@ -81,5 +83,11 @@ async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None
         case NodeKind.MONITOR:
             monitor = (await context.catalog()).monitors.get(MonitorId(key))
             return HeartbeatMonitor.of(monitor) if monitor is not None else None
+        case NodeKind.INCIDENT:
+            # Here, since incidents show their events, which show what they are about.
+            from resolvers.incident import Incident
+
+            incident = await context.loaders.incident.load(IncidentId(key))
+            return Incident.of(incident) if incident is not None else None
         case _:
             return None

@@ -6,14 +6,13 @@ from typing import Annotated
 import strawberry
 
 from alertgraph.core.errors import InputError
-from alertgraph.core.ids import AlertId, DeliveryId, EventKey, IncidentId, NodeKind, decode_id
+from alertgraph.core.ids import AlertId, DeliveryId, EventKey, NodeKind, decode_id
 from alertgraph.core.tenant import Role
 from resolvers.alert import CriticalAlert
 from resolvers.configured import configured
 from resolvers.context import Context, Info
 from resolvers.delivery import Delivery
 from resolvers.event import LogEvent, cursor_of
-from resolvers.incident import Incident
 from resolvers.paging import Node, Which
 from resolvers.permissions import reads
 
@@ -56,7 +55,4 @@ async def _load(context: Context, id: strawberry.ID) -> Node | None:
     if kind is NodeKind.DELIVERY:
         delivery = await loaders.delivery.load(DeliveryId(key))
         return Delivery.of(delivery) if delivery is not None else None
-    if kind is NodeKind.INCIDENT:
-        incident = await loaders.incident.load(IncidentId(key))
-        return Incident.of(incident) if incident is not None else None
     return await configured(context, kind, key)

@@ -27,10 +27,7 @@ _PLAIN = {
     EventKind.GROUPED: "The alert joined an incident.",
     EventKind.UNGROUPED: "The alert left its incident.",
     EventKind.PREDICTED: "The model judged the alert.",
-    EventKind.INCIDENT_OPENED: "%s opened an incident.",
-    EventKind.INCIDENT_UPDATED: "%s changed the incident.",
     EventKind.INCIDENT_ACKNOWLEDGED: "All open alerts of the incident are acknowledged.",
-    EventKind.INCIDENT_RESOLVED: "The last alert of the incident ended.",
     EventKind.INCIDENT_MERGED: "%s merged other incidents into this one.",
     EventKind.INCIDENT_SPLIT: "%s split alerts off the incident.",
     EventKind.NOTED: "%s wrote a note.",
@@ -113,6 +110,16 @@ def summary(event: Event) -> str:
             if verdict is None:
                 return f"{who} took the judgement of the alert back."
             return f"{who} called the alert {str(verdict).lower()}."
+        case EventKind.INCIDENT_OPENED:
+            title = _name(event.detail, "title")
+            return f"{who} opened {f'the incident “{title}”' if title else 'an incident'}."
+        case EventKind.INCIDENT_UPDATED | EventKind.INCIDENT_RESOLVED if _after(event.changes, "mergedInto"):
+            return "The incident was merged into another one."
+        case EventKind.INCIDENT_UPDATED:
+            told = _told(event.changes)
+            return f"{who} changed {told + ' of ' if told else ''}the incident."
+        case EventKind.INCIDENT_RESOLVED:
+            return "The last alert of the incident ended."
         case EventKind.HELD:
             reason = f": {_HELD[event.hold_reason]}" if event.hold_reason is not None else ""
             return f"Nothing will be sent for now{reason}."

@@ -28,7 +28,7 @@ LIST = """query($filter: IncidentFilter, $first: Int, $after: String, $last: Int
   incidents(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
     nodes { title } edges { cursor } totalCount asOf pageInfo { hasNextPage hasPreviousPage endCursor } } }"""
 TIMELINE = """query($id: ID!, $kinds: [EventKind!]) { incident(id: $id) { events(kinds: $kinds) {
-  nodes { kind summary note alert { title } incident { id } subjectType changes { field before after } } } } }"""
+  nodes { kind summary note alert { title } incident { id } subjectType subject { id } } } } }"""
 ALERT = """mutation($input: CreateAlertInput!) { createAlert(input: $input) { created
   alert { id incident { id title } } errors { code } } }"""
 SETTINGS = """mutation($input: UpdateTenantSettingsInput!) { updateTenantSettings(input: $input) {
@@ -127,7 +127,12 @@ async def test_an_incident_is_opened_by_hand_and_follows_its_alerts(api: Api, re
     ]
     assert {event["incident"]["id"] for event in told} == {opened["id"]}
     assert [event["note"] for event in told if event["kind"] == "ACKNOWLEDGED"] == ["mine"]
-    assert {event["subjectType"] for event in told if event["alert"] is None} == {"Incident"}
+    of_itself = [event for event in told if event["alert"] is None]
+    assert {(event["subjectType"], event["subject"]["id"]) for event in of_itself} == {("Incident", opened["id"])}
+    assert [event["summary"] for event in of_itself[:2]] == [
+        "responder key opened the incident “Checkout is down”.",
+        "responder key changed severity from CRITICAL to HIGH of the incident.",
+    ]
 
 
 async def test_what_is_resolved_takes_in_nothing(api: Api, responder: Principal) -> None:
