@@ -47,6 +47,7 @@ from alertgraph.core.event import Event, EventKind, FieldChange
 from alertgraph.core.ids import (
     AlertId,
     ChannelId,
+    IncidentId,
     InhibitionRuleId,
     ResponderId,
     RuleId,
@@ -410,6 +411,7 @@ def events(draw: st.DrawFn) -> Event:
         "elapsed_ms": draw(st.none() | st.integers(0, 2**53)),
         "sla_met": draw(st.none() | st.booleans()),
         "self_resolved": draw(st.none() | st.booleans()),
+        "incident_id": draw(st.none() | st.uuids().map(IncidentId)),
         "detail": draw(json_objects),
     }
     about = draw(st.sampled_from(["alert", "subject", "neither"]))

@@ -405,6 +405,26 @@ async def test_alerts_and_events_are_found_by_their_incident(api: Api, responder
     assert shown == {"__typename": "Incident", "title": "x"}
 
 
+async def test_an_incident_is_followed_live(api: Api, responder: Principal) -> None:
+    a, _ = await fire_all(api, responder, "a", "b")
+    incident = await done(api, responder, "createIncident", title="x", alertIds=[a])
+    start = (await api.data(responder, "{ events { asOf } }"))["events"]["asOf"]
+    await resolve(api, responder, "b")
+    await done(api, responder, "resolveIncident", id=incident["id"])
+    document = """subscription($filter: EventFilter, $after: Cursor) {
+      alertEvents(filter: $filter, after: $after) { kind alert { id } incident { status } } }"""
+
+    answers = api.follow(responder, document, after=start, filter={"incidentId": incident["id"]})
+    async with asyncio.timeout(20):
+        heard = [(await anext(answers))[0]["data"]["alertEvents"] for _ in range(2)]
+        await answers.aclose()
+
+    assert heard == [
+        {"kind": "RESOLVED", "alert": {"id": a}, "incident": {"status": "RESOLVED"}},
+        {"kind": "INCIDENT_RESOLVED", "alert": None, "incident": {"status": "RESOLVED"}},
+    ]
+
+
 async def test_a_key_that_sees_some_alerts_sees_no_incident(api: Api, responder: Principal) -> None:
     a = (await fire(api, responder, "a", labels={"team": "db"}))["id"]
     b = (await fire(api, responder, "b", labels={"team": "web"}))["id"]

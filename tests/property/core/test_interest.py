@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertgraph.core.event import EventKind
+from alertgraph.core.ids import IncidentId
 from alertgraph.core.interest import InterestIndex
 from alertgraph.core.labels import MatchOperator
 from alertgraph.core.query import EventFilter, EventVisibility
@@ -17,6 +18,7 @@ SOME = [an_id(number) for number in range(1, 5)]
 alert_ids = st.sampled_from(SOME)
 services = st.sampled_from([None, "checkout", "search"])
 severities = st.sampled_from([None, Severity.CRITICAL, Severity.LOW])
+incident_ids = st.sampled_from([None, *map(IncidentId, SOME)])
 kinds = st.sampled_from([EventKind.TRIGGERED, EventKind.RESOLVED, EventKind.HELD])
 labels = st.dictionaries(st.sampled_from(["job", "team"]), st.sampled_from(["a", "b", ""]), max_size=2)
 matchers = st.lists(
@@ -42,6 +44,7 @@ filters = st.builds(
     source=sets(st.sampled_from(["prometheus", "people"])),
     matchers=matchers,
     alert_ids=sets(alert_ids),
+    incident_ids=sets(incident_ids),
     subject_id=st.sampled_from([None, "vew_1", "vew_2"]),
     subject_type=sets(st.sampled_from(["SavedView", "ApiKey"])),
 )
@@ -55,6 +58,7 @@ about_alerts = st.builds(
     service_after=services,
     source=st.sampled_from(["prometheus", "people", ""]),
     labels=labels,
+    incident_id=incident_ids,
 )
 about_configuration = st.builds(
     a_config_event,

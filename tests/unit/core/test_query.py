@@ -46,7 +46,9 @@ def test_a_page_of_no_or_too_many_or_both_ways_is_refused(first: int | None, las
     assert refused.value.problems[0].path == (path,)
 
 
-WORSE = an_event(kind=EventKind.UPDATED, severity_before=Severity.LOW, service_before="search")
+WORSE = an_event(
+    kind=EventKind.UPDATED, severity_before=Severity.LOW, service_before="search", incident_id=an_id(7)
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,7 @@ WORSE = an_event(kind=EventKind.UPDATED, severity_before=Severity.LOW, service_b
         {"monitored_service": frozenset({"search"})},
         {"source": frozenset({"prometheus"})},
         {"alert_ids": frozenset({an_id()})},
+        {"incident_ids": frozenset({an_id(7)})},
         {"actor_kind": frozenset({ActorKind.SENDER})},
         {"matchers": (a_matcher("job", "api"), a_matcher("@severity", "HIGH"))},
         {"occurred_after": T0, "occurred_before": T0 + MINUTE},
@@ -80,6 +83,7 @@ def test_an_event_is_found_by_what_it_tells(fields: dict[str, Any]) -> None:
         {"monitored_service": frozenset({""})},
         {"source": frozenset({"script"})},
         {"alert_ids": frozenset({an_id(2)})},
+        {"incident_ids": frozenset({an_id()})},
         {"subject_id": "vew_1"},
         {"subject_type": frozenset({"SavedView"})},
         {"actor_kind": frozenset({ActorKind.PERSON})},
