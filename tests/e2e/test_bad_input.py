@@ -32,7 +32,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from tests.e2e import walk
-from tests.e2e.belongings import Caller, a_caller, fire
+from tests.e2e.belongings import Caller, a_caller, fire, open_incident
 from tests.e2e.walk import Case
 from tests.running import RunningService, new_tenant
 from tests.thoroughness import examples
@@ -381,7 +381,9 @@ def test_an_unknown_field_is_named_in_every_input(caller: Caller) -> None:
             assert codes == {"VALIDATION_FAILED"}, f"{case} {path}: {reply.text}"
             assert "bogus" in told, f"{case} {path}: {reply.text}"
     known = {name for name, type_ in walk.schema().type_map.items() if isinstance(type_, GraphQLInputObjectType)}
-    assert known - met == {"DeliveryFilter", "EventFilter", "MetricsFilter"}, "the others are asked for by queries"
+    assert known - met == {"DeliveryFilter", "EventFilter", "IncidentFilter", "MetricsFilter"}, (
+        "the others are asked for by queries"
+    )
 
 
 ACT = """mutation Act($input: %s!) { %s(input: $input) { %s errors { code message path currentVersion } } }"""
@@ -554,7 +556,7 @@ def test_every_idempotency_key_gives_the_first_answer_again(newcomer: Caller) ->
             assert newcomer.service.data(STORED) == before
         for key in (f"first {case.field}", ("y" + case.field).ljust(255, "é")):
             request = newcomer.request(
-                case, key, own=something_for(newcomer, case) if case.about == "alert" else None
+                case, key, own=something_for(newcomer, case) if case.about in ("alert", "incident") else None
             )
             first = newcomer.client.post("/graphql", json=request).json()
             before = settled(newcomer)
@@ -579,8 +581,10 @@ def settled(caller: Caller) -> dict[str, Any]:
 
 
 def something_for(caller: Caller, case: Case) -> str:
-    """Return an alert that a mutation will change."""
+    """Return an alert, or an incident, that a mutation will change."""
     alert_id = fire(caller.service, "fresh")
+    if case.about == "incident":
+        return open_incident(caller.service, "fresh", alert_id)
     first = {"reopenAlert": "resolveAlert", "unacknowledgeAlert": "acknowledgeAlert"}.get(case.field)
     first = "acknowledgeAlert" if case.field == "unacknowledgeAlerts" else first
     if first is not None:
@@ -672,7 +676,7 @@ def test_pages_that_cannot_be_are_named(caller: Caller) -> None:
             for cursor in ("", "x", "AQ", "A" * 10_000, "é", "\x00", "AQAAAAEAAAAAAAAAAwAGYOxI5poUK-4Zbw"):
                 bad_request(caller, query, {name: cursor}, *([name] if len(cursor) != 34 else []))
             bad_request(caller, query, {name: 5}, name)
-    assert met == 13
+    assert met == 14
 
 
 @pytest.mark.parametrize("subscription", ["alertEvents", "alertEventBatches"])

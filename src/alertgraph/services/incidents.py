@@ -216,7 +216,8 @@ class IncidentService:
             if operation == "acknowledgeIncident" and incident.status is IncidentStatus.RESOLVED:
                 raise ConflictError("The incident is resolved.", "id")
             if not alerts:
-                return incident
+                # Also that there was nothing to do is the first answer to a key.
+                return incident if key is None else await self._decide(principal, UpdateIncident(known), key)
             more = len(alerts) > STEP_SIZE
             step = alerts[:STEP_SIZE]
             now = self._clock.now()

@@ -21,8 +21,10 @@ from alertgraph.storage.statement import Parameters, Statement, is_storable
 COUNT_TIME_MAX = timedelta(milliseconds=500)
 # A LIMIT that is a parameter would be planned as a tenth of the table: so it is one of these.
 _LIMITS = (11, 26, 51, 101)
-_CURSOR = struct.Struct(">Bq16s")
+# Of no length that cursors of other lists have.
+_CURSOR = struct.Struct(">HBq16s")
 _CURSOR_VERSION = 1
+_LIST = int.from_bytes(b"in", "big")
 _UNRESOLVED = f"status <> {IncidentStatus.RESOLVED:d}"
 _TIME_MIN, _TIME_MAX = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -46,14 +48,14 @@ async def load_incidents(reader: Reader, ids: Collection[IncidentId]) -> dict[In
 
 
 def _cursor_text(incident: Incident) -> str:
-    return pack(_CURSOR.pack(_CURSOR_VERSION, to_microseconds(incident.opened_at), incident.id.bytes))
+    return pack(_CURSOR.pack(_LIST, _CURSOR_VERSION, to_microseconds(incident.opened_at), incident.id.bytes))
 
 
 def _place(cursor: str, name: str) -> tuple[datetime, UUID]:
     raw = unpack(cursor)
-    if raw is None or len(raw) != _CURSOR.size or raw[0] != _CURSOR_VERSION:
+    if raw is None or len(raw) != _CURSOR.size or _CURSOR.unpack(raw)[:2] != (_LIST, _CURSOR_VERSION):
         raise InputError("This is not a cursor of a list of incidents.", name)
-    _, microseconds, id_bytes = _CURSOR.unpack(raw)
+    _, _, microseconds, id_bytes = _CURSOR.unpack(raw)
     try:
         opened_at = from_microseconds(microseconds)
     except OverflowError:

@@ -250,6 +250,12 @@ async def test_a_request_that_is_sent_again_is_answered_as_before(api: Api, resp
     # What joined since is not taken by a request of before.
     again = await done(api, responder, "acknowledgeIncident", id=first["id"], idempotencyKey="take")
     assert (taken["status"], again["status"]) == ("ACKNOWLEDGED", "OPEN")
+    await done(api, responder, "acknowledgeIncident", id=first["id"])
+    idle = await done(api, responder, "acknowledgeIncident", id=first["id"], idempotencyKey="idle")
+    (c,) = await fire_all(api, responder, "c")
+    await done(api, responder, "addAlertsToIncident", id=first["id"], alertIds=[c])
+    again = await done(api, responder, "acknowledgeIncident", id=first["id"], idempotencyKey="idle")
+    assert (idle["status"], again["status"]) == ("ACKNOWLEDGED", "OPEN")
     reused = await refused(api, responder, "acknowledgeIncident", id=first["id"], note="x", idempotencyKey="take")
     assert reused[0] == "IDEMPOTENCY_KEY_REUSED"
 
