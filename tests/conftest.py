@@ -126,7 +126,9 @@ def shared_service(database_servers: DatabaseServers) -> Iterator[tuple[str, dic
     """One running alertgraph for all tests of this worker: its URL and its variables. Tenants keep tests apart."""
     from tests.running import served_in_thread
 
-    with database_servers.get("wheel").database(migrated=True) as url, served_in_thread(url) as running:
+    # A walk through the whole schema asks in a minute what a caller asks in an hour.
+    budget = {"CRITICAL_ALERT_COST_BUDGET": "10000000"}
+    with database_servers.get("wheel").database(migrated=True) as url, served_in_thread(url, **budget) as running:
         yield running
 
 

@@ -155,7 +155,8 @@ def test_a_sender_reads_plain_fields_of_its_alert_and_no_relation(service: Runni
             assert codes(answer) == ({"FORBIDDEN"} if relation else set()), f"{way}.{name}: {answer}"
 
     assert relations == {
-        *("events", "deliveries", "silencedBy", "inhibitedBy", "escalationRule", "escalationLevels", "assignee")
+        *("events", "deliveries", "silencedBy", "inhibitedBy", "escalationRule", "escalationLevels", "assignee"),
+        "incident",
     }
 
 
