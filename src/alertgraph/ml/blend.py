@@ -37,7 +37,11 @@ class Blend:
 
     def __call__(self, answers: Mapping[str, Floats]) -> Floats:
         """Return one probability for each row."""
-        return self.platt(expit(_mean(self.weights, answers)))
+        return self.platt(self.mean(answers))
+
+    def mean(self, answers: Mapping[str, Floats]) -> Floats:
+        """Return one probability for each row as the models gave it, not straightened."""
+        return expit(_mean(self.weights, answers))
 
 
 def choose_blend(

@@ -130,20 +130,28 @@ class Conformal:
             raise ValueError("a miss rate lies between 0 and 1")
         self.miss_rate = miss_rate
         self.by_class = by_class
-        self._scores: deque[tuple[float, bool]] = deque(maxlen=kept_max)
+        self._told: deque[tuple[float, float]] = deque(maxlen=kept_max)
 
-    def learn(self, probability: float, *, happened: bool) -> None:
-        """Remember what was said of an alert whose outcome has become known."""
-        strangeness = 1.0 - probability if happened else probability
-        self._scores.append((strangeness, happened))
+    def learn(self, probability: float, answer: float) -> None:
+        """Remember what was said of an alert, and what it turned out to be.
+
+        Args:
+            probability: What was said.
+            answer: 1 or 0; between them where it is not known yet and only believed: it counts as both.
+        """
+        self._told.append((probability, answer))
 
     def limits(self) -> tuple[float, float]:
-        """Return how strange "yes" and "no" may be at most; above 1 where too little is known to exclude any."""
+        """Return how strange "yes" and "no" may be at most; infinite where too little is known to exclude any."""
+        told = np.array(self._told, dtype=np.float64).reshape(-1, 2)
+        said, answers = told[:, 0], told[:, 1]
         if self.by_class:
-            yes = [score for score, happened in self._scores if happened]
-            no = [score for score, happened in self._scores if not happened]
-            return _limit(yes, self.miss_rate), _limit(no, self.miss_rate)
-        both = _limit([score for score, _ in self._scores], self.miss_rate)
+            return (
+                _limit(1.0 - said, answers, self.miss_rate),
+                _limit(said, 1.0 - answers, self.miss_rate),
+            )
+        scores = np.concatenate([1.0 - said, said])
+        both = _limit(scores, np.concatenate([answers, 1.0 - answers]), self.miss_rate)
         return both, both
 
     def verdicts(self, probabilities: Floats) -> list[Verdict]:
@@ -158,14 +166,14 @@ class Conformal:
             verdicts.append(Verdict.UNSURE if yes == no else (Verdict.YES if yes else Verdict.NO))
         return verdicts
 
-    def kept(self) -> tuple[tuple[float, bool], ...]:
+    def kept(self) -> tuple[tuple[float, float], ...]:
         """Return what is remembered, oldest first, to be given to `restore`."""
-        return tuple(self._scores)
+        return tuple(self._told)
 
-    def restore(self, kept: Iterable[tuple[float, bool]]) -> None:
+    def restore(self, kept: Iterable[tuple[float, float]]) -> None:
         """Remember what `kept` gave, in the place of everything else."""
-        self._scores.clear()
-        self._scores.extend(kept)
+        self._told.clear()
+        self._told.extend(kept)
 
 
 class ConformalRange:
@@ -184,16 +192,19 @@ class ConformalRange:
 
     def widened_by(self) -> float:
         """Return what is added at both ends; negative where the model's ranges are too wide."""
-        limit = _limit(list(self._scores), self.miss_rate)
+        scores = np.array(self._scores, dtype=np.float64)
+        limit = _limit(scores, np.ones(len(scores)), self.miss_rate)
         return limit if math.isfinite(limit) else 0.0
 
 
-def _limit(scores: list[float], miss_rate: float) -> float:
+def _limit(scores: Floats, weights: Floats, miss_rate: float) -> float:
     """Return the score that a new one exceeds with at most this chance; infinite where there are too few."""
-    rank = math.ceil((len(scores) + 1) * (1.0 - miss_rate))
-    if rank > len(scores) or not scores:
-        return math.inf
-    return float(np.partition(np.asarray(scores), rank - 1)[rank - 1])
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(weights[order])
+    # One more than there are: the new one itself may be the strangest.
+    needed = (1.0 - miss_rate) * (float(weights.sum()) + 1.0)
+    place = int(np.searchsorted(reached, needed - 1e-9))
+    return float(scores[order][place]) if place < len(scores) else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +229,14 @@ def choose_abstention(labels: Floats, probabilities: Floats, accuracy: float = 0
     """Return the threshold that covers most while at least this share of what it covers is right.
 
     Args:
-        labels: (n,) what happened.
+        labels: (n,) what happened, or how likely that has become by what is known so far.
         probabilities: (n,) what was said before it was known.
         accuracy: The share that has to be right. One in the square root of how many is kept as a margin, so that
             a lucky streak in few outcomes opens nothing.
     """
     certainty = np.abs(probabilities - 0.5)
     order = np.argsort(-certainty, kind="stable")
-    right = ((probabilities >= 0.5) == (labels > 0.5))[order].astype(np.float64)
+    right = np.where(probabilities >= 0.5, labels, 1.0 - labels)[order]
     count = np.arange(1, len(right) + 1)
     share = np.cumsum(right) / count
     margin = np.sqrt(accuracy * (1 - accuracy) / count)

@@ -84,7 +84,7 @@ def test_conformal_sets_hold_the_truth_as_often_as_agreed(miss_rate: float) -> N
     labels, said = told(6_000, slope=0.4)
     conformal = Conformal(miss_rate)
     for label, probability in zip(labels[:2_000], said[:2_000], strict=True):
-        conformal.learn(float(probability), happened=bool(label))
+        conformal.learn(float(probability), float(label))
 
     verdicts = conformal.verdicts(said[2_000:])
 
@@ -98,7 +98,7 @@ def test_conformal_sets_hold_the_truth_as_often_as_agreed(miss_rate: float) -> N
 
 def test_nothing_is_certain_before_anything_is_known() -> None:
     conformal = Conformal(0.1)
-    conformal.learn(0.99, happened=True)
+    conformal.learn(0.99, 1.0)
 
     assert conformal.verdicts(np.array([0.001, 0.5, 0.999])) == [Verdict.UNSURE] * 3
 
@@ -106,15 +106,25 @@ def test_nothing_is_certain_before_anything_is_known() -> None:
 def test_conformal_remembers_the_last_ones_only_and_is_restored() -> None:
     conformal = Conformal(0.1, kept_max=50)
     for _ in range(50):
-        conformal.learn(0.01, happened=True)
+        conformal.learn(0.01, 1.0)
     for _ in range(50):
-        conformal.learn(0.99, happened=True)
+        conformal.learn(0.99, 1.0)
     other = Conformal(0.1, kept_max=50)
 
     other.restore(conformal.kept())
 
     assert conformal.verdicts(np.array([0.999])) == [Verdict.YES]
     assert other.limits() == conformal.limits()
+
+
+def test_what_is_half_believed_widens_what_is_unsure() -> None:
+    labels, said = told(3_000)
+    known, believed = Conformal(0.2), Conformal(0.2)
+    for label, probability in zip(labels, said, strict=True):
+        known.learn(float(probability), float(label))
+        believed.learn(float(probability), 0.25 + 0.5 * float(label))
+
+    assert believed.limits()[0] > known.limits()[0]
 
 
 def test_by_class_the_rare_answer_is_held_as_well() -> None:
@@ -125,7 +135,7 @@ def test_by_class_the_rare_answer_is_held_as_well() -> None:
     for by_class in (False, True):
         conformal = Conformal(0.1, by_class=by_class)
         for label, probability in zip(labels[:2_000], said[:2_000], strict=True):
-            conformal.learn(float(probability), happened=bool(label))
+            conformal.learn(float(probability), float(label))
         verdicts = conformal.verdicts(said[2_000:][labels[2_000:] > 0.5])
         missed[by_class] = np.mean([verdict is Verdict.NO for verdict in verdicts])
 

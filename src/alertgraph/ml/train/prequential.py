@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alertgraph.ml.artifact import LINEAR, NETWORK, TREES
 from alertgraph.ml.blend import Blend, choose_blend
-from alertgraph.ml.calibration import Abstention, Conformal, ConformalRange, Verdict, choose_abstention
+from alertgraph.ml.calibration import Abstention, Conformal, ConformalRange, choose_abstention, fit_platt
 from alertgraph.ml.features import DAY_SECONDS, FeatureSchema, FeatureState, Observation
 from alertgraph.ml.model import Examples, Fitting, time_quantile
 from alertgraph.ml.train.members import Members, Recipe, fit_members
@@ -147,6 +147,7 @@ class Plan:
         horizons: By question: hours after which its answer is always known.
         refit_days: Every so many days everything is fitted anew.
         half_life_days: After how long a row counts half.
+        belief_half_life_days: The same for what tells how outcomes not known yet will turn out.
         trees_half_life_days: The same for trees, which need more rows.
         replay_half_life_days: The same for what is repeated between refits.
         replay_share: Rows repeated for each new one.
@@ -160,6 +161,7 @@ class Plan:
     horizons: Mapping[str, float]
     refit_days: int = 7
     half_life_days: float = 14.0
+    belief_half_life_days: float = 14.0
     trees_half_life_days: float = 30.0
     replay_half_life_days: float = 10.0
     replay_share: float = 2.0
@@ -195,6 +197,7 @@ class _Force:
     members: Members
     blends: list[Blend]
     abstentions: list[Abstention]
+    conformal: list[Conformal]
 
 
 class Prequential:
@@ -205,6 +208,8 @@ class Prequential:
         self.plan = plan
         self._draw = np.random.default_rng(plan.recipe.seed)
         self._edges = np.asarray(plan.recipe.time_edges)
+        # Ranges as the network gave them: what they are widened by is learnt from these.
+        self._raw_hours = np.full((len(stream.at), 3), np.nan)
 
     def run(self, start: float, warm: float, end: float) -> Replayed:
         """Answer every alert that came in from `warm` to `end`.
@@ -256,7 +261,7 @@ class Prequential:
                 hours,
                 ended,
                 ages,
-                weights,
+                0.5 ** (ages / 24 / plan.belief_half_life_days),
                 plan.horizons[question],
                 self._edges,
             )
@@ -268,7 +273,8 @@ class Prequential:
         members = fit_members(examples, plan.recipe, 0.5 ** (ages / plan.trees_half_life_days))
         asked = plan.recipe.questions
         equal = dict.fromkeys((NETWORK, TREES, LINEAR), 1 / 3)
-        return _Force(members, [Blend(equal) for _ in asked], [Abstention(1.0, 0.0) for _ in asked])
+        nothing = [Conformal(1 - plan.certainty, plan.kept_max) for _ in asked]
+        return _Force(members, [Blend(equal) for _ in asked], [Abstention(1.0, 0.0) for _ in asked], nothing)
 
     def _brought_up_to_date(
         self, force: _Force, examples: Examples, rows: NDArray[np.int64], last: float, now: float
@@ -293,15 +299,21 @@ class Prequential:
         plan = self.plan
         recent = np.flatnonzero(~np.isnan(said.members[NETWORK][rows, 0]))[-plan.kept_max :]
         places = rows[recent]
-        for place in range(len(plan.recipe.questions)):
+        for place, question in enumerate(plan.recipe.questions):
             labels = examples.answers[recent, place]
             told = ~np.isnan(labels)
             answers = {name: values[places[told], place] for name, values in said.members.items()}
-            force.blends[place] = choose_blend(labels[told], answers, examples.weights[recent][told])
-            matured = self.stream.known_at[places, place] <= now
-            force.abstentions[place] = choose_abstention(
-                self.stream.answers[places[matured], place], said.blended[places[matured], place], plan.certainty
-            )
+            blend = choose_blend(labels[told], answers, examples.weights[recent][told])
+            # The models learnt from what is believed; only what is old enough to be known can straighten them.
+            old = (now - self.stream.at[places[told]]) / HOUR_SECONDS >= plan.horizons[question]
+            mean = blend.mean({name: values[old] for name, values in answers.items()})
+            platt = fit_platt(labels[told][old], mean, examples.weights[recent][told][old])
+            force.blends[place] = replace(blend, platt=platt)
+            given = said.blended[places[told], place]
+            force.abstentions[place] = choose_abstention(labels[told], given, plan.certainty)
+            conformal = Conformal(1 - plan.certainty, plan.kept_max)
+            conformal.restore(zip(given.tolist(), labels[told].tolist(), strict=True))
+            force.conformal[place] = conformal
 
     def _answered(self, force: _Force, said: Replayed, start: float, end: float) -> None:
         """Answer the alerts of a day."""
@@ -317,18 +329,9 @@ class Prequential:
             blended = force.blends[place](answers)
             said.blended[today, place] = blended
             said.commits[today, place] = force.abstentions[place].commits(blended)
-            said.verdicts[today, place] = self._verdicts(said, place, blended, start)
+            said.verdicts[today, place] = force.conformal[place].verdicts(blended)
         if network.survival is not None:
             self._timed(said, network.survival, today, start)
-
-    def _verdicts(self, said: Replayed, place: int, blended: Floats, now: float) -> list[Verdict]:
-        """Return conformal verdicts by the outcomes known when the day began."""
-        conformal = Conformal(1 - self.plan.certainty, self.plan.kept_max)
-        known_at = self.stream.known_at[:, place]
-        told = np.flatnonzero((known_at <= now) & ~np.isnan(said.blended[:, place]))
-        for row in told[np.argsort(known_at[told], kind="stable")][-self.plan.kept_max :]:
-            conformal.learn(float(said.blended[row, place]), happened=bool(self.stream.answers[row, place]))
-        return conformal.verdicts(blended)
 
     def _timed(self, said: Replayed, survival: Floats, today: NDArray[np.int64], now: float) -> None:
         """Give ranges of time, widened by how far earlier ones were off."""
@@ -341,13 +344,16 @@ class Prequential:
                 for share in (miss / 2, 0.5, 1 - miss / 2)
             ]
         )
+        self._raw_hours[today] = raw
         said.hours[today] = raw
         ranges = ConformalRange(miss, plan.kept_max)
         # Judged by all alerts older than a while: those still open have at least lasted until now.
-        told = np.flatnonzero(~np.isnan(said.hours[:, 0]) & (stream.at < now - 3 * DAY_SECONDS))[-plan.kept_max :]
+        told = np.flatnonzero(~np.isnan(self._raw_hours[:, 0]) & (stream.at < now - 7 * DAY_SECONDS))[
+            -plan.kept_max :
+        ]
         for row in told:
             lasted = (min(stream.ended_at[row], now) - stream.began_at[row]) / HOUR_SECONDS
-            low, _, high = np.log(said.hours[row])
+            low, _, high = np.log(self._raw_hours[row])
             ranges.learn(low, high, math.log(max(lasted, 1e-3)))
         widened = math.exp(ranges.widened_by())
         said.hours[today, 0] /= widened
