@@ -55,7 +55,7 @@ from alertgraph.core.silence import window_at
 from alertgraph.storage.inhibitors import load_inhibitors
 from alertgraph.storage.reader import Reader, Rows
 from alertgraph.storage.rows import ALERT_SELECT, AlertPart, alert_of, part_with
-from alertgraph.storage.search import find_alerts
+from alertgraph.storage.search import FOUND_MAX, find_alerts
 from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # More branches than this are one scan with a condition instead.
@@ -67,6 +67,7 @@ COUNT_TIME_MAX = timedelta(milliseconds=500)
 FEW_MAX = 1_500
 # One statement's worth of reading in order, past rows that a filter leaves out.
 READ_TIME_MAX = timedelta(seconds=2)
+_MONTHS_TIME_MAX = timedelta(milliseconds=250)
 # How far rows are judged one by one: for a page that has something on it, and for one that is empty yet.
 EXAMINED_MAX, EXAMINE_TIME_MAX = 20_000, timedelta(seconds=1)
 EMPTY_EXAMINED_MAX, EMPTY_EXAMINE_TIME_MAX = 200_000, timedelta(seconds=5)
@@ -430,6 +431,7 @@ class _Scan:
         downward: Whether it is read from high to low.
         ids: Only these; None for any.
         closed_ids: Of the closed ones only these; None for any.
+        months: Of the closed ones that are not late only those from the first id and before the second.
     """
 
     conditions: _Conditions
@@ -440,6 +442,7 @@ class _Scan:
     downward: bool
     ids: Sequence[UUID] | None = None
     closed_ids: Sequence[UUID] | None = None
+    months: tuple[UUID, UUID] | None = None
 
     def behind(self, place: _Place) -> _Scan:
         """Return what is left to read behind a place."""
@@ -515,6 +518,9 @@ def _branch(
         where.append(f"id >= {parameters.named('id_floor', uuid7_floor(conditions.triggered_after - _AHEAD_MAX))}")
         if scan.order.field is AlertOrderField.LAST_SEEN_AT:
             where.append(f"last_seen_at >= {parameters.named('seen', conditions.triggered_after - _AHEAD_MAX)}")
+    if table == "alert_closed" and scan.months is not None:
+        first, end = scan.months
+        where += [f"id >= {parameters.named('first', first)}", f"id < {parameters.named('end', end)}"]
     residual = _residual(conditions, statuses, driven, scan.now, parameters, table)
     text = f"SELECT {columns} FROM {table} WHERE {' AND '.join([*where, *residual])} {tail}"
     if drive:
@@ -673,7 +679,9 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
         return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
     downward = order.descending is not page.backward
-    scan = _Scan(conditions, order, query.now, low, high, downward, selection.ids, selection.closed_ids)
+    scan = _Scan(
+        conditions, order, query.now, low, high, downward, selection.ids, selection.closed_ids, selection.months
+    )
     judged = conditions.judged
     if judged:
         found = await _judged(reader, scan, page.size)
@@ -714,10 +722,12 @@ class _Selection:
     Attributes:
         ids: Open or closed.
         closed_ids: Of the closed ones only these; the open ones, of which there are few, are all looked at.
+        months: Of the closed ones only those with ids from the first of these and before the second.
     """
 
     ids: Sequence[UUID] | None = None
     closed_ids: Sequence[UUID] | None = None
+    months: tuple[UUID, UUID] | None = None
 
 
 async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) -> tuple[_Conditions, _Selection]:
@@ -737,22 +747,57 @@ async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) 
             return conditions, _Selection(ids)
     if AlertStatus.RESOLVED not in conditions.statuses:
         return conditions, _Selection()
-    for statement in _selections(conditions, order, reader.tenant_id):
+    for limit, statement in _selections(conditions, order, reader.tenant_id):
         rows = await reader.run_in_order(READ_TIME_MAX, statement)
-        if rows is not None and len(rows) <= FEW_MAX:
+        if rows is not None and len(rows) <= limit:
             return conditions, _Selection(closed_ids=[row["id"] for row in rows])
-    return conditions, _Selection()
+    return conditions, _Selection(months=await _months(reader, conditions, order))
+
+
+# A merge of months needs the first of each: in one that has nothing of the time that is asked for, it would be
+# looked for all the way. So each month is asked, which takes some milliseconds, or is not worth it.
+_MONTHS = """
+    SELECT min(month.low::text)::uuid AS low, max(month.high::text)::uuid AS high
+    FROM (
+        SELECT uuid7_floor(m) AS low, uuid7_floor(m + interval '1 month') AS high FROM (
+            SELECT to_date(right(c.relname::text, 7), 'YYYY"m"MM')::timestamp AT TIME ZONE 'UTC' AS m
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'alert_closed'::regclass
+        ) AS begun
+    ) AS month CROSS JOIN LATERAL (
+        SELECT FROM alert_closed
+        WHERE tenant_id = $1 AND id >= month.low AND id < month.high AND {0} >= $2 AND {0} < $3 LIMIT 1
+    ) AS found
+"""
+
+
+async def _months(reader: Reader, conditions: _Conditions, order: AlertOrder) -> tuple[UUID, UUID] | None:
+    """Return between which ids closed alerts of the times asked for lie; None for any."""
+    low, high = _ID_MIN, _ID_MAX
+    for column, since, until in (
+        ("resolved_at", conditions.resolved_after, conditions.resolved_before),
+        ("triggered_at", conditions.triggered_after, conditions.triggered_before),
+    ):
+        is_order = column == "triggered_at" and order.field is AlertOrderField.TRIGGERED_AT
+        if (since is None and until is None) or is_order:
+            continue
+        values = [reader.tenant_id, since or _TIME_MIN, until or _TIME_MAX]
+        statement = Statement(_MONTHS.format(column), values, is_keyed=False)
+        rows = await reader.run_in_order(_MONTHS_TIME_MAX, statement)
+        if rows:
+            # Where no month has any, none is read.
+            low, high = max(low, rows[0]["low"] or _ID_MAX), min(high, rows[0]["high"] or _ID_MIN)
+    return (low, high) if (low, high) != (_ID_MIN, _ID_MAX) else None
 
 
 def _title_words(title: str) -> frozenset[str]:
     return alert_words(title, "")
 
 
-def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> Iterator[Statement]:
-    """Yield statements that find closed alerts by one column each, as far as the list's own order does not.
+def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> Iterator[tuple[int, Statement]]:
+    """Yield statements that find closed alerts by one column each, and how many of them are a selection.
 
-    Each stops where there are more than a selection: then they are so many that the list, read in its order, soon
-    comes upon them.
+    They are told as far as the list's own order does not find them. Each stops where there are more: then they are
+    so many that the list, read in its order, soon comes upon them.
     """
     by_time = order.field is AlertOrderField.TRIGGERED_AT
     columns: list[tuple[str, object]] = []
@@ -773,26 +818,29 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
         columns = []
     for condition, chosen in columns:
         if condition:
-            yield _few_closed(condition, [tenant_id, chosen])
+            yield FEW_MAX, _few_closed(condition, [tenant_id, chosen], FEW_MAX)
         else:
             text = f"SELECT id FROM taken_alerts($1::text[], {FEW_MAX + 1}) AS id"
-            yield Statement(text, [chosen], is_keyed=True)
+            yield FEW_MAX, Statement(text, [chosen], is_keyed=True)
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
-        yield _few_closed("resolved_at >= $2 AND resolved_at < $3", [tenant_id, since, until])
+        # Past months in which hardly any was resolved then, a list would read all the way: so more are looked up.
+        text = "resolved_at >= $2 AND resolved_at < $3"
+        yield FOUND_MAX, _few_closed(text, [tenant_id, since, until], FOUND_MAX)
     if not by_time and (conditions.triggered_after is not None or conditions.triggered_before is not None):
         since, until = conditions.triggered_after or _TIME_MIN, conditions.triggered_before or _TIME_MAX
-        yield _few_closed("triggered_at >= $2 AND triggered_at < $3", [tenant_id, since, until])
+        text = "triggered_at >= $2 AND triggered_at < $3"
+        yield FOUND_MAX, _few_closed(text, [tenant_id, since, until], FOUND_MAX)
     if conditions.sla_breached and not by_time:
-        yield _few_closed(_MISSED, [tenant_id])
+        yield FEW_MAX, _few_closed(_MISSED, [tenant_id], FEW_MAX)
 
 
-def _few_closed(condition: str, values: Sequence[object]) -> Statement:
+def _few_closed(condition: str, values: Sequence[object], limit: int) -> Statement:
     tables = " UNION ALL ".join(
-        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND {condition} LIMIT {FEW_MAX + 1})"
+        f"(SELECT id FROM {table} WHERE tenant_id = $1 AND {condition} LIMIT {limit + 1})"
         for table in ("alert_closed", "alert_closed_late")
     )
-    return Statement(f"SELECT id FROM ({tables}) AS few LIMIT {FEW_MAX + 1}", values, is_keyed=False)
+    return Statement(f"SELECT id FROM ({tables}) AS few LIMIT {limit + 1}", values, is_keyed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -960,7 +1008,7 @@ async def matching_alerts(
         return []
     loop = asyncio.get_running_loop()
     begun_at, examined = loop.time(), 0
-    scan = _Scan(conditions, order, _TIME_MAX, None, None, True, ids, selection.closed_ids)
+    scan = _Scan(conditions, order, _TIME_MAX, None, None, True, ids, selection.closed_ids, selection.months)
     place_of = _place(order)
     found: list[AlertId] = []
     while True:

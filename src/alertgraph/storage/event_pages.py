@@ -258,7 +258,8 @@ def _statement(
         residual.append(f"kind = ANY ({parameters.add(_codes(kinds))}::smallint[])")
     # What a role may not see is little, what a scope lets through may be little.
     visible = _visibility_where(visibility, parameters)
-    is_keyed = not residual and not visibility.scope
+    # Between two numbers, a plan for any values would collect all that is there.
+    is_keyed = not residual and not visibility.scope and not (span.low > 0 and span.high < _NUMBER_MAX)
     where += residual + visible
     way = "DESC" if span.downward else "ASC"
     tail = f"ORDER BY number {way} LIMIT {next(size for size in _LIMITS if size >= limit)}"
