@@ -23,12 +23,14 @@ class Wanted:
     Attributes:
         alerts: How many alerts lists are read from.
         data_dir: Where a filled database is, or shall be kept.
+        only: What stands in the names of the lists that are measured.
     """
 
     quick: bool
     seed: int
     alerts: int
     data_dir: Path | None
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,14 @@ def _lists(wanted: Wanted, directory: Path) -> Outcome:
     scale = lists.QUICK if wanted.quick else lists.FULL
     with Installation(_data(wanted, directory)) as installation:
         filled = fill.filled(installation, wanted.alerts, wanted.seed)
-        reading = lists.Lists(installation, filled, scale, wanted.seed)
+        reading = lists.Lists(installation, filled, scale, wanted.seed, wanted.only)
         reading.run()
-        settings = {"runs": scale.runs, "alerts": filled.alert_count, **installation.facts()}
+        settings = {
+            "runs": scale.runs,
+            "only": wanted.only,
+            "alerts": filled.alert_count,
+            **installation.facts(),
+        }
     return Outcome(reading.table(), {"fill": filled.told(), **reading.told()}, settings)
 
 
@@ -151,6 +158,7 @@ def main() -> None:
     )
     parser.add_argument("--alerts", type=int, help="how many alerts lists are read from")
     parser.add_argument("--data-dir", type=Path, help="keep the filled database here, or use the one that is here")
+    parser.add_argument("--only", default="", help="only those lists in whose name this stands, such as 'figures'")
     parser.add_argument("--seed", type=int, default=SEED, help="of the order of measurements, and of contents")
     parser.add_argument("--into", type=Path, help="where plot and flame write; docs/images, and bench/results")
     arguments = parser.parse_args()
@@ -159,7 +167,7 @@ def main() -> None:
         _plot([Path(name) for name in names[1:]], arguments.into or plots.IMAGES)
         return
     alerts = arguments.alerts or (fill.QUICK_COUNT if arguments.quick else fill.FULL_COUNT)
-    wanted = Wanted(arguments.quick, arguments.seed, alerts, arguments.data_dir)
+    wanted = Wanted(arguments.quick, arguments.seed, alerts, arguments.data_dir, arguments.only)
     allow_many_files()
     if names[:1] == ["flame"]:
         _flame(names[1:], wanted, arguments.into or report.RESULTS, parser)
