@@ -755,7 +755,8 @@ async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) 
 
 
 # A merge of months needs the first of each: in one that has nothing of the time that is asked for, it would be
-# looked for all the way. So each month is asked, which takes some milliseconds, or is not worth it.
+# looked for all the way. So each month is asked, in the order of the time's own index, or another would be taken; it
+# takes some milliseconds, or is not worth it.
 _MONTHS = """
     SELECT min(month.low::text)::uuid AS low, max(month.high::text)::uuid AS high
     FROM (
@@ -765,7 +766,8 @@ _MONTHS = """
         ) AS begun
     ) AS month CROSS JOIN LATERAL (
         SELECT FROM alert_closed
-        WHERE tenant_id = $1 AND id >= month.low AND id < month.high AND {0} >= $2 AND {0} < $3 LIMIT 1
+        WHERE tenant_id = $1 AND id >= month.low AND id < month.high AND {0} >= $2 AND {0} < $3
+        ORDER BY {0} LIMIT 1
     ) AS found
 """
 
