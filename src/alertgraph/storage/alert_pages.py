@@ -755,8 +755,8 @@ async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) 
 
 
 # A merge of months needs the first of each: in one that has nothing of the time that is asked for, it would be
-# looked for all the way. So each month is asked, in the order of the time's own index, or another would be taken; it
-# takes some milliseconds, or is not worth it.
+# looked for all the way. So each month is asked, which takes some milliseconds, or is not worth it. It is asked in
+# the order of that time, or another index would be taken.
 _MONTHS = """
     SELECT min(month.low::text)::uuid AS low, max(month.high::text)::uuid AS high
     FROM (
