@@ -85,7 +85,7 @@ def _instant(day: str) -> float:
     return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
-START, WARM = _instant("2016-02-29"), _instant("2016-04-04")
+START, WARM = _instant("2016-02-29"), _instant("2016-03-28")
 FROZEN = "frozen for 4 weeks"
 SCORED_FROM = _instant("2016-04-11")
 SCORED_UNTIL = {

@@ -24,6 +24,8 @@ from alertgraph.ml.train.provisional import provisional_answers
 
 Floats = NDArray[np.float64]
 HOUR_SECONDS = 3_600.0
+# Nothing lasts shorter: clocks of sources tell minutes at best.
+HOURS_MIN = 1 / 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +355,8 @@ class Prequential:
         ]
         for row in told:
             lasted = (min(stream.ended_at[row], now) - stream.began_at[row]) / HOUR_SECONDS
-            low, _, high = np.log(self._raw_hours[row])
-            ranges.learn(low, high, math.log(max(lasted, 1e-3)))
+            low, _, high = np.log(np.maximum(self._raw_hours[row], HOURS_MIN))
+            ranges.learn(low, high, math.log(max(lasted, HOURS_MIN)))
         widened = math.exp(ranges.widened_by())
         said.hours[today, 0] /= widened
         said.hours[today, 2] *= widened
