@@ -285,7 +285,7 @@ def next_link(
     SHA-256 over the link before, the number of the flush's first event and its instant in
     microseconds (8 bytes each, big-endian), the flush's id (16 bytes) and the leaves in order. So
     nothing that a row says of any event, neither place nor time nor flush nor content, can change
-    without changing every later link. `append_v1` computes the same.
+    without changing every later link. The store's append computes the same.
     """
     return hashlib.sha256(
         link
