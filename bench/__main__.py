@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import executor, fanout, fill, flame, growth, lateness, lists, plots, reads, report, writes
+from bench import appends, executor, fanout, fill, flame, growth, lateness, lists, plots, reads, report, writes
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
@@ -62,6 +62,15 @@ def _writes(wanted: Wanted, directory: Path) -> Outcome:
         creating.run()
         settings = {"rounds": scale.rounds, "seconds": scale.seconds, **installation.facts()}
     return Outcome(creating.table(), creating.told(), settings)
+
+
+def _appends(wanted: Wanted, directory: Path) -> Outcome:
+    scale = appends.QUICK if wanted.quick else appends.FULL
+    with Installation(directory / "data") as installation:
+        appending = appends.Appends(installation, scale, wanted.seed)
+        appending.run()
+        settings = {"rounds": scale.rounds, "alerts": scale.alerts, **installation.facts()}
+    return Outcome(appending.table(), appending.told(), settings)
 
 
 def _reads(wanted: Wanted, directory: Path) -> Outcome:
@@ -134,12 +143,13 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "reads": _reads,
     "fanout": _fanout,
     "lateness": _lateness,
+    "appends": _appends,
     "growth": _growth,
     "lists": _lists,
     "list-growth": _list_growth,
 }
-# These are no rows of the design's table, and take ten minutes each.
-ONLY_BY_NAME = ("growth", "lists", "list-growth")
+# These are no rows of the design's table, and but for the first they take ten minutes each.
+ONLY_BY_NAME = ("appends", "growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill")
 
 
