@@ -43,7 +43,8 @@ _LINGER_SECONDS = 0.02
 Connection: TypeAlias = Any
 T = TypeVar("T")
 
-_STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
+# What asyncpg raises when a statement or its connection fails: all of it becomes an error of ours.
+STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
 
 
 class Database:
@@ -116,7 +117,7 @@ class Database:
                 reset=_keep,
             )
             await pool
-        except (*_STORE_ERRORS, ValueError) as error:
+        except (*STORE_ERRORS, ValueError) as error:
             raise _connect_error(error) from error
         return cls(pool, url, pool_size)
 
@@ -152,7 +153,7 @@ class Database:
         connection = await self._acquire()
         try:
             yield connection
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             if not isinstance(error, asyncpg.PostgresError):
                 _discard(connection)
             raise translated(error) from error
@@ -189,7 +190,7 @@ class Database:
                 await begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read)
             try:
                 yield connection
-            except (*_STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
+            except (*STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
                 raise
             except BaseException:
                 # The caller changed its mind: the connection itself is sound.
@@ -201,7 +202,7 @@ class Database:
                 await connection.execute("ROLLBACK")
             else:
                 await self._uncancelled(connection, _end, COMMIT_WITHIN)
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             _discard(connection)
             raise translated(error) from error
         except (asyncio.CancelledError, GeneratorExit, LostCommitError):
@@ -250,7 +251,7 @@ class Database:
             await begin(connection, tenant_id)
             try:
                 result = await work(connection)
-            except _STORE_ERRORS:
+            except STORE_ERRORS:
                 raise
             except Exception:
                 await connection.execute("ROLLBACK")
@@ -267,7 +268,7 @@ class Database:
         except LostCommitError:
             _discard(connection)
             raise
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             raise translated(error) from error
         finally:
             await self._give_back(connection)
@@ -285,7 +286,7 @@ class Database:
             raise
         if not task.done():
             _discard(connection)
-            with suppress(*_STORE_ERRORS, LostCommitError):
+            with suppress(*STORE_ERRORS, LostCommitError):
                 await task
             raise LostCommitError("no answer to a commit in time")
         return task.result()
@@ -331,7 +332,7 @@ class Database:
     async def _end_reading(self, connection: Connection) -> None:
         try:
             await connection.execute("ROLLBACK")
-        except _STORE_ERRORS:
+        except STORE_ERRORS:
             _discard(connection)
         await self._give_back(connection)
 
@@ -372,7 +373,7 @@ class Database:
 
     async def _release(self, connection: Connection) -> None:
         # What can fail here has failed before, and was told.
-        with suppress(*_STORE_ERRORS):
+        with suppress(*STORE_ERRORS):
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
         self._lent_count -= 1
         self._wake()
@@ -385,7 +386,7 @@ class Database:
                 return connection
             try:
                 await connection.execute("ROLLBACK")
-            except _STORE_ERRORS:
+            except STORE_ERRORS:
                 # It was lost while nobody used it; another one will do.
                 _discard(connection)
                 await self._release(connection)
@@ -426,7 +427,7 @@ class Database:
             self._wake()
             if isinstance(error, TimeoutError):
                 raise DependencyError(DEPENDENCY, retryable=True) from error
-            if isinstance(error, _STORE_ERRORS):
+            if isinstance(error, STORE_ERRORS):
                 raise _connect_error(error) from error
             raise
 
@@ -465,15 +466,15 @@ async def owner_connection(url: str) -> AsyncIterator[Connection]:
             timeout=_CONNECT_SECONDS,
             server_settings={**owner_settings(), "lock_timeout": "1s"},
         )
-    except (*_STORE_ERRORS, ValueError) as error:
+    except (*STORE_ERRORS, ValueError) as error:
         raise _connect_error(error) from error
     try:
         await _set_codecs(connection)
         yield connection
-    except _STORE_ERRORS as error:
+    except STORE_ERRORS as error:
         raise translated(error) from error
     finally:
-        with suppress(*_STORE_ERRORS):
+        with suppress(*STORE_ERRORS):
             await connection.close(timeout=_CONNECT_SECONDS)
 
 

@@ -19,6 +19,7 @@ import asyncpg
 from alertgraph.core.hint import Hint, encode_hints
 from alertgraph.services.ports import Clock, Dice, Observer
 from alertgraph.services.wakeups import CHECK_INTERVAL, CHECK_TIMEOUT, Link, LinkedWakeups, Receive
+from alertgraph.storage.database import STORE_ERRORS
 
 CHANNEL = "alertgraph_wakeups"
 # PostgreSQL refuses payloads of 8000 bytes; base64 makes 4 out of 3.
@@ -112,7 +113,7 @@ class _PostgresLink:
     async def close(self) -> None:
         try:
             await self._connection.close(timeout=_CLOSE_TIMEOUT.total_seconds())
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (TimeoutError, *STORE_ERRORS):
             self._connection.terminate()
 
     def _receive(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

@@ -14,12 +14,10 @@ from alertgraph.core.cursor import LogCursor, log_start
 from alertgraph.core.errors import DependencyError, NotFoundError, StaleDecisionError
 from alertgraph.core.flush import Head
 from alertgraph.core.ids import TenantId
-from alertgraph.storage.database import DEPENDENCY, Connection, Database, translated
+from alertgraph.storage.database import DEPENDENCY, STORE_ERRORS, Connection, Database, translated
 from alertgraph.storage.statement import Statement
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
-
-_STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError)
 
 _HEAD = """
     SELECT number, recorded_at, leaf, link, config_version, log_epoch, pruned_number, pruned_link
@@ -177,7 +175,7 @@ class Reader:
         """Remember that the transaction is lost, and say so in our own words."""
         try:
             yield
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             self._failed = True
             ours = translated(error)
             # A standby cancels reads with the code of a conflict between writers.

@@ -29,6 +29,9 @@ from tests.servers import DatabaseServer
 
 pytestmark = pytest.mark.both_servers
 
+_WORDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_FATAL = b"E" + (len(_WORDS) + 4).to_bytes(4, "big") + _WORDS
+
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
@@ -220,6 +223,24 @@ async def test_a_connection_that_breaks_before_its_next_transaction_is_replaced(
                 continue
         assert len(await server_processes(keeper)) == 1
         await idle(keeper)
+
+
+async def test_a_read_between_a_servers_last_word_and_its_hanging_up_fails_as_any_other(
+    database: Database, keeper: Keeper
+) -> None:
+    tenant_id = await keeper.tenant()
+    source = PostgresSnapshotSource(database)
+    async with source.snapshot(tenant_id) as snapshot:
+        await snapshot.as_of()
+    # As when the server was told to end it and the socket is still open: asyncpg calls that its own mistake.
+    [connection] = database._lingering
+    connection._con._protocol.data_received(_FATAL)
+    with pytest.raises(DependencyError):
+        async with source.snapshot(tenant_id) as snapshot:
+            await snapshot.as_of()
+    async with source.snapshot(tenant_id) as snapshot:
+        await snapshot.as_of()
+    await idle(keeper)
 
 
 async def test_those_who_wait_for_a_connection_get_one_that_has_read(database: Database, keeper: Keeper) -> None:
