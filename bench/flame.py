@@ -33,6 +33,22 @@ def _writes(installation: Installation, server: Server, _: int, __: int) -> Call
     return load
 
 
+def _repeats(installation: Installation, server: Server, _: int, __: int) -> Callable[[float], None]:
+    case = next(case for case in writes.cases() if case.repeats and case.items > 1)
+    assert case.targets is not None, "it has requests"
+    tenants = installation.tenants("flame", case.tenants)
+    targets = case.targets(tenants, "flame")
+    writes.make_old(installation, server, tenants, targets, case.items, case.items)
+
+    def load(seconds: float) -> None:
+        job = Job(
+            server.port, case.connections, targets, seconds, writes.REPEATS_MAX, None, case.items, case.expect
+        )
+        run_module("bench.load", job.as_json(), seconds + 60)
+
+    return load
+
+
 def _lists(installation: Installation, server: Server, alerts: int, seed: int) -> Callable[[float], None]:
     filled = fill.filled(installation, alerts, seed)
     target = Target("/graphql", compact({"query": reads.LIST}), headers=filled.tenants[0].headers)
@@ -68,6 +84,7 @@ def _fanout(installation: Installation, server: Server, _: int, __: int) -> Call
 
 LOADS: dict[str, Callable[[Installation, Server, int, int], Callable[[float], None]]] = {
     "writes": _writes,
+    "repeats": _repeats,
     "lists": _lists,
     "fanout": _fanout,
 }

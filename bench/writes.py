@@ -44,6 +44,8 @@ VARIANT_COUNT = 20
 # More open alerts of one tenant than this process remembers would be another measurement.
 TENANT_ALERT_COUNT_MAX = 18_000
 REPEATED_KEY_COUNT = 20
+# More requests than come in one measurement.
+REPEATS_MAX = 1_000_000
 # So that hardly a repeat reaches the next power of two, which is worth an entry in the log.
 REPEATED_BEFORE = 100_000
 SETTLE_SECONDS = 30.0
@@ -274,6 +276,23 @@ def _writers(count: int) -> str:
 # ------------------------------------------------------------------------------------------ measuring
 
 
+def make_old(
+    installation: Installation,
+    server: Server,
+    tenants: Sequence[TenantWithKey],
+    targets: list[Target],
+    modulo: int,
+    items: int,
+) -> None:
+    """Make the alerts that will be repeated, as if they had fired for weeks."""
+    # Each connection goes through all numbers, each time at another tenant: so every tenant gets each of them.
+    once = modulo if items == 1 else 1
+    measure(Job(server.port, len(targets), targets, 1, 0, None, modulo, "", once), server, installation)
+    statement = "UPDATE alert_open SET occurrence_count = $1 WHERE tenant_id = ANY ($2)"
+    ids = [tenant.id for tenant in tenants]
+    asyncio.run(_execute(installation.url, statement, REPEATED_BEFORE, ids, as_owner=True))
+
+
 class Writes:
     """The measurement: servers over one database, cases in rounds, each round in an order of its own."""
 
@@ -343,7 +362,7 @@ class Writes:
         if case.repeats:
             modulo = REPEATED_KEY_COUNT if case.items == 1 else BATCH
             if case.server in _OURS:
-                self._make_old(tenants, targets, case, modulo)
+                make_old(self._installation, self._servers["alertgraph"], tenants, targets, modulo, case.items)
         count_max = self._count_max(case)
         job = Job(
             server.port, case.connections, targets, self._scale.seconds, count_max, None, modulo, case.expect
@@ -351,17 +370,7 @@ class Writes:
         return measure(job, server, self._installation)
 
     def _count_max(self, case: Case) -> int:
-        return 1_000_000 if case.repeats else TENANT_ALERT_COUNT_MAX * case.tenants // case.items
-
-    def _make_old(self, tenants: Sequence[TenantWithKey], targets: list[Target], case: Case, modulo: int) -> None:
-        """Make the alerts that will be repeated, as if they had fired for weeks."""
-        server = self._servers["alertgraph"]
-        # Each connection goes through all numbers, each time at another tenant: so every tenant gets each of them.
-        once = modulo if case.items == 1 else 1
-        measure(Job(server.port, len(targets), targets, 1, 0, None, modulo, "", once), server, self._installation)
-        statement = "UPDATE alert_open SET occurrence_count = $1 WHERE tenant_id = ANY ($2)"
-        ids = [tenant.id for tenant in tenants]
-        asyncio.run(_execute(self._installation.url, statement, REPEATED_BEFORE, ids, as_owner=True))
+        return REPEATS_MAX if case.repeats else TENANT_ALERT_COUNT_MAX * case.tenants // case.items
 
     def _alone(self, case: Case) -> Measured:
         seconds = self._scale.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.event import parse_canonical, seal
 from alertgraph.core.lifecycle import decide
 from alertgraph.core.severity import Severity
-from tests.factories import T0, a_situation
+from tests.factories import T0, a_draft, a_situation
 from tests.strategies import instants, json_objects, wild_texts
 
 # Also what no JSON text can say, since GraphQL literals are read by another parser.
@@ -114,6 +115,31 @@ def test_a_key_does_not_depend_on_the_order_of_labels(both: tuple[dict[str, str]
     labels, shuffled = both
 
     assert key_of(labels) == key_of(dict(shuffled))
+
+
+sound_texts = st.text("ab", min_size=1, max_size=3)
+sound_drafts = st.builds(
+    a_draft,
+    title=sound_texts,
+    source=sound_texts,
+    description=st.none() | sound_texts,
+    monitored_service=st.none() | sound_texts,
+    labels=st.none() | st.dictionaries(sound_texts, sound_texts, max_size=2),
+    annotations=st.none() | json_objects,
+    links=st.sampled_from([None, (), (Link("https://a", "b"),)]),
+)
+said_of_both = st.sampled_from([field.name for field in fields(Draft) if field.name != "dedup_key"])
+
+
+@given(sound_drafts, wild_drafts, st.sets(said_of_both))
+@example(a_draft(annotations={"count": 1e20}), a_draft(annotations={"count": 10**20}), set())
+@example(a_draft(annotations={"more": {"count": 1e20}}), a_draft(annotations={"more": {"count": 10**20}}), set())
+def test_a_repeat_is_checked_as_a_first_message_is(before: Draft, now: Draft, repeated: set[str]) -> None:
+    known = decide(Fire(before), None, a_situation()).alert
+    draft = replace(now, **{name: getattr(before, name) for name in repeated})
+
+    assert check_draft(draft, T0, known) == check_draft(draft, T0)
+    assert check_draft(before, T0, known) == []
 
 
 @given(*[st.dictionaries(st.text(max_size=3), st.text(max_size=3), min_size=1, max_size=3)] * 2)

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from alertgraph.core.alert import (
     NOTE_LENGTH_MAX,
+    Alert,
     AlertVerdict,
     Draft,
     Link,
@@ -211,10 +212,16 @@ def check_note(note: str | None, *, required: bool = False) -> list[Problem]:
     return check_text(note, "note", NOTE_LENGTH_MAX, length_min=1 if required else 0)
 
 
-def check_action(action: Action, now: datetime) -> Problem | None:
-    """Return what is wrong with an action whatever it may meet: to be known before its target is looked up."""
+def check_action(action: Action, now: datetime, known: Alert | None = None) -> Problem | None:
+    """Return what is wrong with an action whatever it may meet: to be known before its target is looked up.
+
+    Args:
+        action: What is wanted.
+        now: When.
+        known: Of what fires, the open alert with that key, where it is at hand.
+    """
     if isinstance(action, Fire):
-        problems = check_draft(action.draft, now)
+        problems = check_draft(action.draft, now, known)
     else:
         target = target_of(action)
         problems = check_dedup_key(target.dedup_key) if isinstance(target, ByKey) else []

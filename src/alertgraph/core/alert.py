@@ -396,23 +396,38 @@ def check_dedup_key(dedup_key: str) -> list[Problem]:
     return check_text(dedup_key, "dedupKey", DEDUP_KEY_LENGTH_MAX, length_min=1, one_line=True)
 
 
-def check_draft(draft: Draft, now: datetime) -> list[Problem]:
-    """Return everything that is wrong with what a sender says; paths are the names of the API's fields."""
-    problems = check_text(draft.title, "title", TITLE_LENGTH_MAX, length_min=1, one_line=True)
-    problems += check_text(draft.source, "source", NAME_LENGTH_MAX, length_min=1, one_line=True)
-    if draft.description is not None:
+def _is_word_for_word(said: Mapping[str, object], known: Mapping[str, object]) -> bool:
+    # A text is equal to a text only; a number that can't be kept may equal one that can.
+    return said == known and all(value.__class__ is str for value in said.values())
+
+
+def check_draft(draft: Draft, now: datetime, known: Alert | None = None) -> list[Problem]:
+    """Return everything that is wrong with what a sender says; paths are the names of the API's fields.
+
+    Args:
+        draft: What is said.
+        now: When.
+        known: The open alert with that key. What it says word for word was found sound when it came.
+    """
+    problems: list[Problem] = []
+    if known is None or draft.title != known.title:
+        problems += check_text(draft.title, "title", TITLE_LENGTH_MAX, length_min=1, one_line=True)
+    if known is None or draft.source != known.source:
+        problems += check_text(draft.source, "source", NAME_LENGTH_MAX, length_min=1, one_line=True)
+    if draft.description is not None and (known is None or draft.description != known.description):
         problems += check_text(draft.description, "description", DESCRIPTION_LENGTH_MAX)
-    if draft.monitored_service is not None:
-        problems += check_text(
-            draft.monitored_service, "monitoredService", NAME_LENGTH_MAX, length_min=1, one_line=True
-        )
-    if draft.dedup_key is not None:
+    service = draft.monitored_service
+    if service is not None and (known is None or service != known.monitored_service):
+        problems += check_text(service, "monitoredService", NAME_LENGTH_MAX, length_min=1, one_line=True)
+    if draft.dedup_key is not None and (known is None or draft.dedup_key != known.dedup_key):
         problems += check_dedup_key(draft.dedup_key)
-    if draft.labels is not None:
+    if draft.labels is not None and not (known is not None and _is_word_for_word(draft.labels, known.labels)):
         problems += check_labels(draft.labels)
-    if draft.annotations is not None:
+    if draft.annotations is not None and not (
+        known is not None and _is_word_for_word(draft.annotations, known.annotations)
+    ):
         problems += check_annotations(draft.annotations)
-    if draft.links is not None:
+    if draft.links is not None and (known is None or draft.links != known.links):
         problems += check_links(draft.links)
     if draft.triggered_at is not None:
         problems += check_instant(draft.triggered_at, "triggeredAt", now)

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from alertgraph.core import inhibition
-from alertgraph.core.action import Action, ById, Reopen, check_action, target_of
+from alertgraph.core.action import Action, ById, Fire, Reopen, check_action, target_of
 from alertgraph.core.actor import Actor
 from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.decision import Decision, Situation
@@ -270,7 +270,8 @@ class Batch:
         return inhibition.source_keys(rules, alert_match_values(alert)) if alert.is_open else frozenset()
 
     def _act(self, action: Action, new_id: AlertId, request: Request) -> Outcome:
-        refused = check_action(action, self.now)
+        known = self.loaded.by_key.get(action.target.dedup_key) if isinstance(action, Fire) else None
+        refused = check_action(action, self.now, known)
         if refused is not None:
             return Outcome(None, problem=refused)
         target = target_of(action)

@@ -74,8 +74,12 @@ def uuid7(at: datetime, random_bits: int) -> UUID:
 
 def uuid7_series(at: datetime, random_bits: int, count: int) -> list[UUID]:
     """Return that many ids of one instant, from 74 random bits for each: the dice are rolled once for all."""
-    mask = (1 << UUID7_RANDOM_BITS) - 1
-    return [uuid7(at, random_bits >> (UUID7_RANDOM_BITS * index) & mask) for index in range(count)]
+    high = uuid7(at, 0).int
+    found = []
+    for _ in range(count):
+        found.append(UUID(int=high | (random_bits >> 62 & 0xFFF) << 64 | random_bits & ((1 << 62) - 1)))
+        random_bits >>= UUID7_RANDOM_BITS
+    return found
 
 
 def uuid7_floor(at: datetime) -> UUID:

@@ -11,6 +11,7 @@ import platform
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -534,13 +535,15 @@ def _links(generator: str, annotations: Mapping[str, str]) -> tuple[Link, ...]:
     """The links that can be followed; one that is cut would lead elsewhere, so it is left out."""
     named = [(generator, GENERATOR_TEXT)]
     named += [(annotations.get(name, ""), text) for name, text in _LINK_ANNOTATIONS]
-    return tuple(
-        Link(href, text)
-        for href, text in named
-        if href.lower().startswith(("http://", "https://"))
-        and len(href) <= HREF_LENGTH_MAX
-        and not _CONTROL.search(href)
-    )
+    links = [_link(href, text) for href, text in named if 0 < len(href) <= HREF_LENGTH_MAX]
+    return tuple(link for link in links if link is not None)
+
+
+# The same few links come with each repeat.
+@lru_cache(maxsize=4096)
+def _link(href: str, text: str) -> Link | None:
+    sound = href.lower().startswith(("http://", "https://")) and not _CONTROL.search(href)
+    return Link(href, text) if sound else None
 
 
 def _kind(value: object) -> str:
