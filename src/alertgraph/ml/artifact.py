@@ -133,7 +133,7 @@ class Artifact:
             if blend.weights.get(LINEAR):
                 each[LINEAR] = self.linear[question].probabilities(numbers, tokens)
             together[question] = blend(each)
-        return Answers(together, told.survival)
+        return Answers(together, told.survival, told.survivals)
 
     def to_bytes(self) -> bytes:
         """Return the file; the same model gives the same bytes."""

@@ -196,6 +196,15 @@ class ConformalRange:
         limit = _limit(scores, np.ones(len(scores)), self.miss_rate)
         return limit if math.isfinite(limit) else 0.0
 
+    def kept(self) -> tuple[float, ...]:
+        """Return what is remembered, oldest first, to be given to `restore`."""
+        return tuple(self._scores)
+
+    def restore(self, kept: Iterable[float]) -> None:
+        """Remember what `kept` gave, in the place of everything else."""
+        self._scores.clear()
+        self._scores.extend(kept)
+
 
 def _limit(scores: Floats, weights: Floats, miss_rate: float) -> float:
     """Return the score that a new one exceeds with at most this chance; infinite where there are too few."""

@@ -188,6 +188,21 @@ class FeatureSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What is needed of an observed alert to tell later how it went on: hashes in the place of names.
+
+    Attributes:
+        at: When it became known.
+        keys: Its key in each group.
+        entity: Its kind on its service.
+    """
+
+    at: float
+    keys: tuple[int, ...]
+    entity: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureRow:
     """The features of one alert.
 
@@ -258,6 +273,10 @@ class FeatureState:
         self._check(seen.at)
         return FeatureRow(self._numbers(seen), self._tokens(seen))
 
+    def trace(self, seen: Observation) -> Trace:
+        """Return what `close` and `settle` need of an alert, without its names."""
+        return Trace(seen.at, tuple(self._keys(seen)), self._hash(("entity", seen.service, seen.kind)))
+
     # What is told.
 
     def observe(self, seen: Observation) -> None:
@@ -282,30 +301,31 @@ class FeatureState:
         self._observe_entity(seen)
         self._observe_kind(seen)
 
-    def close(self, seen: Observation, at: float) -> None:
+    def close(self, seen: Observation | Trace, at: float) -> None:
         """Remember that an alert ended.
 
         Args:
-            seen: The alert as it was observed.
+            seen: The alert as it was observed, or its trace.
             at: When its end became known.
 
         Raises:
             PeekingError: The state already knows later things.
         """
         self._advance(at)
-        for keys, hashed in zip(self._groups, self._keys(seen), strict=True):
+        trace = seen if isinstance(seen, Trace) else self.trace(seen)
+        for keys, hashed in zip(self._groups, trace.keys, strict=True):
             known = keys.get(hashed)
             if known is not None:
                 known.open_count = max(known.open_count - 1.0, 0.0)
-        entity = self._entities.get(self._hash(("entity", seen.service, seen.kind)))
+        entity = self._entities.get(trace.entity)
         if entity is not None:
             entity.ended = at
 
-    def settle(self, seen: Observation, outcome: str, value: float, at: float) -> None:
+    def settle(self, seen: Observation | Trace, outcome: str, value: float, at: float) -> None:
         """Remember how an alert turned out, once that is known.
 
         Args:
-            seen: The alert as it was observed.
+            seen: The alert as it was observed, or its trace.
             outcome: One of the schema's outcomes.
             value: 0 or 1, or a quantity such as the logarithm of hours.
             at: When it became known; never before the alert.
@@ -317,7 +337,8 @@ class FeatureState:
             raise PeekingError(f"{outcome} cannot be known at {at:.0f}, before the alert at {seen.at:.0f}")
         self._advance(at)
         place = self.schema.outcomes.index(outcome)
-        for keys, hashed in zip(self._groups, self._keys(seen), strict=True):
+        trace = seen if isinstance(seen, Trace) else self.trace(seen)
+        for keys, hashed in zip(self._groups, trace.keys, strict=True):
             known = keys.get(hashed)
             if known is None:
                 # It was forgotten meanwhile; a key that matters comes again.

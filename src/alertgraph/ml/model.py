@@ -35,6 +35,7 @@ class ModelShape:
         bucket_count: Buckets that tokens are hashed into.
         questions: What is answered with a probability, in order.
         time_edges: Ends of the bins of time, in hours, ascending; the last bin has no end. Empty: no times.
+        times: Which times are asked for, in order; each has the same bins.
         bin_count: Pieces that each number is cut into.
         embedding_size: Of a token.
         hidden_size: Of both layers.
@@ -48,6 +49,7 @@ class ModelShape:
     bucket_count: int
     questions: tuple[str, ...]
     time_edges: tuple[float, ...] = ()
+    times: tuple[str, ...] = ("end",)
     bin_count: int = 12
     embedding_size: int = 16
     hidden_size: int = 128
@@ -56,8 +58,8 @@ class ModelShape:
 
     @property
     def output_count(self) -> int:
-        """Logits for each row: one for each question, then one for each bin of time."""
-        return len(self.questions) + len(self.time_edges)
+        """Logits for each row: one for each question, then one for each bin of each time."""
+        return len(self.questions) + len(self.time_edges) * len(self.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ class Examples:
         numbers: (n, number_count) float32, unscaled.
         tokens: (n, field_count + word_count) int32.
         answers: (n, question_count) in [0, 1]; nan where it is not known.
-        hours: (n,) hours until the end, or for which it has been open; nan where neither is known.
-        ended: (n,) whether `hours` is the end.
+        hours: (n,) hours until the end, or for which it has been open; nan where neither is known. Where several
+            times are asked for (n, time_count).
+        ended: Whether `hours` is the end; shaped likewise.
         weights: (n,) how much each row counts.
     """
 
@@ -105,6 +108,7 @@ class Fitting:
         rate: Of AdamW.
         decay: Of AdamW.
         seed: Of the first weights, the order of rows and what is left out.
+        parts: Which weights move, by the beginnings of their names; all where none is named.
     """
 
     epochs: int = 6
@@ -112,6 +116,7 @@ class Fitting:
     rate: float = 2e-3
     decay: float = 1e-2
     seed: int = 0
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +126,12 @@ class Answers:
     Attributes:
         probabilities: By question, (n,).
         survival: (n, bin_count): the chance to be still open at the end of each bin of time; None without times.
+        survivals: The same for every time that is asked for; `survival` is the first of them.
     """
 
     probabilities: Mapping[str, Floats]
     survival: Floats | None = None
+    survivals: tuple[Floats, ...] = ()
 
 
 class Network(nn.Module):
@@ -218,11 +225,14 @@ class NeuralModel:
         answers = torch.from_numpy(np.nan_to_num(examples.answers).astype(np.float32))
         known = torch.from_numpy(~np.isnan(examples.answers)).float()
         weights = torch.from_numpy(examples.weights.astype(np.float32))
-        happened, passed = time_targets(examples.hours, examples.ended, shape.time_edges)
+        happened, passed = _all_time_targets(examples.hours, examples.ended, shape.time_edges)
         times = torch.from_numpy(happened), torch.from_numpy(passed)
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=fitting.rate, weight_decay=fitting.decay, fused=True
-        )
+        moving = [
+            weights
+            for name, weights in network.named_parameters()
+            if not fitting.parts or name.startswith(fitting.parts)
+        ]
+        optimizer = torch.optim.AdamW(moving, lr=fitting.rate, weight_decay=fitting.decay, fused=True)
         steps = math.ceil(len(examples) / fitting.batch_size) * fitting.epochs
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fitting.rate, total_steps=max(steps, 1))
         network.train()
@@ -236,9 +246,10 @@ class NeuralModel:
                     )
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
-                    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                    nn.utils.clip_grad_norm_(moving, 1.0)
                     optimizer.step()
                     schedule.step()
+        network.zero_grad(set_to_none=True)
         network.eval()
 
     def _loss(
@@ -276,13 +287,18 @@ class NeuralModel:
                 logits = self.network(*_tensors(numbers[start : start + 4096], tokens[start : start + 4096]))
                 said = torch.sigmoid(logits).double()
                 chances.append(said[:, :, :count].mean(1))
-                open_still.append(torch.cumprod(1.0 - said[:, :, count:], dim=2).mean(1))
+                hazards = said[:, :, count:].unflatten(2, (len(self.shape.times), len(self.shape.time_edges)))
+                open_still.append(torch.cumprod(1.0 - hazards, dim=3).mean(1))
         if not chances:
             nothing = np.zeros((0, count))
             return Answers({name: nothing[:, i] for i, name in enumerate(self.shape.questions)})
         said_all = torch.cat(chances).numpy()
-        survival = torch.cat(open_still).numpy() if self.shape.time_edges else None
-        return Answers({name: said_all[:, i] for i, name in enumerate(self.shape.questions)}, survival)
+        told = {name: said_all[:, i] for i, name in enumerate(self.shape.questions)}
+        if not self.shape.time_edges:
+            return Answers(told)
+        survivals = torch.cat(open_still).numpy()  # (n, time_count, bin_count)
+        each = tuple(survivals[:, place] for place in range(len(self.shape.times)))
+        return Answers(told, each[0], each)
 
     def copy(self) -> NeuralModel:
         """Return a model of its own with the same weights: what learns while the other one answers."""
@@ -329,6 +345,16 @@ def time_targets(
     # A bin is outlived when its end was passed.
     passed[:] = known[:, None] & (np.arange(len(edges)) < place[:, None])
     return happened, np.maximum(passed, happened)
+
+
+def _all_time_targets(
+    hours: Floats, ended: NDArray[np.bool_], time_edges: tuple[float, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return `time_targets` of every time beside one another: (n, time_count * bin_count) each."""
+    if hours.ndim == 1:
+        return time_targets(hours, ended, time_edges)
+    each = [time_targets(hours[:, place], ended[:, place], time_edges) for place in range(hours.shape[1])]
+    return np.concatenate([one for one, _ in each], axis=1), np.concatenate([other for _, other in each], axis=1)
 
 
 def time_quantile(survival: Floats, time_edges: tuple[float, ...], share: float) -> Floats:
