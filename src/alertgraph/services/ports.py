@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertgraph.core.alert import Alert, AlertStatus
+from alertgraph.core.alert_link import AlertLink, Related
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.cursor import LogCursor
@@ -44,6 +45,8 @@ from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
+from alertgraph.core.monitored_service import Dependencies, MonitoredService
+from alertgraph.core.prediction import FeatureContribution, Prediction
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
@@ -312,6 +315,18 @@ class DeadManTurns(Protocol):
         ...
 
 
+class AlertLinks(Protocol):
+    """Links between alerts that are believed to belong together; no events. A snapshot reads them."""
+
+    async def keep(self, tenant_id: TenantId, links: Sequence[AlertLink]) -> None:
+        """Keep links, those that are kept already as they are.
+
+        Raises:
+            DependencyError: The store is away; none of them is kept.
+        """
+        ...
+
+
 class LostCommitError(Exception):
     """The connection broke while a commit was awaited: it may have happened or not."""
 
@@ -506,6 +521,28 @@ class Snapshot(Protocol):
         """Return up to `limit` alerts of these incidents that stand so, open ones first."""
         ...
 
+    async def service_page(self, prefix: str, page: PageRequest) -> Page[MonitoredService]:
+        """Return a page of things watched whose names begin so, by name, forward, with the total count.
+
+        Raises:
+            InputError: The cursor is not of this list.
+        """
+        ...
+
+    async def services(self, names: Collection[str]) -> Mapping[str, MonitoredService]:
+        """Return those of the things watched that an alert or a dependency has named."""
+        ...
+
+    async def services_beside(
+        self, names: Collection[str], limit: int, *, dependents: bool
+    ) -> Mapping[str, Sequence[MonitoredService]]:
+        """Return up to `limit` things that each of these needs, or that need it, by name."""
+        ...
+
+    async def related(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[Related]]:
+        """Return up to `limit` links of each alert, from either end, best first; one without links is absent."""
+        ...
+
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:
         """Return a page of the log, oldest first."""
         ...
@@ -650,6 +687,18 @@ class Configuration(Protocol):
         answer: StoredAnswer | None = None,
     ) -> tuple[TenantConfig, Appended | None]:
         """Change what is set up for paging; None from `decide` changes nothing. Returns it as it is afterwards."""
+        ...
+
+    async def change_dependencies(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[Dependencies], tuple[Dependencies, SealedEvent] | None],
+    ) -> tuple[Dependencies, Appended | None]:
+        """Change what services need: `decide` returns those that change, as they are afterwards. Returns all."""
+        ...
+
+    async def dependencies(self, tenant_id: TenantId) -> Dependencies:
+        """Return what the tenant's services need."""
         ...
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
@@ -814,4 +863,157 @@ class WatchObserver(Protocol):
 
     def failed(self, part: str, error: BaseException) -> None:
         """A loop of ours caught an error and goes on."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------ learning
+
+
+class LeaseLostError(Exception):
+    """Another process has the tenant now, or nobody will: nothing was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What a reading was when it had taken all events up to a position.
+
+    Attributes:
+        cursor: The position.
+        content: Of a form that only the reader knows.
+    """
+
+    cursor: LogCursor
+    content: bytes
+
+
+class LearningStates(Protocol):
+    """What is kept of readings, and whose turn it is to read: one process has a tenant at a time.
+
+    Leases run by the store's own clock. Every method raises DependencyError where the store is away.
+    """
+
+    async def claim(self, lease: timedelta) -> tuple[Sequence[TenantId], int]:
+        """Take tenants that nobody has, and return them and how many this process should have in all.
+
+        Those that it had, unless their lease has run out, are not among them.
+        """
+        ...
+
+    async def renew(self, lease: timedelta) -> Sequence[TenantId]:
+        """Hold what this process has for that long from now, and return it."""
+        ...
+
+    async def release(self, tenant_ids: Collection[TenantId]) -> None:
+        """Let other processes have these tenants at once."""
+        ...
+
+    async def load(self, tenant_id: TenantId) -> Mapping[str, SavedState]:
+        """Return a tenant's states by their readers' names."""
+        ...
+
+    async def save(self, tenant_id: TenantId, states: Mapping[str, SavedState]) -> None:
+        """Keep states in place of those of the same names: all of them or none.
+
+        Raises:
+            LeaseLostError: Another process has the tenant; nothing was kept.
+        """
+        ...
+
+    async def start_of(self, tenant_id: TenantId, since: datetime, length_max: int) -> LogCursor:
+        """Return where to begin in a log: with what was recorded since then, and no more events than that."""
+        ...
+
+
+class LearningObserver(Protocol):
+    """Where those who follow logs report what an operator watches; never raises and never waits."""
+
+    def took(self, reader: str, *, events: int, seconds: float) -> None:
+        """A reader took a batch."""
+        ...
+
+    def put_off(self, tenant_id: TenantId, reader: str, error: BaseException, pause: timedelta) -> None:
+        """A tenant's reading failed, and is opened again after that long."""
+        ...
+
+    def begun_anew(self, tenant_id: TenantId, reader: str, why: str) -> None:
+        """A tenant's reading forgot what it was, for the reason given."""
+        ...
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop of ours caught an error and goes on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearningReport:
+    """How a learning process does, as it says itself every few seconds.
+
+    Attributes:
+        host: What the operator calls its machine.
+        pid: On that machine.
+        why_not: Why it makes no predictions; None where it does.
+        tenant_count: How many tenants it follows.
+        behind: Events that wait for it, of the tenant that is furthest behind.
+        behind_seconds: How long the tenant has waited that waits longest.
+    """
+
+    host: str
+    pid: int
+    why_not: str | None
+    tenant_count: int
+    behind: int
+    behind_seconds: float
+
+
+class LearningReports(Protocol):
+    """What learning processes say of themselves, for every other process. Raises DependencyError."""
+
+    async def report(self, report: LearningReport) -> None:
+        """Say how this process does."""
+        ...
+
+    async def withdraw(self) -> None:
+        """Say that this process ends."""
+        ...
+
+    async def alive(self) -> Sequence[LearningReport]:
+        """Return what those say that have said something in the last 15 seconds, by the store's clock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearningHealth:
+    """Whether predictions are made at present, for whatever tenant.
+
+    Attributes:
+        is_enabled: Whether the operator wants them at all.
+        why_not: Why there are none, in words; None where they are made.
+    """
+
+    is_enabled: bool
+    why_not: str | None
+
+
+class LearningWatch(Protocol):
+    """Knows how learning stands; asks the store once every few seconds at most, and never raises."""
+
+    async def health(self) -> LearningHealth:
+        """Return how it stands."""
+        ...
+
+
+class Predictor(Protocol):
+    """Answers what only a learning process can: in such a process itself, or from afar.
+
+    From afar it never raises and is bounded in time: what can't be had is absent.
+    """
+
+    async def explain(
+        self, tenant_id: TenantId, alert_ids: Sequence[AlertId]
+    ) -> Mapping[AlertId, Sequence[FeatureContribution]]:
+        """Return what speaks for and against in the stored predictions of these alerts, the strongest first."""
+        ...
+
+    async def score(self, tenant_id: TenantId, alert_ids: Sequence[AlertId]) -> Mapping[AlertId, Prediction]:
+        """Return what is to be expected of alerts that nothing was predicted of."""
         ...

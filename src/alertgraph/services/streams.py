@@ -146,7 +146,7 @@ class _Feed:
 
     def __init__(self, head: Head) -> None:
         self.epoch = head.log_epoch
-        self.tail = _head_cursor(head)
+        self.tail = head_cursor(head)
         self.ring: deque[StoredEvent] = deque(maxlen=RING_LENGTH)
         # Set when the log has grown, at the next beat, and at the end of the feed.
         self.woken = asyncio.Event()
@@ -513,7 +513,8 @@ def event_cursor(stored: StoredEvent, log_epoch: int) -> LogCursor:
     return LogCursor(log_epoch, stored.number, stored.recorded_at, stored.leaf[:4])
 
 
-def _head_cursor(head: Head) -> LogCursor:
+def head_cursor(head: Head) -> LogCursor:
+    """Return the position behind the last event."""
     if head.number == 0:
         return log_start(head.log_epoch)
     return LogCursor(head.log_epoch, head.number, head.recorded_at, head.leaf[:4])
