@@ -1,8 +1,8 @@
 """Has what learns take every tenant's log, event by event and in order, whatever ends in between.
 
-A *reader* is a kind of learning, such as correlation; a *reading* is one tenant's of a kind. A tenant belongs to one
-process at a time, by a lease. A reading's state is saved together with how far it has come, so that whoever takes the
-tenant over goes on from there; what was taken since is taken again, and must have the same effect once more.
+A *reader* is a kind of learning, such as correlation; a *reading* is one tenant's of a kind. A tenant belongs to
+one process at a time, by a lease. A reading's state is saved together with how far it has come, so that whoever
+takes the tenant over goes on from there; what was taken since is taken again, and must have the same effect.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class StateMismatch(Exception):  # noqa: N818  (what it says is no fault: anothe
 class Reading(Protocol):
     """What one tenant's log has come to. Its methods are called one after the other, never two at once.
 
-    Where `take` or `tick` raises, the reading is dropped and opened again from its saved state: the same events come
-    again. `DependencyError` is for what will pass; anything else is counted, and after some tries over the same
-    events it begins anew behind them.
+    Where `take` or `tick` raises, the reading is dropped and opened again from its saved state: the same events
+    come again. `DependencyError` is for what will pass; anything else is counted, and after some tries over the
+    same events it begins anew behind them.
     """
 
     async def take(self, events: Sequence[StoredEvent]) -> None:
@@ -238,7 +238,7 @@ class Follower:
         return len(self._tenants)
 
     def behind(self) -> tuple[int, float]:
-        """Return how many events wait for their slowest reader, and for how many seconds the one waiting longest."""
+        """Return how many events wait for the slowest reader, and for how many seconds the first of all waits."""
         figures = self.figures().values()
         return max((one.behind for one in figures), default=0), max(
             (one.behind_seconds for one in figures), default=0.0
