@@ -19,6 +19,7 @@ from alertgraph.core.event import Event, EventKind, SealedEvent, StoredEvent, se
 from alertgraph.core.flush import IdempotencyKey, Loaded, StoredAnswer, TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, FlushId, ResponderId, RuleId, TenantId, uuid7
 from alertgraph.core.labels import Matcher, MatchOperator
+from alertgraph.core.prediction import DurationEstimate, Prediction
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import ChannelTarget, EscalationRule, EscalationTarget, Level
 from alertgraph.core.severity import Severity
@@ -230,3 +231,9 @@ def stored(event: Event, *, number: int = 1, recorded_at: datetime = T0) -> Stor
     """Return an event in its place in the log."""
     sealed: SealedEvent = seal(event)
     return StoredEvent(number, recorded_at, a_flush_id(), event, sealed.content, sealed.leaf, None)
+
+
+def a_prediction(**fields: Any) -> Prediction:
+    """Return what a model says of an alert."""
+    prediction = Prediction("torch_v1", T0, 0.75, 0.5, 0.125, None, DurationEstimate(HOUR, MINUTE, DAY))
+    return replace(prediction, **fields)

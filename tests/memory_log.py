@@ -1,4 +1,4 @@
-"""A tenant's log in memory, by the rules of `append_v1`: for services whose behaviour SQL has no part in.
+"""A tenant's log in memory, by the rules of `append_v4`: for services whose behaviour SQL has no part in.
 
 It decides as little as PostgreSQL does: it checks what a flush relied on and writes it, or refuses. A broken
 promise that PostgreSQL would answer with a constraint (two open alerts of one key) is an AssertionError here.
@@ -27,6 +27,7 @@ from alertgraph.core.flush import (
     IdempotencyKey,
     Incidents,
     Loaded,
+    NewPrediction,
     StoredAnswer,
     TenantConfig,
 )
@@ -72,6 +73,7 @@ class TenantRows:
     receipts: dict[tuple[AlertId, ChannelId, str | None], str] = field(default_factory=dict)
     inhibits: dict[AlertId, frozenset[InhibitionKey]] = field(default_factory=dict)
     incidents: dict[IncidentId, Incident] = field(default_factory=dict)
+    predictions: dict[AlertId, NewPrediction] = field(default_factory=dict)
     # As they were decided, with the number of the last event of their flush.
     decided: dict[DeliveryId, tuple[int, Delivery]] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -386,6 +388,9 @@ class MemoryLog:
         for answer in flush.answers:
             rows.answers[answer.key.operation, answer.key.subject, answer.key.key] = answer
         self._write_deliveries(rows, flush, recorded_at)
+        for new in flush.predictions:
+            assert new.alert_id not in rows.predictions, "two predictions of one alert"
+            rows.predictions[new.alert_id] = new
         if flush.raises_config_version:
             rows.config = replace(rows.config, version=rows.config.version + 1)
         return Appended(first_number, recorded_at, rows.link, counts)
@@ -478,6 +483,7 @@ class MemoryLog:
                 version=after.version,
                 verdict=after.verdict,
                 incident_id=after.incident_id,
+                advice=after.advice,
             )
             return
         if write.is_new:

@@ -23,6 +23,7 @@ from alertgraph.core.action import (
     Fire,
     GiveFeedback,
     Judge,
+    Predict,
     Reopen,
     Resolve,
     Target,
@@ -56,6 +57,7 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.labels import Matcher, MatchOperator
+from alertgraph.core.prediction import DurationEstimate, Prediction, ShadowPrediction
 from alertgraph.core.responder import ContactMethod, Responder
 from alertgraph.core.rule import (
     ChannelTarget,
@@ -227,6 +229,23 @@ mostly = st.booleans() | st.just(True)
 rule_matchers = st.just(()) | some_matchers
 rule_severities = (st.sets(severities, max_size=2) | st.just(set())).map(tuple)
 positions = st.integers(1, 3)
+# Few, so that they meet what rules ask for.
+chances = st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0])
+asked_chances = st.none() | st.none() | chances
+estimates = st.none() | st.builds(
+    lambda low, more, most: DurationEstimate(low + more, low, low + more + most), delays, delays, delays
+)
+predictions = st.builds(
+    Prediction,
+    st.sampled_from(["torch_v1", "torch_v1+7"]),
+    near_instants,
+    chances,
+    chances,
+    chances,
+    estimates,
+    estimates,
+    st.booleans(),
+)
 either = st.booleans()
 
 
@@ -261,6 +280,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
             enabled=draw(mostly),
             matchers=draw(rule_matchers),
             severities=draw(rule_severities),
+            incident_probability_min=draw(asked_chances),
             repeat_count=ladder.repeat_count,
             escalate_on_sla=ladder.escalate_on_sla,
         )
@@ -316,6 +336,7 @@ def alerts(draw: st.DrawFn) -> Alert:
         assignee=draw(st.none() | st.sampled_from(RESPONDER_IDS)),
         told=tuple(draw(st.lists(st.sampled_from([*CHANNEL_IDS, GONE_CHANNEL]), max_size=2, unique=True))),
         ladder=draw(st.none() | ladders),
+        advice=draw(st.none() | predictions.map(lambda prediction: prediction.advice)),
     )
     if alert.ladder is not None:
         alert = replace(
@@ -385,6 +406,13 @@ def actions_on(targets: st.SearchStrategy[Target]) -> st.SearchStrategy[Action]:
         st.builds(Assign, targets, st.none() | st.sampled_from([*RESPONDER_IDS, GONE_RESPONDER]), notes),
         judgements,
         judgements,
+        st.builds(
+            Predict,
+            targets.filter(lambda target: isinstance(target, ById)),
+            predictions,
+            st.sampled_from([b"", b"features"]),
+            st.none() | st.just(ShadowPrediction("torch_v1+8", 0.1, 0.2, 0.3)),
+        ),
     )
 
 

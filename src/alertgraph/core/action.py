@@ -21,6 +21,7 @@ from alertgraph.core.alert import (
 from alertgraph.core.delivery import Finish
 from alertgraph.core.errors import Problem
 from alertgraph.core.ids import AlertId, ResponderId
+from alertgraph.core.prediction import Prediction, ShadowPrediction, check_prediction
 from alertgraph.core.severity import Severity
 from alertgraph.core.value import quick
 
@@ -182,6 +183,22 @@ class Report:
     finish: Finish
 
 
+@quick
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Says what the model expects of an alert; only the first time counts, also where it is over by then.
+
+    Attributes:
+        features: What the model looked at, as it writes it: what it learns from once the end is known.
+        shadow: What a version said that is being tried beside the active one.
+    """
+
+    target: ById
+    prediction: Prediction
+    features: bytes = b""
+    shadow: ShadowPrediction | None = None
+
+
 # Notes are ciphertext here: the core orders the timeline, it does not read it.
 Action: TypeAlias = (
     Fire
@@ -197,6 +214,7 @@ Action: TypeAlias = (
     | Assign
     | Judge
     | Report
+    | Predict
 )
 
 
@@ -225,4 +243,6 @@ def check_action(action: Action, now: datetime, known: Alert | None = None) -> P
     else:
         target = target_of(action)
         problems = check_dedup_key(target.dedup_key) if isinstance(target, ByKey) else []
+        if isinstance(action, Predict):
+            problems += check_prediction(action.prediction, action.features, action.shadow)
     return problems[0] if problems else None

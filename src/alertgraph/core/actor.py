@@ -34,4 +34,5 @@ class Actor:
 
 
 ENGINE = Actor(ActorKind.ENGINE, "escalation engine")
+MODEL = Actor(ActorKind.MODEL, "prediction model")
 OPERATOR = Actor(ActorKind.OPERATOR, "command line")

@@ -15,6 +15,7 @@ from alertgraph.core.actor import Actor
 from alertgraph.core.dedup import dedup_key_of
 from alertgraph.core.errors import ErrorCode, Problem
 from alertgraph.core.ids import AlertId, ChannelId, IncidentId, ResponderId
+from alertgraph.core.prediction import Advice
 from alertgraph.core.rule import Ladder
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark, next_mark
@@ -153,6 +154,7 @@ class Alert:
         assignee: Who has to deal with it.
         told: Channels that are to know of it: what was told there is kept up to date.
         incident_id: The incident it belongs to.
+        advice: What the model expects of it; None where it said nothing, or not yet.
         version: 0 on an alert that was decided but not yet appended.
     """
 
@@ -192,6 +194,7 @@ class Alert:
     assignee: ResponderId | None = None
     told: tuple[ChannelId, ...] = ()
     incident_id: IncidentId | None = None
+    advice: Advice | None = None
 
     @property
     def is_open(self) -> bool:

@@ -23,6 +23,7 @@ from alertgraph.core.flush import (
     IdempotencyKey,
     IncidentWrite,
     Loaded,
+    NewPrediction,
     Reliance,
     StoredAnswer,
     TenantConfig,
@@ -154,6 +155,7 @@ class Batch:
     _deliveries: list[Delivery] = field(default_factory=list)
     _finishes: dict[DeliveryId, Finish] = field(default_factory=dict)
     _unwanted: set[DeliveryId] = field(default_factory=set)
+    _predictions: list[NewPrediction] = field(default_factory=list)
     missing_incidents: set[IncidentId] = field(default_factory=set)
     missing_groups: set[bytes] = field(default_factory=set)
     _incidents: dict[IncidentId, _IncidentState] = field(default_factory=dict)
@@ -249,6 +251,7 @@ class Batch:
                 for state in self._incidents.values()
                 if state.is_changed
             ),
+            predictions=tuple(self._predictions),
         )
 
     def incidents(self) -> Mapping[IncidentId, tuple[Incident, int | None]]:
@@ -410,6 +413,8 @@ class Batch:
             self._skip_pages(after.id)
         self._deliveries += decision.deliveries
         self._finishes.update({finish.delivery_id: finish for finish in decision.finishes})
+        if decision.prediction is not None:
+            self._predictions.append(decision.prediction)
         if after is None:
             return
         if decision.created:

@@ -15,7 +15,7 @@ from alertgraph.core.alert import Alert, HoldReason, Link, alert_match_values
 from alertgraph.core.delivery import Delivery, Finish
 from alertgraph.core.errors import ErrorCode, Problem
 from alertgraph.core.event import Event, EventKind, FieldChange, instant_text
-from alertgraph.core.flush import TenantConfig
+from alertgraph.core.flush import NewPrediction, TenantConfig
 from alertgraph.core.ids import AlertId, DeliveryId, NodeKind, ResponderId, encode_id
 from alertgraph.core.labels import Matcher, matches_all
 from alertgraph.core.value import quick
@@ -63,6 +63,7 @@ class Decision:
         finishes: Deliveries that have ended.
         skips_pages: Whether pages about the alert that wait are not wanted any more.
         aside: Whether the events tell of the alert without changing it.
+        prediction: What the model said of the alert, to be kept.
     """
 
     alert: Alert | None
@@ -75,6 +76,7 @@ class Decision:
     finishes: tuple[Finish, ...] = ()
     skips_pages: bool = False
     aside: bool = False
+    prediction: NewPrediction | None = None
 
 
 def refuse(code: ErrorCode, message: str, *path: str) -> Decision:

@@ -55,9 +55,18 @@ class Notice:
 def rule_for(alert: Alert, situation: Situation) -> EscalationRule | None:
     """Return the rule that an alert climbs: the first that matches, else the tenant's default."""
     catalog = situation.config.catalog
-    rule = match_rule(catalog.rules, alert_match_values(alert), alert.severity) if catalog.rules else None
+    rule = matching_rule(alert, situation)
     # Whether it is enabled says whether it is matched: as the default it is a net, and a net does not ask.
     return rule or catalog.rule(situation.config.settings.default_rule_id)
+
+
+def matching_rule(alert: Alert, situation: Situation) -> EscalationRule | None:
+    """Return the first rule that matches an alert by what is known of it, the model's advice included."""
+    rules = situation.config.catalog.rules
+    if not rules:
+        return None
+    probability = alert.advice.incident_probability if alert.advice is not None else None
+    return match_rule(rules, alert_match_values(alert), alert.severity, probability)
 
 
 def on_ladder(alert: Alert, situation: Situation) -> Alert:

@@ -14,6 +14,7 @@ from alertgraph.core.ids import AlertId, DeliveryId, FlushId, IncidentId
 from alertgraph.core.incident import Incident
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.metrics import Tally
+from alertgraph.core.prediction import Prediction, ShadowPrediction
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import TenantSettings
@@ -88,8 +89,8 @@ class AlertWrite:
         occurrence_delta: Added to the stored count of one that exists, since repeats may be counted at
             the same time; a new alert is stored with its own count.
         is_new: Whether it has no row yet.
-        was_closed: Whether its row is among the closed ones already (only verdict, incident and version change
-            then).
+        was_closed: Whether its row is among the closed ones already (only verdict, incident, advice and version
+            change then).
         inhibits: What it is a source of afterwards; None where no inhibition rule mattered, before or now.
         skips_pages: Whether pages about it that wait are not wanted any more.
     """
@@ -117,6 +118,22 @@ class IncidentWrite:
     incident: Incident
     event_index: int | None
     is_new: bool = False
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class NewPrediction:
+    """What a model said of an alert, with all that is kept of it.
+
+    Attributes:
+        features: What it looked at, as it writes it.
+        shadow: What a version said that is being tried beside the active one.
+    """
+
+    alert_id: AlertId
+    prediction: Prediction
+    features: bytes = b""
+    shadow: ShadowPrediction | None = None
 
 
 @quick
@@ -160,6 +177,7 @@ class Flush:
     deliveries: tuple[Delivery, ...] = ()
     finishes: tuple[Finish, ...] = ()
     incidents: tuple[IncidentWrite, ...] = ()
+    predictions: tuple[NewPrediction, ...] = ()
 
 
 @quick

@@ -18,6 +18,7 @@ from alertgraph.core.action import (
     Fire,
     GiveFeedback,
     Judge,
+    Predict,
     Reopen,
     Report,
     Resolve,
@@ -58,6 +59,7 @@ from alertgraph.core.escalation import (
     fallback_delivery,
     follow_ups,
     held_event,
+    matching_rule,
     notices,
     on_ladder,
     reach,
@@ -65,9 +67,11 @@ from alertgraph.core.escalation import (
     step,
 )
 from alertgraph.core.event import Event, EventKind, instant_text
+from alertgraph.core.flush import NewPrediction
 from alertgraph.core.ids import NodeKind, encode_id
 from alertgraph.core.labels import matches_all
 from alertgraph.core.message import storable
+from alertgraph.core.prediction import detail_of
 from alertgraph.core.rule import Ladder
 from alertgraph.core.slo import NO_MARKS, SlaMark, acknowledge_breached, next_mark, resolve_breached, sla_clocks
 from alertgraph.core.value import replace
@@ -118,6 +122,8 @@ def decide(action: Action, alert: Alert | None, situation: Situation) -> Decisio
             return _judge(action, alert, situation)
         case Report():
             return _report(action, alert, situation)
+        case Predict():
+            return _predict(action, alert, situation)
         case _:
             assert_never(action)
 
@@ -493,8 +499,9 @@ def _reopen(action: Reopen, alert: Alert, situation: Situation) -> Decision:
         sla_marks=NO_MARKS,
         assignee=None,
         told=(),
-        # Another occurrence belongs with others: where it does, that is decided anew.
+        # Another occurrence belongs with others, and has chances of its own: that is decided anew.
         incident_id=None,
+        advice=None,
     )
     return _opened(again, EventKind.REOPENED, situation, note=action.note, detail={"reopens": str(alert.id)})
 
@@ -617,6 +624,41 @@ def _marked(alert: Alert, situation: Situation) -> tuple[Alert, tuple[Event, ...
 
 _BREACHES = SlaMark.ACKNOWLEDGE_BREACHED | SlaMark.RESOLVE_BREACHED
 _ACKNOWLEDGE_MARKS = SlaMark.ACKNOWLEDGE_AT_RISK | SlaMark.ACKNOWLEDGE_BREACHED
+
+
+# -------------------------------------------------------------------------------------------- model
+
+
+def _predict(action: Predict, alert: Alert, situation: Situation) -> Decision:
+    if alert.advice is not None:
+        return Decision(alert)  # told before, perhaps by a process that died before it noted so
+    advised = replace(alert, advice=action.prediction.advice)
+    urgent = _made_urgent(advised, situation) if alert.is_open else advised
+    detail = detail_of(action.prediction)
+    if urgent is not advised and urgent.ladder is not None:
+        detail["escalationRuleId"] = encode_id(NodeKind.ESCALATION_RULE, urgent.ladder.rule_id)
+    event = alert_event(EventKind.PREDICTED, alert, urgent, situation, detail=detail)
+    kept = NewPrediction(alert.id, action.prediction, action.features, action.shadow)
+    return Decision(urgent, (event,), changed=True, prediction=kept)
+
+
+def _made_urgent(alert: Alert, situation: Situation) -> Alert:
+    """Return an alert at the foot of the ladder of a rule that asks for its chance; itself where none is for it.
+
+    It only ever climbs sooner: whoever has it, a silence or a bigger alert keeps its word, and a low chance takes
+    nothing away.
+    """
+    if alert.status is not AlertStatus.TRIGGERED or alert.held in _KEEPS_ITS_WORD:
+        return alert
+    rule = matching_rule(alert, situation)
+    if rule is None or rule.incident_probability_min is None:
+        return alert
+    if alert.ladder is not None and alert.ladder.rule_id == rule.id:
+        return alert
+    return on_ladder(alert, situation)
+
+
+_KEEPS_ITS_WORD = (HoldReason.SILENCED, HoldReason.INHIBITED)
 
 
 # --------------------------------------------------------------------------------------- deliveries

@@ -26,7 +26,6 @@ _PLAIN = {
     EventKind.UNINHIBITED: "No bigger alert covers this one any more.",
     EventKind.GROUPED: "The alert joined an incident.",
     EventKind.UNGROUPED: "The alert left its incident.",
-    EventKind.PREDICTED: "The model judged the alert.",
     EventKind.INCIDENT_ACKNOWLEDGED: "All open alerts of the incident are acknowledged.",
     EventKind.INCIDENT_MERGED: "%s merged other incidents into this one.",
     EventKind.INCIDENT_SPLIT: "%s split alerts off the incident.",
@@ -120,6 +119,8 @@ def summary(event: Event) -> str:
             return f"{who} changed {told + ' of ' if told else ''}the incident."
         case EventKind.INCIDENT_RESOLVED:
             return "The last alert of the incident ended."
+        case EventKind.PREDICTED:
+            return _predicted(event)
         case EventKind.HELD:
             reason = f": {_HELD[event.hold_reason]}" if event.hold_reason is not None else ""
             return f"Nothing will be sent for now{reason}."
@@ -127,6 +128,16 @@ def summary(event: Event) -> str:
             return _configured(event, who)
         case _:
             return _PLAIN[event.kind].replace("%s", who)
+
+
+def _predicted(event: Event) -> str:
+    chance = event.detail.get("incidentProbability")
+    if not isinstance(chance, float | int):
+        return "The model judged the alert."
+    if event.detail.get("abstained"):
+        return f"The model knows too little of such alerts; {chance:.0%} of them need a person."
+    climbs = "; a rule for such chances takes over" if "escalationRuleId" in event.detail else ""
+    return f"The model gives it a chance of {chance:.0%} to need a person{climbs}."
 
 
 def _who(actor: Actor) -> str:

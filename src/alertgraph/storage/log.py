@@ -19,6 +19,7 @@ from alertgraph.core.flush import (
     Incidents,
     IncidentWrite,
     Loaded,
+    NewPrediction,
     StoredAnswer,
     TenantConfig,
     Touch,
@@ -27,6 +28,7 @@ from alertgraph.core.ids import AlertId, DeliveryId, IncidentId, TenantId
 from alertgraph.core.incident import Incident
 from alertgraph.core.message import RECEIPT_LENGTH_MAX, storable
 from alertgraph.core.metrics import COUNT_NAMES, Tally
+from alertgraph.core.prediction import Advice, DurationEstimate
 from alertgraph.core.value import replace
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage.catalog import load_config
@@ -44,12 +46,12 @@ from alertgraph.storage.rows import (
 
 _NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
 
-_APPEND_ARGUMENT_COUNT = 26
-_APPEND = f"SELECT * FROM append_v3({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
+_APPEND_ARGUMENT_COUNT = 27
+_APPEND = f"SELECT * FROM append_v4({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
 
 _LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, and an answer's five
 _LOAD = f"""
-SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v3($1, $2, $3, $4, $5, $6)
+SELECT part, operation, subject, key, request_hash, answer, {ALERT_SELECT} FROM load_v4($1, $2, $3, $4, $5, $6)
 """  # noqa: S608  (columns are constants)
 
 _LOAD_INCIDENTS = f"""
@@ -315,7 +317,7 @@ async def lock_head(connection: Connection, tenant_id: TenantId) -> int:
 
 async def find_flush(connection: Connection, tenant_id: TenantId, flush: Flush) -> Appended | None:
     """Return what became of a flush, inside a transaction of the tenant; None where it was not written."""
-    # append_v3 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it,
+    # append_v4 holds this lock from its beginning. The head's would not do: a flush may still be waiting for it,
     # and it goes to whoever comes at the right moment.
     await connection.execute("SET LOCAL lock_timeout = '10s'")
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", str(flush.id))
@@ -342,7 +344,7 @@ async def append(connection: Connection, tenant_id: TenantId, flush: Flush) -> A
 
 
 def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
-    """Return what append_v3 takes, in its order; each list holds rows of the type that the migration names."""
+    """Return what append_v4 takes, in its order; each list holds rows of the type that the migration names."""
     reliance = flush.reliance
     # In the order of their ids, which is the order in which everybody locks rows.
     writes = sorted(flush.writes, key=_id_of_write)
@@ -368,7 +370,13 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         places.count(_ENDED),
         places.count(_NEW_AND_ENDED),
         [
-            (write.alert.id, write.event_index, write.alert.verdict, write.alert.incident_id)
+            (
+                write.alert.id,
+                write.event_index,
+                write.alert.verdict,
+                write.alert.incident_id,
+                *_advice_columns(write.alert.advice),
+            )
             for write in writes
             if write.was_closed
         ],
@@ -382,6 +390,7 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         # Whoever sends locks deliveries in the order of their ids.
         [_delivery_end(finish) for finish in sorted(flush.finishes, key=lambda finish: finish.delivery_id)],
         [_written_incident(write) for write in sorted(flush.incidents, key=lambda write: write.incident.id)],
+        [_new_prediction(new) for new in flush.predictions],
     ]
 
 
@@ -459,7 +468,14 @@ def _written_alert(write: AlertWrite) -> tuple[Any, ...]:
         alert.assignee,
         alert.told,
         alert.incident_id,
+        *_advice_columns(alert.advice),
     )
+
+
+def _advice_columns(advice: Advice | None) -> tuple[Any, Any, Any]:
+    if advice is None:
+        return (None, None, None)
+    return (advice.incident_probability, advice.self_resolve_probability, advice.resolve_median)
 
 
 def _written_incident(write: IncidentWrite) -> tuple[Any, ...]:
@@ -483,6 +499,30 @@ def _written_incident(write: IncidentWrite) -> tuple[Any, ...]:
         incident.merged_into,
         incident.group_key,
     )
+
+
+def _new_prediction(new: NewPrediction) -> tuple[Any, ...]:
+    said, shadow = new.prediction, new.shadow
+    return (
+        new.alert_id,
+        said.model_version,
+        said.predicted_at,
+        said.incident_probability,
+        said.sla_breach_probability,
+        said.self_resolve_probability,
+        *_estimate_columns(said.time_to_acknowledge),
+        *_estimate_columns(said.time_to_resolve),
+        said.abstained,
+        new.features,
+        None if shadow is None else shadow.model_version,
+        None
+        if shadow is None
+        else (shadow.incident_probability, shadow.sla_breach_probability, shadow.self_resolve_probability),
+    )
+
+
+def _estimate_columns(estimate: DurationEstimate | None) -> tuple[Any, Any, Any]:
+    return (None, None, None) if estimate is None else (estimate.median, estimate.low, estimate.high)
 
 
 def _new_delivery(delivery: Delivery) -> tuple[Any, ...]:

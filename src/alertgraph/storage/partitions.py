@@ -15,7 +15,7 @@ from alertgraph.storage.database import Connection, Database, owner_connection
 from alertgraph.storage.items import ItemKind
 from alertgraph.storage.migrate import SCHEMA
 
-PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms", "delivery", "delivery_attempt")
+PARTITIONED_TABLES = ("event", "alert_closed", "alert_terms", "delivery", "delivery_attempt", "prediction")
 MONTHS_AHEAD = 2
 # Fewer days than this ahead, and the service is not ready: soon it could not write.
 DAYS_AHEAD_MIN = 14
@@ -70,6 +70,7 @@ WITH old AS (
 DELETE FROM {0} a USING old WHERE a.tenant_id = $1 AND a.id = old.id RETURNING a.id
 """
 _DELETE_TERMS = "DELETE FROM alert_terms WHERE tenant_id = $1 AND id = ANY ($2)"
+_DELETE_PREDICTIONS = "DELETE FROM prediction WHERE tenant_id = $1 AND alert_id = ANY ($2)"
 # An id tells when the delivery was decided.
 _DELETE_DELIVERIES = """
 WITH old AS (
@@ -120,12 +121,15 @@ DELETE FROM {0} WHERE ctid = ANY (ARRAY(
 _HAS_KEPT_ALERT = "SELECT EXISTS (SELECT FROM alert_closed WHERE id >= $1 AND id < $2 AND resolved_at >= $3)"
 # Its attempts and its end will stand in the month in which it was decided.
 _HAS_OPEN_DELIVERY = "SELECT EXISTS (SELECT FROM delivery_open WHERE id >= $1 AND id < $2)"
-_HAS_KEPT_TERMS = """
-SELECT EXISTS (SELECT FROM alert_terms t WHERE t.id >= $1 AND t.id < $2 AND (
-    EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = t.tenant_id AND o.id = t.id)
-    OR EXISTS (SELECT FROM alert_closed c WHERE c.tenant_id = t.tenant_id AND c.id = t.id)
-    OR EXISTS (SELECT FROM alert_closed_late l WHERE l.tenant_id = t.tenant_id AND l.id = t.id)))
+# What is kept with an alert, by the table and its column with the alert's id.
+_HAS_KEPT = """
+SELECT EXISTS (SELECT FROM {0} t WHERE t.{1} >= $1 AND t.{1} < $2 AND (
+    EXISTS (SELECT FROM alert_open o WHERE o.tenant_id = t.tenant_id AND o.id = t.{1})
+    OR EXISTS (SELECT FROM alert_closed c WHERE c.tenant_id = t.tenant_id AND c.id = t.{1})
+    OR EXISTS (SELECT FROM alert_closed_late l WHERE l.tenant_id = t.tenant_id AND l.id = t.{1})))
 """
+_HAS_KEPT_TERMS = _HAS_KEPT.format("alert_terms", "id")
+_HAS_KEPT_PREDICTION = _HAS_KEPT.format("prediction", "alert_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,8 @@ async def _is_retired(connection: Connection, partition: Partition, cutoff: date
             return not await connection.fetchval(_HAS_KEPT_ALERT, low, high, cutoff)
         case "delivery" | "delivery_attempt":
             return not await connection.fetchval(_HAS_OPEN_DELIVERY, low, high)
+        case "prediction":
+            return not await connection.fetchval(_HAS_KEPT_PREDICTION, low, high)
         case _:
             return not await connection.fetchval(_HAS_KEPT_TERMS, low, high)
 
@@ -298,6 +304,7 @@ async def _retire_alerts(connection: Connection, tenant_id: UUID, cutoff: dateti
                 ]
                 if ids:
                     await connection.execute(_DELETE_TERMS, tenant_id, ids)
+                    await connection.execute(_DELETE_PREDICTIONS, tenant_id, ids)
             retired.alerts += len(ids)
             if len(ids) < _BATCH_SIZE:
                 break

@@ -15,6 +15,7 @@ from alertgraph.core.alert import Alert, AlertStatus, AlertVerdict, HoldReason, 
 from alertgraph.core.event import StoredEvent, parse_canonical
 from alertgraph.core.ids import AlertId, ChannelId, FlushId, IncidentId, ResponderId, RuleId, ScheduleId
 from alertgraph.core.incident import Incident
+from alertgraph.core.prediction import Advice
 from alertgraph.core.rule import ChannelTarget, EscalationTarget, Ladder, Level, ResponderTarget, ScheduleTarget
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import NO_MARKS, SlaClocks, SlaMark
@@ -61,6 +62,9 @@ ALERT_COLUMNS = (
     "assignee",
     "told",
     "incident_id",
+    "incident_probability",
+    "self_resolve_probability",
+    "resolve_median",
 )
 # Those of incident that a decision and a reader look at; its status and severity follow from them.
 INCIDENT_COLUMNS = (
@@ -137,6 +141,9 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         assignee,
         told,
         incident_id,
+        incident_probability,
+        self_resolve_probability,
+        resolve_median,
     ) = row[offset : offset + _ALERT_WIDTH] if offset or len(row) > _ALERT_WIDTH else row
     return Alert(
         id=AlertId(id_),
@@ -175,6 +182,9 @@ def alert_of(row: Sequence[Any], offset: int = 0) -> Alert:
         assignee=assignee,
         told=tuple(told) if told else (),
         incident_id=incident_id,
+        advice=None
+        if incident_probability is None
+        else Advice(incident_probability, self_resolve_probability, resolve_median),
     )
 
 
@@ -237,6 +247,14 @@ def _verdict_of(value: int | None) -> AlertVerdict | None:
     return None if value is None else AlertVerdict(value)
 
 
+def _advice_or_none(
+    incident_probability: float | None, self_resolve_probability: float, resolve_median: timedelta | None
+) -> Advice | None:
+    if incident_probability is None:
+        return None
+    return Advice(incident_probability, self_resolve_probability, resolve_median)
+
+
 # Fields of an alert that are read together, with the columns that each is made of, and how. They are few, so that
 # there are few statements, and the plans of those in use stay at hand.
 _FIELD_GROUPS: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]] = (
@@ -278,6 +296,12 @@ _FIELD_GROUPS: Sequence[Mapping[str, tuple[tuple[str, ...], _Convert]]] = (
     },
     {
         "ladder": (("ladder",), _ladder_or_none),
+    },
+    {
+        "advice": (
+            ("incident_probability", "self_resolve_probability", "resolve_median"),
+            _advice_or_none,
+        ),
     },
 )
 

@@ -7,12 +7,14 @@ The service itself does without this module, which brings SQLAlchemy with it.
 from __future__ import annotations
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -274,6 +276,9 @@ def _alert_columns() -> tuple[Column[object], ...]:
         Column("assignee", Uuid),
         Column("told", ARRAY(Uuid), nullable=False, server_default="{}"),
         Column("incident_id", Uuid),
+        Column("incident_probability", Double),
+        Column("self_resolve_probability", Double),
+        Column("resolve_median", Interval),
     )
 
 
@@ -364,6 +369,13 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
         Index(f"{table}_resolved", "tenant_id", "resolved_at"),
         _assignee_index(table),
         _incident_index(table, "triggered_at", "id"),
+        Index(
+            f"{table}_predicted",
+            "tenant_id",
+            "incident_probability",
+            "id",
+            postgresql_where=text("incident_probability IS NOT NULL"),
+        ),
         Index(f"{table}_source", "tenant_id", "source", "triggered_at", "id"),
         _partial_index(table, "rule", "rule_id IS NOT NULL", "rule_id"),
         _partial_index(table, "level", "escalation_level >= 1", "escalation_level"),
@@ -391,6 +403,54 @@ alert_closed = Table(
 )
 
 alert_closed_late = Table("alert_closed_late", metadata, *_alert_columns(), *_closed_indexes("alert_closed_late"))
+
+prediction = Table(
+    "prediction",
+    metadata,
+    _of_tenant(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("model_version", Text, nullable=False),
+    Column("predicted_at", _Instant, nullable=False),
+    Column("incident_probability", Double, nullable=False),
+    Column("sla_breach_probability", Double, nullable=False),
+    Column("self_resolve_probability", Double, nullable=False),
+    Column("acknowledge_median", Interval),
+    Column("acknowledge_low", Interval),
+    Column("acknowledge_high", Interval),
+    Column("resolve_median", Interval),
+    Column("resolve_low", Interval),
+    Column("resolve_high", Interval),
+    Column("abstained", Boolean, nullable=False),
+    Column("features", LargeBinary, nullable=False),
+    Column("shadow_version", Text),
+    Column("shadow", ARRAY(Double)),
+    Column("needed_person", SmallInteger),
+    Column("breached", SmallInteger),
+    Column("self_resolved", SmallInteger),
+    Column("acknowledged_after", REAL),
+    Column("resolved_after", REAL),
+    Column("matured_at", _Instant),
+    Index("prediction_matured", "tenant_id", "matured_at", postgresql_where=text("matured_at IS NOT NULL")),
+    postgresql_partition_by="RANGE (alert_id)",
+)
+
+prediction_model = Table(
+    "prediction_model",
+    metadata,
+    _of_tenant(),
+    Column("id", Uuid, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("trained_at", _Instant, nullable=False),
+    Column("example_count", Integer, nullable=False),
+    Column("metrics", JSONB, nullable=False),
+    Column("calibration", JSONB, nullable=False),
+    Column("artifact", LargeBinary),
+    Column("promoted_at", _Instant),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+    UniqueConstraint("tenant_id", "version", name="prediction_model_version"),
+    Index("prediction_model_active", "tenant_id", unique=True, postgresql_where=text("state = 3")),
+)
 
 idempotency_answer = Table(
     "idempotency_answer",
