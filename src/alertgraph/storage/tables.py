@@ -628,6 +628,43 @@ def _delivery_indexes(table: str) -> tuple[Index, ...]:
     )
 
 
+learning_state = Table(
+    "learning_state",
+    metadata,
+    _of_tenant(),
+    Column("name", Text, primary_key=True),
+    Column("log_epoch", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("recorded_at", _Instant, nullable=False),
+    Column("hash_start", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("saved_at", _Instant, nullable=False, server_default=func.now()),
+)
+
+learning_lease = Table(
+    "learning_lease",
+    metadata,
+    _of_tenant(),
+    Column("task", Text, primary_key=True),
+    Column("holder", Uuid, nullable=False),
+    Column("until", _Instant, nullable=False),
+)
+
+learning_process = Table(
+    "learning_process",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("why_not", Text),
+    Column("tenant_count", Integer, nullable=False),
+    Column("behind", BigInteger, nullable=False),
+    Column("behind_seconds", Double, nullable=False),
+    Column("seen_at", _Instant, nullable=False),
+    Column("claimed_at", _Instant),
+)
+
 delivery_open = Table(
     "delivery_open",
     metadata,

@@ -86,6 +86,9 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "alert_count, open_counts, triggered_count, worst, services) "
         "VALUES ($1, gen_random_uuid(), 1, 'i', 1, 1, now(), now(), 1, '{1,0,0,0,0}', 1, 1, '{}')",
         "INSERT INTO trusted_document (tenant_id, sha256, body, source) VALUES ($1, 'h', '{x}', 1)",
+        "INSERT INTO learning_state (tenant_id, name, log_epoch, number, recorded_at, hash_start, content) "
+        "VALUES ($1, 'n', 1, 0, now(), 'h', 'c')",
+        "INSERT INTO learning_lease (tenant_id, task, holder, until) VALUES ($1, 't', gen_random_uuid(), now())",
     ):
         await world.execute(statement, tenant_id)
 
