@@ -13,7 +13,8 @@ import os
 import struct
 from collections import OrderedDict
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -52,6 +53,7 @@ class MasterKey:
         self.check_value = _derived(raw, b"alertgraph master key check 1")
         self.action_key = _derived(raw, b"alertgraph action token 1")
         self._calendar_key = _derived(raw, b"alertgraph calendar feed 1")
+        self._signing_key = _derived(raw, b"alertgraph audit signing 1")
 
     @classmethod
     def parse(cls, text: str) -> MasterKey:
@@ -76,6 +78,10 @@ class MasterKey:
         """Return the signature of a calendar feed's address: HMAC-SHA-256 with a key of its own."""
         return hmac.new(self._calendar_key, claim, hashlib.sha256).digest()
 
+    def signing_key(self, generation: int) -> SigningKey:
+        """Return the key that signs checkpoints of logs; a rotation goes to the next generation, from 1 on."""
+        return SigningKey(generation, _derived(self._signing_key, b"generation %d" % generation))
+
     def new_data_key(self) -> bytes:
         """Return a fresh data key, wrapped."""
         return aes_key_wrap(self._wrapping_key, os.urandom(_DATA_KEY_BYTES))
@@ -86,6 +92,33 @@ class MasterKey:
             return aes_key_unwrap(self._wrapping_key, wrapped)
         except InvalidUnwrap:
             return None
+
+
+class SigningKey:
+    """An Ed25519 key; its private half is kept nowhere, since the master key gives it again.
+
+    Attributes:
+        generation: Which of the installation's keys.
+        public_key: 32 bytes.
+    """
+
+    def __init__(self, generation: int, seed: bytes) -> None:
+        self.generation = generation
+        self._private_key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._private_key.public_key().public_bytes_raw()
+
+    def sign(self, text: bytes) -> bytes:
+        """Return the signature of a text: 64 bytes."""
+        return self._private_key.sign(text)
+
+
+def is_signature(public_key: bytes, signature: bytes, text: bytes) -> bool:
+    """Say whether a key signed a text: fulfils `core.checkpoint.Verify`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 class PostgresVault:
