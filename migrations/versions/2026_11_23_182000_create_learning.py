@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "2026_11_23_180000"
-down_revision = "2026_11_23_170000"
+revision = "2026_11_23_182000"
+down_revision = "2026_11_23_181000"
 branch_labels = None
 depends_on = None
 
