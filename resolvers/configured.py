@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from alertgraph.core.ids import (
+    AnomalyRuleId,
     ApiKeyId,
     ChannelId,
     IncidentId,
@@ -15,6 +16,7 @@ from alertgraph.core.ids import (
     ScheduleId,
     SilenceId,
 )
+from resolvers.anomaly import AnomalyRule
 from resolvers.api_key import ApiKey
 from resolvers.channel import NotificationChannel
 from resolvers.context import Context
@@ -83,6 +85,9 @@ async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None
         case NodeKind.MONITOR:
             monitor = (await context.catalog()).monitors.get(MonitorId(key))
             return HeartbeatMonitor.of(monitor) if monitor is not None else None
+        case NodeKind.ANOMALY_RULE:
+            anomaly_rule = (await context.catalog()).anomaly_rules.get(AnomalyRuleId(key))
+            return AnomalyRule.of(anomaly_rule) if anomaly_rule is not None else None
         case NodeKind.INCIDENT:
             # Here, since incidents show their events, which show what they are about.
             from resolvers.incident import Incident

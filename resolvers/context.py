@@ -9,6 +9,7 @@ from alertgraph.core.budget import Budget
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.tenant import Principal
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
@@ -42,6 +43,7 @@ class Services:
     channels: ChannelService
     calendars: CalendarFeeds
     incidents: IncidentService
+    anomaly_rules: AnomalyRuleService
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from strawberry.schema.config import StrawberryConfig
 
 import resolvers.alert
 import resolvers.alert_action
+import resolvers.anomaly
 import resolvers.api_key
 import resolvers.channel
 import resolvers.delivery
@@ -33,6 +34,7 @@ from resolvers.alert_action import (
     CreateAlertPayload,
     CreateAlertsPayload,
 )
+from resolvers.anomaly import AnomalyRuleConnection, AnomalyRulePayload
 from resolvers.api_key import ApiKeyConnection, ApiKeyPayload
 from resolvers.channel import (
     NotificationChannel,
@@ -145,6 +147,9 @@ class Query:
     )
     heartbeat_monitors: HeartbeatMonitorConnection = strawberry.field(
         resolver=resolvers.heartbeat.heartbeat_monitors, description="Heartbeat monitors, by name."
+    )
+    anomaly_rules: AnomalyRuleConnection = strawberry.field(
+        resolver=resolvers.anomaly.anomaly_rules, description="Anomaly rules, by name."
     )
     saved_views: SavedViewConnection = strawberry.field(
         resolver=resolvers.saved_view.saved_views, description="The caller's views and the shared ones, by name."
@@ -304,6 +309,16 @@ class Mutation:
     delete_heartbeat_monitor: DeletePayload = strawberry.field(
         resolver=resolvers.heartbeat.delete_heartbeat_monitor,
         description="Deletes one; its alert is resolved. ADMIN.",
+    )
+    create_anomaly_rule: AnomalyRulePayload = strawberry.field(
+        resolver=resolvers.anomaly.create_anomaly_rule, description="Makes an anomaly rule. ADMIN."
+    )
+    update_anomaly_rule: AnomalyRulePayload = strawberry.field(
+        resolver=resolvers.anomaly.update_anomaly_rule, description="Changes one. ADMIN."
+    )
+    delete_anomaly_rule: DeletePayload = strawberry.field(
+        resolver=resolvers.anomaly.delete_anomaly_rule,
+        description="Deletes one; its alerts are resolved by whoever watches. ADMIN.",
     )
     create_saved_view: SavedViewPayload = strawberry.field(
         resolver=resolvers.saved_view.create_saved_view, description="Saves a view. VIEWER."

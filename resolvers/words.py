@@ -12,6 +12,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from alertgraph.core.actor import ActorKind
 from alertgraph.core.alert import AlertStatus, AlertVerdict, HoldReason
+from alertgraph.core.anomaly import AnomalyDirection, AnomalySensitivity, AnomalyTarget
 from alertgraph.core.channel import ChannelKind, WebhookPreset
 from alertgraph.core.delivery import DeliveryStatus
 from alertgraph.core.document import DocumentMode
@@ -30,6 +31,9 @@ __all__ = [
     "AlertOrderField",
     "AlertStatus",
     "AlertVerdict",
+    "AnomalyDirection",
+    "AnomalySensitivity",
+    "AnomalyTarget",
     "ChannelKind",
     "DeliveryStatus",
     "DocumentMode",
@@ -336,6 +340,34 @@ _publish(
         "NTFY": "ntfy, a push message.",
         "PUSHOVER": "Pushover, a push message.",
     },
+)
+
+
+_publish(
+    AnomalyTarget,
+    "What an anomaly rule watches.",
+    {
+        "SERIES": "Metrics that are sent to /ingest/metrics.",
+        "ALERT_RATE": "How many alerts come in five minutes, by monitored service.",
+    },
+)
+
+
+_publish(
+    AnomalySensitivity,
+    "How unusual is unusual enough.",
+    {
+        "LOW": "Only what goes far beyond anything seen lately.",
+        "NORMAL": "What goes beyond anything seen lately.",
+        "HIGH": "Sooner, and wrong more often.",
+    },
+)
+
+
+_publish(
+    AnomalyDirection,
+    "On which side of the usual.",
+    {"BOTH": "Either.", "UP": "Higher than usual.", "DOWN": "Lower than usual."},
 )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from alertgraph.core.actor import Actor, ActorKind
 from alertgraph.core.alert import Alert, alert_match_values
+from alertgraph.core.anomaly import AnomalyRule
 from alertgraph.core.catalog import Catalog, Change, Item
 from alertgraph.core.channel import Channel
 from alertgraph.core.event import Event
@@ -123,6 +124,7 @@ def catalog_of(items: Iterable[Item], now: datetime) -> Catalog:
         schedules={schedule.id: schedule for schedule in of(Schedule)},
         overrides=tuple(of(ShiftOverride, "starts_at")),
         monitors={monitor.id: monitor for monitor in of(HeartbeatMonitor)},
+        anomaly_rules={rule.id: rule for rule in of(AnomalyRule)},
     )
 
 

@@ -30,6 +30,7 @@ PAGER = (
     "inhibitionRules",
     "silences",
     "heartbeatMonitors",
+    "anomalyRules",
 )
 # What an id begins with, by what it is of.
 PREFIXES = {
@@ -44,6 +45,7 @@ PREFIXES = {
     "inhibition": "inh",
     "silence": "sil",
     "monitor": "mon",
+    "anomaly": "ano",
     "incident": "inc",
 }
 TEST = "mutation Test($id: ID!) { testNotificationChannel(input: {id: $id}) { delivered errors { message } } }"
@@ -67,6 +69,7 @@ STATE = """{
   inhibitionRules(first: 100) { nodes { id version name enabled } totalCount }
   silences(first: 100) { nodes { id version comment state endsAt } totalCount }
   heartbeatMonitors(first: 100) { nodes { id version name interval } totalCount }
+  anomalyRules(first: 100) { nodes { id version name enabled } totalCount }
   deliveries(first: 100) { nodes { id status } pageInfo { hasNextPage } }
   alerts(first: 100, orderBy: {direction: ASC}) {
     nodes {
@@ -239,6 +242,7 @@ SET_UP: Mapping[str, tuple[str, str, str]] = {
     "inhibition": ("createInhibitionRule", "InhibitionRuleInput", "inhibitionRule"),
     "silence": ("createSilence", "SilenceInput", "silence"),
     "monitor": ("createHeartbeatMonitor", "HeartbeatMonitorInput", "heartbeatMonitor"),
+    "anomaly": ("createAnomalyRule", "AnomalyRuleInput", "anomalyRule"),
 }
 
 
@@ -275,6 +279,7 @@ def set_up(service: RunningService, word: str) -> dict[str, str]:
     make("inhibition", name=f"{word} inhibition", enabled=False, sourceMatchers=never, targetMatchers=never)
     make("silence", matchers=never, endsAt=walk.TOMORROW, comment=f"{word} silence")
     make("monitor", name=f"{word} monitor", interval="P30D", labels={f"{slug}_label": slug})
+    make("anomaly", name=f"{word} anomaly", matchers=never, monitoredService=f"{word} service")
     return ids
 
 

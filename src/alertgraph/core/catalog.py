@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from alertgraph.core.anomaly import AnomalyRule
 from alertgraph.core.channel import Channel
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.ids import ChannelId, MonitorId, NodeKind, ResponderId, RuleId, ScheduleId
+from alertgraph.core.ids import AnomalyRuleId, ChannelId, MonitorId, NodeKind, ResponderId, RuleId, ScheduleId
 from alertgraph.core.inhibition import InhibitionRule
 from alertgraph.core.monitor import HeartbeatMonitor
 from alertgraph.core.responder import Responder
@@ -18,8 +19,18 @@ from alertgraph.core.silence import Silence
 from alertgraph.core.tenant import TenantSettings
 
 Item: TypeAlias = (
-    EscalationRule | InhibitionRule | Silence | Channel | Responder | Schedule | ShiftOverride | HeartbeatMonitor
+    EscalationRule
+    | InhibitionRule
+    | Silence
+    | Channel
+    | Responder
+    | Schedule
+    | ShiftOverride
+    | HeartbeatMonitor
+    | AnomalyRule
 )
+# They raise alerts of their own, and decide about no other.
+_RAISING = HeartbeatMonitor | AnomalyRule
 
 # What an item's id begins with, and how the log names its type.
 KIND_OF: Mapping[type[Item], NodeKind] = {
@@ -31,6 +42,7 @@ KIND_OF: Mapping[type[Item], NodeKind] = {
     Schedule: NodeKind.SCHEDULE,
     ShiftOverride: NodeKind.OVERRIDE,
     HeartbeatMonitor: NodeKind.MONITOR,
+    AnomalyRule: NodeKind.ANOMALY_RULE,
 }
 SUBJECT_TYPE_OF: Mapping[type[Item], str] = {
     EscalationRule: "EscalationRule",
@@ -41,6 +53,7 @@ SUBJECT_TYPE_OF: Mapping[type[Item], str] = {
     Schedule: "OnCallSchedule",
     ShiftOverride: "ShiftOverride",
     HeartbeatMonitor: "HeartbeatMonitor",
+    AnomalyRule: "AnomalyRule",
 }
 ITEM_COUNT_MAX = 1000
 """Of each type in a tenant; silences and overrides that are over do not count."""
@@ -64,6 +77,7 @@ class Catalog:
     schedules: Mapping[ScheduleId, Schedule] = field(default_factory=dict)
     overrides: tuple[ShiftOverride, ...] = ()
     monitors: Mapping[MonitorId, HeartbeatMonitor] = field(default_factory=dict)
+    anomaly_rules: Mapping[AnomalyRuleId, AnomalyRule] = field(default_factory=dict)
 
     def rule(self, rule_id: RuleId | None) -> EscalationRule | None:
         """Return the rule with this id; None where there is none."""
@@ -94,6 +108,6 @@ class Change:
 
         Monitors raise alerts of their own, and of the settings only the default rule is asked for an open one.
         """
-        return any(not isinstance(item, HeartbeatMonitor) for item in (*self.written, *self.deleted)) or (
+        return any(not isinstance(item, _RAISING) for item in (*self.written, *self.deleted)) or (
             self.settings is not None and self.settings.default_rule_id != before.default_rule_id
         )

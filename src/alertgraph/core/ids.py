@@ -23,6 +23,7 @@ ResponderId = NewType("ResponderId", UUID)
 ScheduleId = NewType("ScheduleId", UUID)
 OverrideId = NewType("OverrideId", UUID)
 MonitorId = NewType("MonitorId", UUID)
+AnomalyRuleId = NewType("AnomalyRuleId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 IncidentId = NewType("IncidentId", UUID)
 
@@ -46,6 +47,7 @@ class NodeKind(StrEnum):
     SCHEDULE = "sch"
     OVERRIDE = "ovr"
     MONITOR = "mon"
+    ANOMALY_RULE = "ano"
     DELIVERY = "dlv"
     INCIDENT = "inc"
 

@@ -18,6 +18,7 @@ from alertgraph.edge.gate import Gate
 from alertgraph.edge.slack_actions import Replies, slack_routes
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.break_glass import BreakGlass
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.catalog_changes import CatalogChanges
@@ -108,6 +109,7 @@ class Pager:
         changes = CatalogChanges(stores.configuration, stores.vault, clock, dice, changed)
         self.rules = EscalationRuleService(changes, level_count_max=settings.max_escalation_levels)
         self.inhibitions = InhibitionService(changes)
+        self.anomaly_rules = AnomalyRuleService(changes)
         self.silences = SilenceService(changes)
         self._silence_ends = SilenceEnds(changes, stores.snapshots, clock, telemetry)
         self.monitors = MonitorService(changes, stores.monitors, stores.snapshots, lanes, clock, dice)

@@ -141,6 +141,7 @@ class Service:
             self._pager.channels,
             self._pager.calendars,
             IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
+            self._pager.anomaly_rules,
         )
         self._alerts = services.alerts
         self._door = Door(

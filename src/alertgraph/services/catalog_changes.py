@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from alertgraph.core.alert import check_text
+from alertgraph.core.anomaly import AnomalyRule
 from alertgraph.core.catalog import ITEM_COUNT_MAX, KIND_OF, SUBJECT_TYPE_OF, Catalog, Change, Item
 from alertgraph.core.channel import Channel
 from alertgraph.core.errors import (
@@ -50,9 +51,10 @@ _NOUN_OF: Mapping[type[Any], str] = {
     Schedule: "schedule",
     ShiftOverride: "override",
     HeartbeatMonitor: "heartbeat monitor",
+    AnomalyRule: "anomaly rule",
 }
 # Whose names are one of a kind in a tenant; people may share theirs.
-_NAMED_ONCE = (EscalationRule, InhibitionRule, Channel, Schedule, HeartbeatMonitor)
+_NAMED_ONCE = (EscalationRule, InhibitionRule, Channel, Schedule, HeartbeatMonitor, AnomalyRule)
 _PLACE_OF: Mapping[type[Any], Callable[[Catalog], Iterable[Item]]] = {
     EscalationRule: lambda catalog: catalog.rules,
     InhibitionRule: lambda catalog: catalog.inhibitions,
@@ -62,6 +64,7 @@ _PLACE_OF: Mapping[type[Any], Callable[[Catalog], Iterable[Item]]] = {
     Schedule: lambda catalog: catalog.schedules.values(),
     ShiftOverride: lambda catalog: catalog.overrides,
     HeartbeatMonitor: lambda catalog: catalog.monitors.values(),
+    AnomalyRule: lambda catalog: catalog.anomaly_rules.values(),
 }
 
 

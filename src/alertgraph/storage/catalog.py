@@ -110,6 +110,7 @@ def _catalog_of(items: Iterable[Item]) -> Catalog:
         schedules={schedule.id: schedule for schedule in of(ItemKind.SCHEDULE)},
         overrides=tuple(of(ItemKind.OVERRIDE, "starts_at")),
         monitors={monitor.id: monitor for monitor in of(ItemKind.MONITOR)},
+        anomaly_rules={rule.id: rule for rule in of(ItemKind.ANOMALY_RULE)},
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar, assert_never, cast, get_args
 from uuid import UUID
 
 from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.alert import Link
+from alertgraph.core.anomaly import AnomalyDirection, AnomalyRule, AnomalySensitivity, AnomalyTarget
 from alertgraph.core.catalog import SUBJECT_TYPE_OF, Item
 from alertgraph.core.channel import (
     Channel,
@@ -55,6 +57,7 @@ class ItemKind(IntEnum):
     SCHEDULE = 6
     OVERRIDE = 7
     MONITOR = 8
+    ANOMALY_RULE = 9
 
 
 ITEM_KIND_OF: Mapping[type[Item], ItemKind] = {
@@ -66,6 +69,7 @@ ITEM_KIND_OF: Mapping[type[Item], ItemKind] = {
     Schedule: ItemKind.SCHEDULE,
     ShiftOverride: ItemKind.OVERRIDE,
     HeartbeatMonitor: ItemKind.MONITOR,
+    AnomalyRule: ItemKind.ANOMALY_RULE,
 }
 assert set(ITEM_KIND_OF) == set(get_args(Item)), "every type of item is kept"
 
@@ -323,6 +327,23 @@ _BODIES: Mapping[ItemKind, tuple[type[Item], _Codec[Any]]] = {
         HeartbeatMonitor,
         _fields(HeartbeatMonitor, name=_TEXT, interval=_DURATION, severity=_number_of(Severity), labels=_LABELS),
     ),
+    ItemKind.ANOMALY_RULE: (
+        AnomalyRule,
+        _fields(
+            AnomalyRule,
+            name=_TEXT,
+            target=_number_of(AnomalyTarget),
+            matchers=_MATCHERS,
+            severity=_number_of(Severity),
+            monitored_service=_optional(_TEXT),
+            service_label=_optional(_TEXT),
+            sensitivity=_number_of(AnomalySensitivity),
+            direction=_number_of(AnomalyDirection),
+            min_duration=_DURATION,
+            links=_many(_record(Link, href=_TEXT, text=_TEXT)),
+            enabled=_BOOL,
+        ),
+    ),
 }
 assert {kind: cls for cls, kind in ITEM_KIND_OF.items()} == {kind: cls for kind, (cls, _) in _BODIES.items()}
 
@@ -360,7 +381,7 @@ def item_of(row: Sequence[Any]) -> Item:
 def name_of(item: Item) -> str | None:
     """Return the name that no other item of its type has in the tenant; None where names may be shared."""
     match item:
-        case EscalationRule() | InhibitionRule() | Channel() | Schedule() | HeartbeatMonitor():
+        case EscalationRule() | InhibitionRule() | Channel() | Schedule() | HeartbeatMonitor() | AnomalyRule():
             return item.name
         case Responder() | Silence() | ShiftOverride():
             return None
@@ -375,7 +396,15 @@ def until_of(item: Item) -> datetime | None:
             return until(item)
         case ShiftOverride():
             return item.ends_at
-        case EscalationRule() | InhibitionRule() | Channel() | Responder() | Schedule() | HeartbeatMonitor():
+        case (
+            EscalationRule()
+            | InhibitionRule()
+            | Channel()
+            | Responder()
+            | Schedule()
+            | HeartbeatMonitor()
+            | AnomalyRule()
+        ):
             return None
         case _:
             assert_never(item)

@@ -35,6 +35,7 @@ from alertgraph.notify.slack import SlackAdapter
 from alertgraph.notify.teams import TeamsAdapter
 from alertgraph.notify.webhook import WebhookAdapter
 from alertgraph.services.alerts import AlertService
+from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.catalog_changes import CatalogChanges
 from alertgraph.services.channels import ChannelService
@@ -115,6 +116,7 @@ class Api:
             ChannelService(changes, self.vault, dice, notifier, self.deliveries),
             CalendarFeeds(log, self.snapshots, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
             IncidentService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
+            AnomalyRuleService(changes),
         )
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))

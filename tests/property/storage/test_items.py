@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertgraph.core.alert import Link
+from alertgraph.core.anomaly import AnomalyDirection, AnomalyRule, AnomalySensitivity, AnomalyTarget
 from alertgraph.core.catalog import Item
 from alertgraph.core.channel import (
     Channel,
@@ -132,6 +134,22 @@ items: st.SearchStrategy[Item] = st.one_of(
         durations,
         severities,
         st.dictionaries(plain_texts, plain_texts, max_size=3),
+        versions,
+    ),
+    st.builds(
+        AnomalyRule,
+        ids,
+        plain_texts,
+        st.sampled_from(AnomalyTarget),
+        matchers,
+        severities,
+        st.none() | plain_texts,
+        st.none() | plain_texts,
+        st.sampled_from(AnomalySensitivity),
+        st.sampled_from(AnomalyDirection),
+        durations,
+        some(st.builds(Link, plain_texts, plain_texts)),
+        st.booleans(),
         versions,
     ),
 )

@@ -1,0 +1,479 @@
+"""Anomaly rules: which series are watched, when one of them has gone wrong, and the alert that says so.
+
+How unusual a point is, is told by whoever scores it; here it is decided what follows. An event begins with a point
+that is unusual enough, is told of once it has lasted as long as the rule asks, and ends after some ordinary points
+on end. After its beginning the next one waits, so that one trouble is one alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any, Final
+
+from alertgraph.core.alert import (
+    LABEL_COUNT_MAX,
+    LABEL_NAME_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    TITLE_LENGTH_MAX,
+    Draft,
+    Link,
+    check_labels,
+    check_links,
+    check_text,
+)
+from alertgraph.core.errors import ErrorCode, Problem, RefusedError
+from alertgraph.core.ids import AnomalyRuleId, NodeKind, encode_id
+from alertgraph.core.labels import Matcher, check_matcher, matches_all
+from alertgraph.core.points import METRIC_NAME, Series
+from alertgraph.core.severity import Severity
+
+SOURCE: Final = "anomaly"
+SERVICE: Final = "@service"
+MATCHER_COUNT_MAX: Final = 20
+LINK_COUNT_MAX: Final = 10
+MIN_DURATION_MAX: Final = timedelta(hours=6)
+# Of its own on each alert: what was measured, and the rule.
+RULE_LABEL: Final = "anomaly_rule"
+METRIC_LABEL: Final = "metric"
+# A point that is older when it comes in says what was, and wakes nobody.
+ALERT_AGE_MAX: Final = timedelta(minutes=15)
+# An event whose series falls silent is over after this long.
+SILENCE: Final = timedelta(minutes=15)
+
+
+class AnomalyTarget(IntEnum):
+    """What a rule watches. The numbers are stored: never reuse one."""
+
+    SERIES = 1
+    ALERT_RATE = 2
+
+
+class AnomalySensitivity(IntEnum):
+    """How unusual is unusual enough. The numbers are stored: never reuse one."""
+
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+class AnomalyDirection(IntEnum):
+    """On which side of the usual. The numbers are stored: never reuse one."""
+
+    BOTH = 1
+    UP = 2
+    DOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyRule:
+    """Raises an alert for each series that it watches while that series is unusual.
+
+    Attributes:
+        name: Unique in the tenant.
+        target: Series that are sent, or how many alerts come by monitored service.
+        matchers: On the labels of a series, `__name__` among them, at least one; of alert rates on @service alone.
+        severity: Of the alerts.
+        monitored_service: Of the alerts; None to take it from `service_label`.
+        service_label: Whose value names the monitored service; None for `service`, else `job`.
+        min_duration: How long it has to last before anybody is told.
+        links: Of the alerts, such as a runbook.
+        version: Number of the last event that changed it.
+    """
+
+    id: AnomalyRuleId
+    name: str
+    target: AnomalyTarget = AnomalyTarget.SERIES
+    matchers: tuple[Matcher, ...] = ()
+    severity: Severity = Severity.MEDIUM
+    monitored_service: str | None = None
+    service_label: str | None = None
+    sensitivity: AnomalySensitivity = AnomalySensitivity.NORMAL
+    direction: AnomalyDirection = AnomalyDirection.BOTH
+    min_duration: timedelta = timedelta(0)
+    links: tuple[Link, ...] = ()
+    enabled: bool = True
+    version: int = 0
+
+    def watches(self, series: Series) -> bool:
+        """Say whether it watches a series."""
+        return self.enabled and self.target is AnomalyTarget.SERIES and matches_all(self.matchers, series.labels)
+
+    def watches_rate(self, service: str) -> bool:
+        """Say whether it watches how many alerts come of a monitored service; empty for those of none."""
+        return (
+            self.enabled
+            and self.target is AnomalyTarget.ALERT_RATE
+            and matches_all(self.matchers, {SERVICE: service})
+        )
+
+    def dedup_key(self, digest: str) -> str:
+        """Return the key of its alert about one series, whatever the rule is called by now."""
+        return f"{self.dedup_prefix}{digest}"
+
+    @property
+    def dedup_prefix(self) -> str:
+        """What the keys of its alerts begin with."""
+        return f"{SOURCE}:{encode_id(NodeKind.ANOMALY_RULE, self.id)}:"
+
+
+def check_anomaly_rule(rule: AnomalyRule) -> AnomalyRule:
+    """Return the rule if it can be kept.
+
+    Raises:
+        InputError, RefusedError: It can't; the path names what is wrong.
+    """
+    problems = check_text(rule.name, "name", NAME_LENGTH_MAX, length_min=1, one_line=True)
+    if rule.monitored_service is not None:
+        problems += check_text(
+            rule.monitored_service, "monitoredService", NAME_LENGTH_MAX, length_min=1, one_line=True
+        )
+        if rule.service_label is not None:
+            problems.append(_invalid("Either monitoredService or serviceLabel, not both.", "serviceLabel"))
+    if rule.service_label is not None:
+        problems += check_text(
+            rule.service_label, "serviceLabel", LABEL_NAME_LENGTH_MAX, length_min=1, one_line=True
+        )
+    if not timedelta(0) <= rule.min_duration <= MIN_DURATION_MAX:
+        problems.append(_invalid("minDuration is PT0S to PT6H.", "minDuration"))
+    if len(rule.links) > LINK_COUNT_MAX:
+        problems.append(_invalid(f"links has at most {LINK_COUNT_MAX} entries.", "links"))
+    else:
+        problems += check_links(rule.links)
+    problems += _check_target(rule)
+    if problems:
+        raise RefusedError(problems)
+    for index, matcher in enumerate(rule.matchers):
+        check_matcher(matcher, "matchers", str(index))
+    return rule
+
+
+def _check_target(rule: AnomalyRule) -> list[Problem]:
+    if len(rule.matchers) > MATCHER_COUNT_MAX:
+        return [_invalid(f"There are at most {MATCHER_COUNT_MAX} matchers.", "matchers")]
+    if rule.target is AnomalyTarget.SERIES:
+        if not rule.matchers:
+            return [_invalid("A rule about series has at least one matcher, such as on __name__.", "matchers")]
+        return [
+            _invalid("A series has labels and no built-ins.", "matchers", str(index), "label")
+            for index, matcher in enumerate(rule.matchers)
+            if matcher.label.startswith("@")
+        ]
+    problems = [
+        _invalid(
+            f"Alerts are counted by service: {SERVICE} is all there is to match.", "matchers", str(i), "label"
+        )
+        for i, matcher in enumerate(rule.matchers)
+        if matcher.label != SERVICE
+    ]
+    if rule.direction is AnomalyDirection.DOWN:
+        problems.append(_invalid("Of alerts only more than usual is told: UP or BOTH.", "direction"))
+    if rule.service_label is not None:
+        problems.append(_invalid("Alerts are counted by service already.", "serviceLabel"))
+    return problems
+
+
+def _invalid(message: str, *path: str) -> Problem:
+    return Problem(ErrorCode.INVALID_INPUT, message, path)
+
+
+# ---------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When events begin and end, in terms of a level that is 1 where one usually begins.
+
+    Attributes:
+        begin: An event begins with a level of this or more …
+        quiet: … and ends after levels below this …
+        quiet_count: … so many points on end.
+        rest_count: Points after its beginning before the next one can begin.
+    """
+
+    begin: float
+    quiet: float
+    quiet_count: int
+    rest_count: int
+
+
+# Of points: the level at which an event begins; the rest is as the scores were measured (docs/learning.md).
+_SERIES_BEGIN: Final[Mapping[AnomalySensitivity, float]] = {
+    AnomalySensitivity.LOW: 2.0,
+    AnomalySensitivity.NORMAL: 1.0,
+    AnomalySensitivity.HIGH: 0.75,
+}
+# Of counts: the exponent of the chance of as many alerts as came, 1 being one in a hundred thousand.
+_RATE_BEGIN: Final[Mapping[AnomalySensitivity, float]] = {
+    AnomalySensitivity.LOW: 1.6,
+    AnomalySensitivity.NORMAL: 1.0,
+    AnomalySensitivity.HIGH: 0.6,
+}
+LEVEL_FLOOR: Final = min(_SERIES_BEGIN.values())
+"""Below this no event of any rule begins."""
+
+
+def thresholds_of(rule: AnomalyRule) -> Thresholds:
+    """Return when events of a rule begin and end."""
+    if rule.target is AnomalyTarget.SERIES:
+        return Thresholds(_SERIES_BEGIN[rule.sensitivity], 0.5, 5, 150)
+    return Thresholds(_RATE_BEGIN[rule.sensitivity], 0.26, 2, 12)
+
+
+class Phase(IntEnum):
+    """Where an event stands. The numbers are stored: never reuse one."""
+
+    BEGUN = 1
+    """Unusual, but nobody was told yet."""
+    TOLD = 2
+    RESTING = 3
+    """Over; the next one can't begin yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointVerdict:
+    """What is said of a point.
+
+    Attributes:
+        at: Of the point.
+        level: 1 where an event usually begins, below 0.5 ordinary.
+        value: What was measured.
+        expected: What is usual.
+        spread: How far from that it usually lies.
+        by_shape: Whether it is the course of the last points that is unusual, more than the value itself.
+        warming: Whether too little is known for an event to begin.
+    """
+
+    at: datetime
+    level: float
+    value: float
+    expected: float
+    spread: float
+    by_shape: bool = False
+    warming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyEvent:
+    """What is known of one rule's newest event of one series.
+
+    Attributes:
+        began_at: Its first point.
+        last_at: The newest point there was.
+        point_count: Points since its beginning.
+        quiet_count: Ordinary points on end.
+    """
+
+    phase: Phase
+    began_at: datetime
+    last_at: datetime
+    point_count: int = 0
+    quiet_count: int = 0
+
+
+class Turn(IntEnum):
+    """What a point means for whoever is told."""
+
+    NONE = 0
+    RAISE = 1
+    END = 2
+
+
+def follow(
+    event: AnomalyEvent | None, verdict: PointVerdict, rule: AnomalyRule, received_at: datetime
+) -> tuple[AnomalyEvent | None, Turn]:
+    """Return a rule's event after a point, and what is to be told.
+
+    Args:
+        event: As it was; None where there is none.
+        verdict: On the point.
+        rule: Whose event.
+        received_at: When the point came in: of what is long past nobody is told any more.
+    """
+    thresholds = thresholds_of(rule)
+    is_wanted = rule.direction is AnomalyDirection.BOTH or (
+        (verdict.value > verdict.expected) is (rule.direction is AnomalyDirection.UP)
+    )
+    level = verdict.level if is_wanted else 0.0
+    if event is None:
+        if verdict.warming or level < thresholds.begin:
+            return None, Turn.NONE
+        event = AnomalyEvent(Phase.BEGUN, verdict.at, verdict.at)
+        quiet_count = 0
+    else:
+        quiet_count = event.quiet_count + 1 if level < thresholds.quiet else 0
+        event = AnomalyEvent(event.phase, event.began_at, verdict.at, event.point_count + 1, quiet_count)
+    if event.phase is Phase.RESTING:
+        return (None if event.point_count >= thresholds.rest_count else event), Turn.NONE
+    if quiet_count >= thresholds.quiet_count:
+        turn = Turn.END if event.phase is Phase.TOLD else Turn.NONE
+        return _phase(event, Phase.RESTING), turn
+    is_told = event.phase is Phase.TOLD
+    has_lasted = verdict.at - event.began_at >= rule.min_duration
+    if is_told or not has_lasted or quiet_count or received_at - verdict.at > ALERT_AGE_MAX:
+        return event, Turn.NONE
+    return _phase(event, Phase.TOLD), Turn.RAISE
+
+
+def fall_silent(event: AnomalyEvent, now: datetime) -> bool:
+    """Say whether an event is over since nothing came of its series for so long."""
+    return event.phase is not Phase.RESTING and now - event.last_at > SILENCE
+
+
+def _phase(event: AnomalyEvent, phase: Phase) -> AnomalyEvent:
+    return AnomalyEvent(phase, event.began_at, event.last_at, event.point_count, event.quiet_count)
+
+
+def event_json(event: AnomalyEvent) -> list[Any]:
+    """Return an event as plain values for JSON."""
+    return [
+        int(event.phase),
+        event.began_at.timestamp(),
+        event.last_at.timestamp(),
+        event.point_count,
+        event.quiet_count,
+    ]
+
+
+def event_of(told: list[Any]) -> AnomalyEvent:
+    """Return the event that `event_json` told.
+
+    Raises:
+        ValueError, TypeError, IndexError: It told none.
+    """
+    phase, began_at, last_at, point_count, quiet_count = told
+    return AnomalyEvent(
+        Phase(phase),
+        datetime.fromtimestamp(began_at, UTC),
+        datetime.fromtimestamp(last_at, UTC),
+        int(point_count),
+        int(quiet_count),
+    )
+
+
+# ---------------------------------------------------------------------------------------- alerts
+
+
+def series_draft(rule: AnomalyRule, series: Series, event: AnomalyEvent, verdict: PointVerdict) -> Draft:
+    """Return the alert about a series that is unusual."""
+    name = series.labels.get(METRIC_NAME) or rule.name
+    low, high = usual_range(verdict)
+    usually = f"usually {number_text(low)} to {number_text(high)}"
+    value = number_text(verdict.value)
+    if verdict.by_shape and low <= verdict.value <= high:
+        title = f"{name} takes an unusual course: {value} ({usually})"
+        first = f"The last points of {name} follow no course that was seen before; the newest is {value}."
+    else:
+        side = "high" if verdict.value > verdict.expected else "low"
+        title = f"{name} is unusually {side}: {value} ({usually})"
+        first = f"{name} was {value} at {_time_text(verdict.at)}."
+    if series.is_counter:
+        first += " It is a counter: what is told is its increase a second."
+    service = _service_of(rule, series)
+    lines = [
+        first,
+        f"Usual for this time is {number_text(verdict.expected)}, mostly between {number_text(low)} and "
+        f"{number_text(high)}.",
+        f"It has been unusual since {_time_text(event.began_at)}.",
+        f"Watched by the anomaly rule {rule.name}. Series: {series.text}",
+    ]
+    labels = {label: text for label, text in series.labels.items() if label != METRIC_NAME}
+    if METRIC_NAME in series.labels:
+        labels.setdefault(METRIC_LABEL, series.labels[METRIC_NAME])
+    return _draft(rule, series.digest, title, lines, labels, service, event, verdict)
+
+
+def rate_draft(
+    rule: AnomalyRule, service: str, interval: timedelta, event: AnomalyEvent, verdict: PointVerdict
+) -> Draft:
+    """Return the alert about more alerts than usual."""
+    whose = service or "no service"
+    minutes = number_text(interval / timedelta(minutes=1))
+    count, usual = number_text(verdict.value), number_text(verdict.expected)
+    lines = [
+        f"{count} alerts of {whose} came in the {minutes} minutes from {_time_text(verdict.at)}.",
+        f"Usual for this hour are {usual}.",
+        f"It has been more than usual since {_time_text(event.began_at)}.",
+        f"Watched by the anomaly rule {rule.name}.",
+    ]
+    title = f"More alerts than usual of {whose}: {count} in {minutes} min (usually {usual})"
+    return _draft(
+        rule, rate_digest(service), title, lines, {}, rule.monitored_service or service or None, event, verdict
+    )
+
+
+def rate_digest(service: str) -> str:
+    """Return what the alert rate of a monitored service is called in dedup keys."""
+    return Series.of({SERVICE: service}).digest
+
+
+def _draft(
+    rule: AnomalyRule,
+    digest: str,
+    title: str,
+    lines: list[str],
+    labels: dict[str, str],
+    service: str | None,
+    event: AnomalyEvent,
+    verdict: PointVerdict,
+) -> Draft:
+    labels[RULE_LABEL] = rule.name
+    low, high = usual_range(verdict)
+    return Draft(
+        title=title if len(title) <= TITLE_LENGTH_MAX else f"{title[: TITLE_LENGTH_MAX - 1]}…",
+        severity=rule.severity,
+        source=SOURCE,
+        description="\n".join(lines),
+        monitored_service=service,
+        dedup_key=rule.dedup_key(digest),
+        labels=labels,
+        annotations={
+            "value": verdict.value,
+            "expected": verdict.expected,
+            "usualLow": low,
+            "usualHigh": high,
+            "level": round(verdict.level, 3),
+        },
+        links=rule.links,
+        triggered_at=event.began_at,
+    )
+
+
+def _service_of(rule: AnomalyRule, series: Series) -> str | None:
+    if rule.monitored_service is not None:
+        return rule.monitored_service
+    labels = series.labels
+    name = labels.get(rule.service_label) if rule.service_label else labels.get("service") or labels.get("job")
+    # Another label may hold what no service can be called.
+    return name if name and not check_text(name, "service", NAME_LENGTH_MAX, one_line=True) else None
+
+
+def usual_range(verdict: PointVerdict) -> tuple[float, float]:
+    """Return between what values a point usually lies: three times as far as it is off in the mean."""
+    low, high = verdict.expected - 3 * verdict.spread, verdict.expected + 3 * verdict.spread
+    # What is never negative is not usually so.
+    return (max(low, 0.0) if verdict.value >= 0 and verdict.expected >= 0 else low), high
+
+
+def number_text(value: float) -> str:
+    """Return a number as a person would write it, to about four digits."""
+    if value == 0 or 1e-3 <= abs(value) < 1000:
+        return f"{value:.4g}"
+    if abs(value) < 1e15 and abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3e}"
+
+
+def _time_text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def check_series_labels(labels: Mapping[str, str]) -> list[Problem]:
+    """Return what is wrong with the labels of a series: its alerts will have them, and two of their own."""
+    if not labels:
+        return [_invalid("A series has at least one label.", "labels")]
+    if len(labels) > LABEL_COUNT_MAX - 2:
+        return [_invalid(f"A series has at most {LABEL_COUNT_MAX - 2} labels; this has {len(labels)}.", "labels")]
+    return check_labels(labels)
