@@ -130,12 +130,19 @@ class Keeper:
                 records[-1][-2],
             )
 
-    async def figures(self, tenant_id: TenantId, events: Sequence[Event], recorded_at: Sequence[datetime]) -> None:
+    async def figures(
+        self,
+        tenant_id: TenantId,
+        events: Sequence[Event],
+        recorded_at: Sequence[datetime],
+        *,
+        minutes_kept: timedelta = MINUTES_KEPT,
+    ) -> None:
         """Count events in the counters, each at its instant: as appends do it, without the minutes of old."""
         by_minute: dict[datetime, list[Event]] = defaultdict(list)
         by_day: dict[date, list[Event]] = defaultdict(list)
         for event, at in zip(events, recorded_at, strict=True):
-            if at >= self.now - MINUTES_KEPT:
+            if at >= self.now - minutes_kept:
                 by_minute[at.replace(second=0, microsecond=0)].append(event)
             by_day[at.date()].append(event)
         await self._count("metric_minute", tenant_id, by_minute)

@@ -1,14 +1,21 @@
-"""Figures of a window, exact to the event: whole days and minutes from counters, the edges from the log itself."""
+"""Figures of a window, exact to the event: whole spans of time from counters, the edges from the log itself.
+
+Housekeeping folds what was counted into hours, days and months (`fold_figures` in the migrations), so that any
+window is made of few rows.
+"""
 
 # ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import partial
+from itertools import pairwise
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from asyncpg import Record
@@ -51,63 +58,247 @@ def _ceiling(at: datetime, unit: timedelta) -> datetime:
     return at + (EPOCH - at) % unit
 
 
+def _nearest(at: datetime, unit: timedelta) -> datetime:
+    low = _floor(at, unit)
+    return low if at - low <= unit / 2 else low + unit
+
+
+def _month(at: datetime) -> datetime:
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _nearest_month(at: datetime) -> datetime:
+    low = _month(at)
+    high = _month(low + timedelta(days=32))
+    return low if at - low <= high - at else high
+
+
+# Spans of time by what answers them, each with whether it counts (1) or is taken away (-1), and its bucket.
+_Part: TypeAlias = tuple[datetime, datetime, int, int]
+
+
+class Span(IntEnum):
+    """A sort of folded span; the numbers are stored."""
+
+    HOUR = 1
+    DAY = 2
+    MONTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """What counters there are of a tenant.
+
+    Attributes:
+        days_until: Days before are folded, and months that ended before; of later days there are counters by
+            the day.
+        hours_since: Hours from here on are folded.
+        hours_until: Hours before are.
+        minutes_since: From this whole minute on, counters by the minute are there.
+    """
+
+    days_until: datetime
+    hours_since: datetime
+    hours_until: datetime
+    minutes_since: datetime
+
+    def ends(self, span: int, since: datetime, until: datetime) -> tuple[datetime | None, datetime | None]:
+        """Return where the spans of one sort that are nearest to a window begin and end; None for nowhere.
+
+        What lies between here and there is told by smaller spans, added or taken away: so these must be there.
+        """
+        match span:
+            case Span.MONTH:
+                last = _month(self.days_until)
+                return min(_nearest_month(since), last), min(_nearest_month(until), last)
+            case Span.DAY:
+                # What is left of the day in which the log ends is no whole hours yet.
+                return self._day(since, _ceiling), self._day(until, _floor)
+            case _:
+                return self._hour(since), self._hour(until)
+
+    def _day(self, at: datetime, inwards: Callable[[datetime, timedelta], datetime]) -> datetime:
+        is_told_by_hours = self.hours_since <= _floor(at, DAY) and at < self.days_until
+        return _nearest(at, DAY) if is_told_by_hours else inwards(at, DAY)
+
+    def _hour(self, at: datetime) -> datetime | None:
+        return min(_nearest(at, HOUR), self.hours_until) if at >= self.hours_since else None
+
+    def has_hours(self, low: datetime, high: datetime) -> bool:
+        """Return whether all hours from `low` to `high` are folded."""
+        return self.hours_since <= low and high <= self.hours_until
+
+
+_LENGTHS = {Span.MONTH: timedelta(days=31), Span.DAY: DAY, Span.HOUR: HOUR}
+
+
 @dataclass(slots=True)
 class _Parts:
-    """Spans of time by what answers them, each with the number of its bucket; ends are not included."""
+    """What is added up for some windows: ends are not included.
 
-    days: list[tuple[date, date, int]] = field(default_factory=list)
-    minutes: list[tuple[datetime, datetime, int]] = field(default_factory=list)
-    raw: list[tuple[datetime, datetime, int]] = field(default_factory=list)
+    A window is what was until its end less what was until its begin. Each of the two is made of months up to the
+    nearest one, then days from there forth or back to the nearest one, then hours: so that no more is read than
+    half of each. What both have is read for neither.
+    """
 
-    def add(self, since: datetime, until: datetime, bucket: int, horizon: datetime) -> None:
-        """Add a bucket: as many whole days as it holds, then whole minutes, then what is left.
+    folded: list[tuple[Span, _Part]] = field(default_factory=list)
+    days: list[_Part] = field(default_factory=list)
+    minutes: list[_Part] = field(default_factory=list)
+    raw: list[_Part] = field(default_factory=list)
+
+    def add(self, since: datetime, until: datetime, bucket: int, there: _Folded) -> None:
+        """Add a window.
 
         Args:
             since: Included.
             until: Not included.
             bucket: Its number.
-            horizon: From this whole minute on, counters by the minute are there.
+            there: Of what there are counters.
         """
-        first, last = _ceiling(since, DAY), _floor(until, DAY)
-        if first < last:
-            self.days.append((first.date(), last.date(), bucket))
-            self._add_edge(since, first, bucket, horizon)
-            self._add_edge(last, until, bucket, horizon)
-        else:
-            self._add_edge(since, until, bucket, horizon)
+        if since >= until:
+            return
+        places: tuple[datetime, datetime] | None = None
+        for span, length in _LENGTHS.items():
+            begin, end = there.ends(span, since, until)
+            steps: list[tuple[datetime, int]] = []
+            if places is None:
+                if begin is None or end is None or begin > end or until - since < length:
+                    continue
+                steps = [(end, 1), (begin, -1)]
+                places = begin, end
+            else:
+                moved = [
+                    place if at is None or not self._reaches(span, place, at, there) else at
+                    for place, at in zip(places, (begin, end), strict=True)
+                ]
+                steps = [(moved[1], 1), (places[1], -1), (moved[0], -1), (places[0], 1)]
+                places = moved[0], moved[1]
+            for low, high, sign in _swept(steps):
+                self._add_folded(span, (low, high, sign, bucket), there)
+        steps = [(until, 1), (since, -1)]
+        if places is not None:
+            steps += [(places[1], -1), (places[0], 1)]
+        for low, high, sign in _swept(steps):
+            self._add_rest((low, high, sign, bucket), there)
 
-    def _add_edge(self, since: datetime, until: datetime, bucket: int, horizon: datetime) -> None:
-        first, last = max(_ceiling(since, MINUTE), horizon), _floor(until, MINUTE)
+    @staticmethod
+    def _reaches(span: Span, place: datetime, at: datetime, there: _Folded) -> bool:
+        return span is not Span.HOUR or there.has_hours(min(place, at), max(place, at))
+
+    def _add_folded(self, span: Span, part: _Part, there: _Folded) -> None:
+        low, high, sign, bucket = part
+        if span is not Span.DAY:
+            self.folded.append((span, part))
+            return
+        if low < there.days_until:
+            self.folded.append((span, (low, min(high, there.days_until), sign, bucket)))
+        if high > there.days_until:
+            self.days.append((max(low, there.days_until), high, sign, bucket))
+
+    def _add_rest(self, part: _Part, there: _Folded) -> None:
+        since, until, sign, bucket = part
+        first, last = max(_ceiling(since, MINUTE), there.minutes_since), _floor(until, MINUTE)
         if first < last:
-            self.minutes.append((first, last, bucket))
+            self.minutes.append((first, last, sign, bucket))
             spans = [(since, first), (last, until)]
         else:
             spans = [(since, until)]
-        self.raw += [(low, high, bucket) for low, high in spans if low < high]
+        self.raw += [(low, high, sign, bucket) for low, high in spans if low < high]
+
+
+def _swept(steps: Iterable[tuple[datetime, int]]) -> Iterator[tuple[datetime, datetime, int]]:
+    """Yield the spans of which a sum of beginnings of time consists, each with how often it counts.
+
+    Args:
+        steps: Ends of spans that all begin with time itself, and how often each of them counts.
+    """
+    ordered = sorted(steps, reverse=True)
+    times = 0
+    for (high, count), (low, _) in pairwise(ordered):
+        times += count
+        if times and low < high:
+            yield low, high, times
 
 
 # --------------------------------------------------------------------------------------- statements
 
 _COUNTERS = {"day": ("metric_day", "day", "date"), "minute": ("metric_minute", "at", "timestamptz")}
-_SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in COUNT_NAMES)
+_SUMS = ", ".join(f"sum(part.sign * counter.{name})::bigint AS {name}" for name in COUNT_NAMES)
 # Under this group stands what is told of all the groups that were asked for, together.
 _TOGETHER = Group(min(Severity), "")
-_SPAN_DAY, _SPAN_MONTH, _SPAN_GROUP_MONTH = 1, 2, 3
+_ONE_BY_ONE = 0
+
+
+def _division(window: MetricsWindow) -> int:
+    """Return by what folded figures must be divided to tell only what is asked for: as GROUPING() says it."""
+    return (0 if window.severities else 2) + (0 if window.monitored_services else 1)
+
+
+def _folded_statement(
+    reader: Reader,
+    parts: Sequence[tuple[Span, _Part]],
+    window: MetricsWindow,
+    *,
+    durations: bool,
+    by_group: bool,
+) -> Statement:
+    """Return what sums up folded counters, or histograms, by bucket and, if it shall, by group."""
+    parameters = Parameters(reader.tenant_id, [span for span, _ in parts], *_columns([part for _, part in parts]))
+    division = _ONE_BY_ONE if by_group else _division(window)
+    where = [
+        "tenant_id = $1",
+        "span = part.span",
+        f"division = {division:d}",
+        "since >= part.low",
+        "since < part.high",
+        *_asked(window, parameters),
+    ]
+    read = (
+        " FROM unnest($2::smallint[], $3::timestamptz[], $4::timestamptz[], $5::integer[], $6::integer[])"
+        " AS part (span, low, high, sign, bucket) CROSS JOIN LATERAL"
+        f" (SELECT * FROM metric_span WHERE {' AND '.join(where)} OFFSET 0) AS counter"
+    )
+    if durations:
+        text = (
+            "SELECT part.bucket AS part, one.kind, one.bucket, sum(part.sign * one.count)::bigint AS count"
+            f"{read} CROSS JOIN LATERAL unnest(counter.kinds, counter.buckets, counter.lengths)"
+            " AS one (kind, bucket, count) GROUP BY 1, 2, 3"
+        )
+    else:
+        text = f"SELECT {_keys(by_group=by_group)}, {_SUMS}{read} GROUP BY {_groups(by_group=by_group)}"
+    return Statement(text, parameters.values, is_keyed=False)
+
+
+def _keys(*, by_group: bool) -> str:
+    return "part.bucket AS part" + (", counter.severity, counter.monitored_service" if by_group else "")
+
+
+def _groups(*, by_group: bool) -> str:
+    return "1, 2, 3" if by_group else "1"
 
 
 def _counters_statement(
-    reader: Reader, unit: str, parts: Sequence[tuple[date, date, int]], window: MetricsWindow, *, by_group: bool
+    reader: Reader, unit: str, parts: Sequence[_Part], window: MetricsWindow, *, durations: bool, by_group: bool
 ) -> Statement:
-    """Return what sums up counters of whole days or minutes, by bucket and, if it shall, by group."""
+    """Return what sums up counters, or histograms, of whole days or minutes, as `_folded_statement` does."""
     table, column, kind = _COUNTERS[unit]
-    parameters = Parameters(reader.tenant_id, *_columns(parts))
-    where = [f"tenant_id = $1 AND {column} >= part.low AND {column} < part.high", *_asked(window, parameters)]
-    keys, groups = "part.bucket AS part", "1"
-    if by_group:
-        keys, groups = f"{keys}, severity, monitored_service", "1, 2, 3"
+    cut = [(low.date(), high.date(), *rest) for low, high, *rest in parts] if unit == "day" else parts
+    parameters = Parameters(reader.tenant_id, *_columns(cut))
+    where = [
+        "tenant_id = $1",
+        f"{column} >= part.low",
+        f"{column} < part.high",
+        *_asked(window, parameters),
+    ]
+    if durations:
+        table = f"{table}_duration"
+        keys, groups = "part.bucket AS part, counter.kind, counter.bucket", "1, 2, 3"
+        sums = "sum(part.sign * counter.count)::bigint AS count"
+    else:
+        keys, groups, sums = _keys(by_group=by_group), _groups(by_group=by_group), _SUMS
     text = (
-        f"SELECT {keys}, {_SUMS}"
-        f" FROM unnest($2::{kind}[], $3::{kind}[], $4::integer[]) AS part (low, high, bucket)"
+        f"SELECT {keys}, {sums}"
+        f" FROM unnest($2::{kind}[], $3::{kind}[], $4::integer[], $5::integer[]) AS part (low, high, sign, bucket)"
         f" CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {' AND '.join(where)} OFFSET 0) AS counter"
         f" GROUP BY {groups}"
     )
@@ -122,52 +313,6 @@ def _asked(window: MetricsWindow, parameters: Parameters) -> list[str]:
         services = sorted(service for service in window.monitored_services if is_storable(service))
         where.append(f"monitored_service = ANY ({parameters.add(services)}::text[])")
     return where
-
-
-def _durations_statement(reader: Reader, unit: str, low: date, high: date, window: MetricsWindow) -> Statement:
-    """Return what sums up the durations of whole days or minutes of all groups that are asked for."""
-    table, column, _ = _COUNTERS[unit]
-    parameters = Parameters(reader.tenant_id, low, high)
-    where = ["tenant_id = $1", *_asked(window, parameters)]
-    if unit == "day" and (window.severities or window.monitored_services):
-        # A day's groups stand together in the index: those that are asked for are looked up in each day.
-        severities = parameters.add(sorted(window.severities or Severity))
-        source = (
-            f"generate_series($2::date, $3::date - 1, interval '1 day') AS one (day)"
-            f" CROSS JOIN unnest({severities}::smallint[]) AS each (severity) CROSS JOIN LATERAL ("
-            f"SELECT kind, bucket, count FROM {table}_duration AS d"
-            f" WHERE d.day = one.day::date AND d.severity = each.severity AND {' AND '.join(where)} OFFSET 0"
-            ") AS counted"
-        )
-    else:
-        where.append(f"{column} >= $2 AND {column} < $3")
-        source = f"{table}_duration WHERE {' AND '.join(where)}"
-    return Statement(
-        f"SELECT kind, bucket, sum(count)::bigint FROM {source} GROUP BY 1, 2", parameters.values, is_keyed=False
-    )
-
-
-def _spans_statement(reader: Reader, span: int, low: date, high: date, window: MetricsWindow) -> Statement:
-    """Return what sums up folded durations: of all groups, or where something is asked of them, of some."""
-    parameters = Parameters(reader.tenant_id, span, low, high)
-    if span == _SPAN_GROUP_MONTH:
-        severities = parameters.add(sorted(window.severities or Severity))
-        services = _asked(
-            MetricsWindow(window.since, window.until, frozenset(), window.monitored_services), parameters
-        )
-        where = ["severity = each.severity", *services]
-        source = f"unnest({severities}::smallint[]) AS each (severity) CROSS JOIN LATERAL"
-    else:
-        where = ["severity = 0", "monitored_service = ''"]
-        source = "(SELECT) AS each CROSS JOIN LATERAL"
-    where += ["tenant_id = $1", "span = $2", "since >= $3", "since < $4"]
-    return Statement(
-        f"SELECT kind, bucket, sum(count)::bigint FROM {source}"
-        f" (SELECT kind, bucket, count FROM metric_span_duration WHERE {' AND '.join(where)} OFFSET 0) AS counted"
-        " GROUP BY 1, 2",
-        parameters.values,
-        is_keyed=False,
-    )
 
 
 # What `core.metrics.tally` looks at, alike events counted together, and those whose lengths share a bucket. The
@@ -205,12 +350,18 @@ _RAW = f"""
              CASE WHEN elapsed_ms >= 1 THEN floor(ln(elapsed_ms::float8) / {math.log(GAMMA)!r})
                   WHEN elapsed_ms IS NOT NULL THEN -1 END
 """
-# Far more than any of these takes: an edge is less than a day.
+
+
+def _raw_statement(reader: Reader, low: datetime, high: datetime) -> Statement:
+    return Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)
+
+
+# Far more than any of these takes: what is read from the log is less than a day.
 _READ_TIME_MAX = timedelta(seconds=10)
 
 
-def _columns(parts: Sequence[tuple[date, date, int]]) -> Iterator[list[object]]:
-    for place in range(3):
+def _columns(parts: Sequence[Sequence[object]]) -> Iterator[list[object]]:
+    for place in range(4):
         yield [part[place] for part in parts]
 
 
@@ -273,69 +424,53 @@ async def _tallies(
     by_group: bool = True,
 ) -> list[Tally]:
     """Return the figures of each span of time; spans do not overlap."""
-    [[now]] = await reader.fetch("SELECT now()")
-    # A transaction's now() stands still while old minutes are cleared away: hence two minutes less.
-    horizon = _ceiling(now - MINUTES_KEPT, MINUTE) + MINUTE
+    there = await _folded(reader)
     parts = _Parts()
     for bucket, (since, until) in enumerate(spans):
-        parts.add(max(since, _TIME_MIN), min(until, _TIME_MAX), bucket, horizon)
+        parts.add(max(since, _TIME_MIN).astimezone(UTC), min(until, _TIME_MAX).astimezone(UTC), bucket, there)
     results = [Tally() for _ in spans]
-    for unit, counted in (("day", parts.days), ("minute", parts.minutes)):
-        if not counted:
-            continue
-        for row in await _run(reader, _counters_statement(reader, unit, counted, window, by_group=by_group)):
+    statements = [
+        *([partial(_folded_statement, reader, parts.folded, window)] if parts.folded else []),
+        *([partial(_counters_statement, reader, "day", parts.days, window)] if parts.days else []),
+        *([partial(_counters_statement, reader, "minute", parts.minutes, window)] if parts.minutes else []),
+    ]
+    for statement in statements:
+        for row in await _run(reader, statement(durations=False, by_group=by_group)):
             counts = Counts(*(row[name] for name in COUNT_NAMES))
             results[row["part"]].group(_group(row) if by_group else _TOGETHER).add(counts)
         if durations:
-            for low, high, part in counted:
-                for statement in await _durations(reader, unit, low, high, window):
-                    for kind, bucket, count in await _run(reader, statement):
-                        results[part].durations[_TOGETHER, DurationKind(kind), bucket] += count
-    for low, high, part in parts.raw:
+            for part, kind, bucket, count in await _run(reader, statement(durations=True, by_group=False)):
+                results[part].durations[_TOGETHER, DurationKind(kind), bucket] += count
+    for low, high, sign, part in parts.raw:
         # Planned for these very instants: of a year's partitions it reads one or two.
-        statement = Statement(_RAW, [reader.tenant_id, low, high], is_keyed=False)
-        _add_raw(results[part], await _run(reader, statement), window)
-    return results
+        _add_raw(results[part], await _run(reader, _raw_statement(reader, low, high)), window, sign)
+    return [_without_zeros(result) for result in results]
 
 
-async def _durations(
-    reader: Reader, unit: str, low: date, high: date, window: MetricsWindow
-) -> Sequence[Statement]:
-    """Return what reads the durations of whole days or minutes, from as few rows as there are."""
-    plain = [(low, high)]
-    statements = []
-    if unit == "day":
-        rows = await reader.fetch(_FOLDED_UNTIL, reader.tenant_id)
-        folded = max(low, min(high, rows[0]["until"])) if rows else low
-        first, last = low if low.day == 1 else _month_after(low), _month(folded)
-        is_filtered = bool(window.severities or window.monitored_services)
-        days = [(low, folded)]
-        if first < last:
-            span = _SPAN_GROUP_MONTH if is_filtered else _SPAN_MONTH
-            statements.append(_spans_statement(reader, span, first, last, window))
-            days = [(low, first), (last, folded)]
-        if is_filtered:
-            plain = [*days, (folded, high)]
-        else:
-            statements += [
-                _spans_statement(reader, _SPAN_DAY, *each, window) for each in days if each[0] < each[1]
-            ]
-            plain = [(folded, high)]
-    return [
-        *statements,
-        *(_durations_statement(reader, unit, *each, window) for each in plain if each[0] < each[1]),
-    ]
+_FOLDED = "SELECT now(), f.* FROM (SELECT) AS one LEFT JOIN metric_fold f ON f.tenant_id = $1"
 
 
-_FOLDED_UNTIL = "SELECT until FROM metric_fold WHERE tenant_id = $1"
+async def _folded(reader: Reader) -> _Folded:
+    """Return what counters there are."""
+    [row] = await reader.fetch(_FOLDED, reader.tenant_id)
+    # A transaction's now() stands still while old minutes are cleared away: hence two minutes less.
+    minutes_since = _ceiling(row["now"] - MINUTES_KEPT, MINUTE) + MINUTE
+    if row["days_until"] is None:
+        return _Folded(_TIME_MIN, minutes_since, minutes_since, minutes_since)
+    # Minutes do not go before they are folded.
+    return _Folded(
+        datetime.combine(row["days_until"], datetime.min.time(), UTC),
+        row["hours_since"],
+        row["hours_until"],
+        min(minutes_since, row["hours_until"]),
+    )
 
 
-def _month(day: date) -> date:
-    return day.replace(day=1)
-
-
-def _month_after(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+def _without_zeros(result: Tally) -> Tally:
+    """Return a tally without lengths of time that were counted and taken away again."""
+    for key in [key for key, count in result.durations.items() if not count]:
+        del result.durations[key]
+    return result
 
 
 async def _run(reader: Reader, statement: Statement) -> Rows:
@@ -349,18 +484,18 @@ def _group(row: Record) -> Group:
     return Group(Severity(row["severity"]), row["monitored_service"])
 
 
-def _add_raw(result: Tally, rows: Iterable[Record], window: MetricsWindow) -> None:
-    """Add events that were counted together: what one of them adds, as often as there were."""
+def _add_raw(result: Tally, rows: Iterable[Record], window: MetricsWindow, sign: int) -> None:
+    """Add events that were counted together, or take them away: what one of them adds, as often as there were."""
     alike: dict[tuple[Any, ...], tuple[Tally, list[int]]] = {}
     for *facts, elapsed_ms, sla_met, self_resolved, times, total_ms in rows:
         key = (*facts, sla_met, self_resolved, elapsed_ms is None)
         if key not in alike:
             alike[key] = _only(tally([_event(*key)]), window), [0, 0]
         one, sums = alike[key]
-        sums[0] += times
-        sums[1] += total_ms or 0
+        sums[0] += sign * times
+        sums[1] += sign * (total_ms or 0)
         for _, kind, _ in one.durations:
-            result.durations[_TOGETHER, kind, bucket_of(elapsed_ms)] += times
+            result.durations[_TOGETHER, kind, bucket_of(elapsed_ms)] += sign * times
     for one, (times, total_ms) in alike.values():
         for group, counts in one.counts.items():
             whole = Counts(*(getattr(counts, name) * times for name in COUNT_NAMES))

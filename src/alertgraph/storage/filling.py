@@ -459,13 +459,21 @@ _LABEL_NAME = """
     INSERT INTO label_name (tenant_id, label, uses)
     SELECT tenant_id, label, sum(uses) FROM label_usage GROUP BY 1, 2
 """
-_FOLD = "SELECT fold_durations(tenant_id) FROM fill_tenant"
+# Folding makes hours of minutes: all that an hour counts is put at its beginning, folded, and removed again.
+_HOUR = ("at", "date_trunc('hour', at, 'UTC')")
+_BEGIN_FOLD = """
+    INSERT INTO metric_fold (tenant_id, days_until, hours_since, hours_until)
+    SELECT tenant_id, ($1::timestamptz AT TIME ZONE 'UTC')::date, date_trunc('hour', $1::timestamptz, 'UTC'),
+           date_trunc('hour', $1::timestamptz, 'UTC')
+    FROM fill_tenant
+"""
+_FOLD = "SELECT fold_figures(tenant_id) FROM fill_tenant"
 _COUNTER_TABLES = (
     "metric_minute",
     "metric_day",
     "metric_minute_duration",
     "metric_day_duration",
-    "metric_span_duration",
+    "metric_span",
     "metric_fold",
     "open_count",
     "label_usage",
@@ -645,14 +653,22 @@ class _Filling:
 
     async def _count(self) -> None:
         execute = self._connection.execute
-        for (column, unit), table, since in (
-            (_DAY, "metric_day", self._contents.begin - timedelta(days=1)),
-            (_MINUTE, "metric_minute", self._contents.now - MINUTES_KEPT),
-        ):
-            await execute(_COUNTERS.format(table=table, column=column, unit=unit), since)
-            await execute(_DURATIONS.format(table=f"{table}_duration", column=column, unit=unit), since)
-        for statement in (_OPEN_COUNT, _LABEL_USAGE, _LABEL_NAME, _FOLD):
+        begin = self._contents.begin - timedelta(days=1)
+        await self._count_by("metric_day", _DAY, begin)
+        await self._count_by("metric_minute", _HOUR, begin)
+        for table in ("metric_day", "metric_day_duration", "metric_minute", "metric_minute_duration"):
+            await execute(f"ANALYZE {table}")
+        await execute(_BEGIN_FOLD, begin)
+        await execute(_FOLD)
+        await execute("TRUNCATE metric_minute, metric_minute_duration")
+        await self._count_by("metric_minute", _MINUTE, self._contents.now - MINUTES_KEPT)
+        for statement in (_OPEN_COUNT, _LABEL_USAGE, _LABEL_NAME):
             await execute(statement)
+
+    async def _count_by(self, table: str, by: tuple[str, str], since: datetime) -> None:
+        column, unit = by
+        for statement, name in ((_COUNTERS, table), (_DURATIONS, f"{table}_duration")):
+            await self._connection.execute(statement.format(table=name, column=column, unit=unit), since)
 
 
 # ------------------------------------------------------------------------------------------ texts

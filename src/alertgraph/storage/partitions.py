@@ -12,6 +12,7 @@ from uuid import UUID
 from alertgraph.core.ids import uuid7_floor
 from alertgraph.core.metrics import MINUTES_KEPT
 from alertgraph.storage.database import Connection, Database, owner_connection
+from alertgraph.storage.figures import Span
 from alertgraph.storage.items import ItemKind
 from alertgraph.storage.migrate import SCHEMA
 
@@ -113,10 +114,24 @@ _DELETE_ANSWERS = """
 DELETE FROM idempotency_answer WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_answer WHERE created_at < now() - $1::interval LIMIT $2))
 """
+# What is not folded yet is still told by its minutes.
 _DELETE_MINUTES = """
 DELETE FROM {0} WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM {0} WHERE tenant_id = $1 AND at < now() - $2::interval LIMIT $3))
+    SELECT m.ctid FROM {0} m JOIN metric_fold f ON f.tenant_id = m.tenant_id
+    WHERE m.tenant_id = $1 AND m.at < now() - $2::interval AND m.at < f.hours_until LIMIT $3))
 """
+# Said before it is done. What is taken away from an hour to tell of a part of it must be in the log: so an hour
+# goes before its first event.
+_MOVE_HOURS = """
+UPDATE metric_fold
+SET hours_since = least(date_trunc('hour', $2::timestamptz, 'UTC') + interval '1 hour', hours_until)
+WHERE tenant_id = $1 AND hours_since <= $2 AND hours_since < hours_until
+"""
+_DELETE_HOURS = f"""
+DELETE FROM metric_span WHERE ctid = ANY (ARRAY(
+    SELECT s.ctid FROM metric_span s JOIN metric_fold f ON f.tenant_id = s.tenant_id
+    WHERE s.tenant_id = $1 AND s.span = {Span.HOUR:d} AND s.division = $2 AND s.since < f.hours_since LIMIT $3))
+"""  # noqa: S608  (a number)
 
 _HAS_KEPT_ALERT = "SELECT EXISTS (SELECT FROM alert_closed WHERE id >= $1 AND id < $2 AND resolved_at >= $3)"
 # Its attempts and its end will stand in the month in which it was decided.
@@ -160,6 +175,7 @@ class Retired:
     items: int = 0
     answers: int = 0
     minutes: int = 0
+    hours: int = 0
     incidents: int = 0
     folded_days: int = 0
     partitions: list[str] = field(default_factory=list)
@@ -205,6 +221,8 @@ class Housekeeper:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 return retired
             tenants = await connection.fetch(_RETENTIONS)
+            for tenant_id, _, cutoff in tenants:
+                await _retire_hours(connection, tenant_id, cutoff, retired)
             if tenants:
                 cutoff = min(row["cutoff"] for row in tenants)
                 await _drop_partitions(connection, cutoff, retired)
@@ -213,8 +231,8 @@ class Housekeeper:
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
                 retired.incidents += await _repeated(connection, _DELETE_INCIDENTS, tenant_id, cutoff)
                 await _retire_deliveries(connection, tenant_id, cutoff, retired)
+                retired.folded_days += await connection.fetchval("SELECT fold_figures($1)", tenant_id)
                 await _retire_minutes(connection, tenant_id, retired)
-                retired.folded_days += await connection.fetchval("SELECT fold_durations($1)", tenant_id)
                 retired.items += await _repeated(connection, _DELETE_ITEMS, tenant_id, cutoff)
             retired.answers = await _repeated(connection, _DELETE_ANSWERS, ANSWERS_KEPT)
         return retired
@@ -321,6 +339,12 @@ async def _retire_deliveries(connection: Connection, tenant_id: UUID, cutoff: da
         if len(rows) < _BATCH_SIZE:
             break
     retired.receipts += await _repeated(connection, _DELETE_RECEIPTS, tenant_id, oldest_kept)
+
+
+async def _retire_hours(connection: Connection, tenant_id: UUID, cutoff: datetime, retired: Retired) -> None:
+    await connection.execute(_MOVE_HOURS, tenant_id, cutoff)
+    for division in range(4):
+        retired.hours += await _repeated(connection, _DELETE_HOURS, tenant_id, division)
 
 
 async def _retire_minutes(connection: Connection, tenant_id: UUID, retired: Retired) -> None:

@@ -6,6 +6,9 @@ The service itself does without this module, which brings SQLAlchemy with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import (
     REAL,
     BigInteger,
@@ -485,12 +488,12 @@ inhibitor = Table(
 )
 
 
-def _metric(name: str, period: Column[object]) -> Table:
+def _metric(name: str, *period: Column[object], more: Sequence[Column[Any]] = ()) -> Table:
     return Table(
         name,
         metadata,
         _of_tenant(),
-        period,
+        *period,
         Column("severity", SmallInteger, primary_key=True, autoincrement=False),
         Column("monitored_service", Text, primary_key=True),
         Column("created", BigInteger, nullable=False),
@@ -503,6 +506,7 @@ def _metric(name: str, period: Column[object]) -> Table:
         Column("sla_total", BigInteger, nullable=False),
         Column("sla_met", BigInteger, nullable=False),
         Column("self_resolved", BigInteger, nullable=False),
+        *more,
     )
 
 
@@ -525,19 +529,25 @@ metric_day = _metric("metric_day", Column("day", Date, primary_key=True))
 metric_minute_duration = _durations("metric_minute_duration", Column("at", _Instant, primary_key=True))
 metric_day_duration = _durations("metric_day_duration", Column("day", Date, primary_key=True))
 
-metric_fold = Table("metric_fold", metadata, _of_tenant(), Column("until", Date, nullable=False))
-
-metric_span_duration = Table(
-    "metric_span_duration",
+metric_fold = Table(
+    "metric_fold",
     metadata,
     _of_tenant(),
+    Column("days_until", Date, nullable=False),
+    Column("hours_since", _Instant, nullable=False),
+    Column("hours_until", _Instant, nullable=False),
+)
+
+metric_span = _metric(
+    "metric_span",
     Column("span", SmallInteger, primary_key=True, autoincrement=False),
-    Column("severity", SmallInteger, primary_key=True, autoincrement=False),
-    Column("monitored_service", Text, primary_key=True),
-    Column("since", Date, primary_key=True),
-    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-    Column("count", BigInteger, nullable=False),
+    Column("division", SmallInteger, primary_key=True, autoincrement=False),
+    Column("since", _Instant, primary_key=True),
+    more=(
+        Column("kinds", ARRAY(SmallInteger), nullable=False),
+        Column("buckets", ARRAY(SmallInteger), nullable=False),
+        Column("lengths", ARRAY(BigInteger), nullable=False),
+    ),
 )
 
 open_count = Table(

@@ -140,7 +140,7 @@ async def keep_days(world: World, tenant_id: TenantId, first: date, last: date) 
 
 
 async def fold(world: World, tenant_id: TenantId) -> int:
-    return int(await world.value("SELECT fold_durations($1)", tenant_id))
+    return int(await world.value("SELECT fold_figures($1)", tenant_id))
 
 
 async def test_folded_days_tell_what_they_told_before(world: World) -> None:
@@ -185,9 +185,13 @@ async def test_folded_days_tell_what_they_told_before(world: World) -> None:
     partly = await told()
     assert await fold(world, tenant_id) == (last - middle).days
     wholly = await told()
-    spans = await world.rows("SELECT span, count(DISTINCT since) FROM metric_span_duration GROUP BY 1 ORDER BY 1")
-    assert [tuple(row) for row in spans] == [(1, 128), (2, 4), (3, 4)]
-    await world.execute("DELETE FROM metric_span_duration WHERE tenant_id = $1", tenant_id)
+    spans = await world.rows(
+        "SELECT span, division, count(DISTINCT since) FROM metric_span GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert [tuple(row) for row in spans] == [
+        (span, division, count) for span, count in ((2, 128), (3, 4)) for division in range(4)
+    ]
+    await world.execute("DELETE FROM metric_span WHERE tenant_id = $1", tenant_id)
     await world.execute("DELETE FROM metric_fold WHERE tenant_id = $1", tenant_id)
     plainly = await told()
 
@@ -204,7 +208,7 @@ async def test_the_last_day_of_a_log_is_not_folded(world: World) -> None:
     day = await world.value("SELECT recorded_at::date FROM tenant_head WHERE tenant_id = $1", tenant_id)
     await fold(world, tenant_id)
 
-    assert await world.value("SELECT count(*) FROM metric_span_duration WHERE since >= $1", day) == 0
+    assert await world.value("SELECT count(*) FROM metric_span WHERE span > 1 AND since >= $1", day) == 0
 
 
 async def test_housekeeping_folds(world: World) -> None:

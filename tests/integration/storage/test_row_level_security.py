@@ -78,10 +78,12 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "VALUES ($1, gen_random_uuid(), 'd', gen_random_uuid())",
         "INSERT INTO engine_position (tenant_id, judged_version) VALUES ($1, 1)",
         "INSERT INTO dead_man (tenant_id, due_at) VALUES ($1, now())",
-        "INSERT INTO metric_fold (tenant_id, until) VALUES ($1, now())",
-        "INSERT INTO metric_span_duration "
-        "(tenant_id, span, severity, monitored_service, since, kind, bucket, count) "
-        "VALUES ($1, 1, 1, 's', now(), 1, 1, 1)",
+        "INSERT INTO metric_fold (tenant_id, days_until, hours_since, hours_until) "
+        "VALUES ($1, now(), now(), now())",
+        "INSERT INTO metric_span (tenant_id, span, division, since, severity, monitored_service, created, "
+        "acknowledged, resolved, escalated, opened, acknowledge_ms, resolve_ms, sla_total, sla_met, "
+        "self_resolved, kinds, buckets, lengths) "
+        "VALUES ($1, 1, 0, now(), 1, 's', 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, '{}', '{}', '{}')",
         "INSERT INTO incident (tenant_id, id, version, title, status, severity, opened_at, last_joined_at, "
         "alert_count, open_counts, triggered_count, worst, services) "
         "VALUES ($1, gen_random_uuid(), 1, 'i', 1, 1, now(), now(), 1, '{1,0,0,0,0}', 1, 1, '{}')",

@@ -17,17 +17,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alertgraph.core.event import Event, EventKind
-from alertgraph.core.metrics import DurationKind, Group, MetricsWindow, Tally, tally
+from alertgraph.core.ids import TenantId
+from alertgraph.core.metrics import MINUTES_KEPT, DurationKind, Group, MetricsWindow, Tally, tally
 from alertgraph.core.severity import Severity
 from alertgraph.storage.database import Database
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from tests.factories import DAY, HOUR, MINUTE, a_config_event, an_event
-from tests.kept import keeping
+from tests.kept import Keeper, keeping
 from tests.servers import DatabaseServer
 from tests.thoroughness import examples
 
 SERVICES = ("checkout", "payments", None)
 MICROSECOND = timedelta(microseconds=1)
+# At least one whole month is in it.
+AGE = 80 * DAY
 
 
 def some_events(dice: random.Random, count: int) -> list[Event]:
@@ -59,10 +62,10 @@ def some_events(dice: random.Random, count: int) -> list[Event]:
 
 
 def some_instants(dice: random.Random, now: datetime, count: int) -> list[datetime]:
-    """Return instants over 15 days, denser in the last three, and many at the very ends of minutes and days."""
+    """Return instants over 80 days, denser in the last ones, and many at the very ends of minutes and days."""
     instants = []
     for _ in range(count):
-        age = dice.choice((3, 3, 15)) * dice.random() * DAY
+        age = dice.choice((3, 3, 15, AGE // DAY)) * dice.random() * DAY
         at = now - age
         match dice.randrange(4):
             case 0:
@@ -73,7 +76,7 @@ def some_instants(dice: random.Random, now: datetime, count: int) -> list[dateti
                 at = at.replace(hour=0, minute=0, second=0, microsecond=0)
             case _:
                 pass
-        instants.append(max(at, now - 15 * DAY))
+        instants.append(max(at, now - AGE))
     return sorted(instants)
 
 
@@ -107,6 +110,37 @@ def asked(figures: Tally, window: MetricsWindow) -> Tally:
     return result
 
 
+async def fold(keeper: Keeper, tenant_id: UUID, hours_since: datetime, *ends: datetime) -> None:
+    """Fold figures each time the log has come so far, and clear away what is older than minutes are kept.
+
+    Args:
+        keeper: Writes it.
+        tenant_id: Whose; its minutes are all there.
+        hours_since: Since when hours are folded.
+        ends: Where the log ended when it was folded.
+    """
+    execute = keeper.connection.execute
+    await execute(
+        "INSERT INTO metric_fold SELECT $1, min(day), $2, $2 FROM metric_day WHERE tenant_id = $1",
+        tenant_id,
+        hours_since,
+    )
+    recorded_at = await keeper.connection.fetchval(
+        "SELECT recorded_at FROM tenant_head WHERE tenant_id = $1", tenant_id
+    )
+    for end in ends:
+        await execute("UPDATE tenant_head SET recorded_at = $2 WHERE tenant_id = $1", tenant_id, end)
+        await execute("SELECT fold_figures($1)", tenant_id)
+    await execute("UPDATE tenant_head SET recorded_at = $2 WHERE tenant_id = $1", tenant_id, recorded_at)
+    for table in ("metric_minute", "metric_minute_duration"):
+        await execute(
+            f"DELETE FROM {table} m USING metric_fold f WHERE f.tenant_id = $1 AND m.tenant_id = $1"
+            " AND m.at < f.hours_until AND m.at < $2",
+            tenant_id,
+            keeper.now - MINUTES_KEPT,
+        )
+
+
 @pytest.mark.both_servers
 def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseServer, database_url: str) -> None:
     with asyncio.Runner() as runner:
@@ -114,38 +148,64 @@ def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseSer
         source = PostgresSnapshotSource(database)
         dice = random.Random(11)
 
-        async def prepare() -> tuple[UUID, list[tuple[datetime, Event]], datetime]:
+        async def prepare() -> tuple[dict[str, TenantId], list[tuple[datetime, Event]], datetime]:
             async with keeping(database_server, database_url) as keeper:
-                tenant_id, other_id = await keeper.tenant(), await keeper.tenant()
-                for one, count in ((other_id, 50), (tenant_id, 1500)):
-                    events, instants = some_events(dice, count), some_instants(dice, keeper.now, count)
-                    await keeper.events(one, events, recorded_at=instants)
-                    await keeper.figures(one, events, instants)
+                now = keeper.now
+                await keeper.connection.execute("SELECT ensure_partitions($1, $2)", now - AGE, now)
+                other_id = await keeper.tenant()
+                events, instants = some_events(dice, 50), some_instants(dice, now, 50)
+                await keeper.events(other_id, events, recorded_at=instants)
+                await keeper.figures(other_id, events, instants)
+                events, instants = some_events(dice, 1500), some_instants(dice, now, 1500)
+                last = instants[-1]
+                tenants: dict[str, TenantId] = {}
+                for state, hours_since, ends in (
+                    ("not folded", now, ()),
+                    ("folded", now - AGE - DAY, (last,)),
+                    ("folded long ago", now - AGE - DAY, (last - 40 * DAY, last - 20 * DAY - HOUR)),
+                    (
+                        "folded step by step",
+                        now - AGE - DAY,
+                        [last - days * DAY / 2 for days in range(99, -1, -1)],
+                    ),
+                    ("hours known since some days", now - 6 * DAY, (last - 2 * DAY, last - HOUR)),
+                    ("hours not known yet", now, (last,)),
+                ):
+                    tenants[state] = await keeper.tenant()
+                    await keeper.events(tenants[state], events, recorded_at=instants)
+                    kept = AGE + DAY if ends else MINUTES_KEPT
+                    await keeper.figures(tenants[state], events, instants, minutes_kept=kept)
+                    if ends:
+                        since = hours_since.replace(minute=0, second=0, microsecond=0)
+                        await fold(keeper, tenants[state], since, *ends)
                 await keeper.analyze()
-                return tenant_id, list(zip(instants, events, strict=True)), keeper.now
+                return tenants, list(zip(instants, events, strict=True)), now
 
-        tenant_id, log, now = runner.run(prepare())
+        tenants, log, now = runner.run(prepare())
         instants = st.one_of(
             st.sampled_from([at for at, _ in log]).flatmap(
                 lambda at: st.sampled_from([at - MICROSECOND, at, at + MICROSECOND])
             ),
-            st.integers(0, 16).map(lambda days: now.replace(hour=0, minute=0) - days * DAY),
+            st.integers(0, 82).map(lambda days: now.replace(hour=0, minute=0) - days * DAY),
             st.integers(0, 80).map(lambda hours: now - hours * HOUR),
             st.timedeltas(-HOUR, 16 * DAY).map(lambda age: now - age),
+            st.timedeltas(-HOUR, AGE + DAY).map(lambda age: now - age),
         )
 
-        def fold(since: datetime | None, until: datetime, window: MetricsWindow) -> Tally:
+        def told(since: datetime | None, until: datetime, window: MetricsWindow) -> Tally:
             inside: Iterable[Event] = (event for at, event in log if (since is None or at >= since) and at < until)
             return asked(tally(inside), window)
 
-        @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
         @given(
+            state=st.sampled_from(sorted(tenants)),
             ends=st.tuples(instants, instants).map(sorted),
             severities=st.sampled_from([frozenset(), frozenset({Severity.HIGH, Severity.INFO})]),
             services=st.sampled_from([frozenset(), frozenset({"checkout", ""}), frozenset({"\x00"})]),
             bucket=st.sampled_from([HOUR, 6 * HOUR, DAY, 3 * DAY]),
         )
         def check(
+            state: str,
             ends: list[datetime],
             severities: frozenset[Severity],
             services: frozenset[str],
@@ -155,10 +215,10 @@ def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseSer
             window = MetricsWindow(since, until, severities, services)
 
             async def read() -> None:
-                async with source.snapshot(tenant_id) as snapshot:
-                    assert plain(await snapshot.tally(window)) == plain(fold(since, until, window))
+                async with source.snapshot(tenants[state]) as snapshot:
+                    assert plain(await snapshot.tally(window)) == plain(told(since, until, window))
 
-                    opened = {g: c.opened for g, c in fold(None, until, window).counts.items() if c.opened}
+                    opened = {g: c.opened for g, c in told(None, until, window).counts.items() if c.opened}
                     counts = (await snapshot.open_counts(window)).counts
                     assert {group: one.opened for group, one in counts.items() if one.opened} == opened
 
@@ -173,16 +233,16 @@ def test_figures_are_the_fold_of_the_windows_events(database_server: DatabaseSer
                         )
                     assert starts[-1] < until <= starts[-1] + bucket
                     for start, end, (_, figures) in zip(starts, [*starts[1:], until], series, strict=True):
-                        assert plain(together(figures))[0] == plain(together(fold(start, end, window)))[0]
+                        assert plain(together(figures))[0] == plain(together(told(start, end, window)))[0]
 
             runner.run(read())
 
         check()
 
         async def read_open() -> int:
-            async with source.snapshot(tenant_id) as snapshot:
+            async with source.snapshot(tenants["folded"]) as snapshot:
                 return await snapshot.open_alert_count()
 
-        whole = fold(None, now + DAY, MetricsWindow(now, now + MINUTE))
+        whole = told(None, now + DAY, MetricsWindow(now, now + MINUTE))
         assert runner.run(read_open()) == sum(counts.opened for counts in whole.counts.values())
         runner.run(database.close())
