@@ -47,6 +47,7 @@ from resolvers.paging import (
     selects,
 )
 from resolvers.permissions import reads
+from resolvers.related import RELATED_COUNT_DEFAULT, RelatedAlert, related_by_alert, shown_related
 from resolvers.relations import in_parts, relation
 from resolvers.scalars import JSON, Cursor, Long
 from resolvers.words import (
@@ -367,6 +368,22 @@ class CriticalAlert(Node):
             return None
         found = await info.context.loaders.incident.load(self.kept.incident_id)
         return shown_incident(info, found) if found is not None else None
+
+    @computed(
+        "Alerts believed to belong with it, best first; null where the model is off or late. Costs 10 each.",
+        cost=10,
+        page_size_default=RELATED_COUNT_DEFAULT,
+        batch=relation(attrgetter("kept.id"), related_by_alert, shown_related),
+    )
+    @reads(Role.VIEWER)
+    async def related_alerts(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="1 to 50.")] = RELATED_COUNT_DEFAULT,
+    ) -> list[RelatedAlert] | None:
+        """Return the links of the alert; of a list of alerts they are read at once."""
+        found = (await related_by_alert(info, [self.kept.id], first)).get(self.kept.id)
+        return shown_related(info, found) if found is not None else None
 
     @computed(
         "Who was told, and how, oldest first.",

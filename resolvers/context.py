@@ -13,6 +13,7 @@ from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.dependencies import DependencyService
 from alertgraph.services.incidents import IncidentService
 from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.metrics_feed import MetricsFeed
@@ -43,6 +44,7 @@ class Services:
     channels: ChannelService
     calendars: CalendarFeeds
     incidents: IncidentService
+    dependencies: DependencyService
     anomaly_rules: AnomalyRuleService
 
 

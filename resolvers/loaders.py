@@ -26,6 +26,7 @@ from alertgraph.core.ids import (
 from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
+from alertgraph.core.monitored_service import MonitoredService
 from alertgraph.core.query import Page, PageRequest
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence
@@ -117,9 +118,14 @@ class Loaders:
         lambda self: _one_by_one(lambda span: self._reading.overrides(*span))
     )
 
+    service: cached_property[DataLoader[str, MonitoredService | None]] = cached_property(
+        lambda self: _by_key(self._reading.services)
+    )
+
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._inhibitors: dict[int, DataLoader[AlertId, Sequence[AlertId] | None]] = {}
+        self._beside: dict[tuple[int, bool], DataLoader[str, Sequence[MonitoredService] | None]] = {}
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
         self._timelines: dict[
             tuple[frozenset[EventKind] | None, PageRequest], DataLoader[AlertId, Page[StoredEvent]]
@@ -156,6 +162,17 @@ class Loaders:
         loader = self._inhibitors.get(limit)
         if loader is None:
             loader = self._inhibitors[limit] = _by_key(lambda ids: self._reading.inhibitors(ids, limit))
+        return loader
+
+    def services_beside(
+        self, limit: int, *, dependents: bool
+    ) -> DataLoader[str, Sequence[MonitoredService] | None]:
+        """Return the loader of up to `limit` services that any service needs, or that need it."""
+        loader = self._beside.get((limit, dependents))
+        if loader is None:
+            loader = self._beside[limit, dependents] = _by_key(
+                lambda names: self._reading.services_beside(names, limit, dependents=dependents)
+            )
         return loader
 
     async def _sla_targets(self, _: TenantId) -> list[SlaTarget]:

@@ -6,13 +6,14 @@ from typing import Annotated
 import strawberry
 
 from alertgraph.core.errors import InputError
-from alertgraph.core.ids import AlertId, DeliveryId, EventKey, NodeKind, decode_id
+from alertgraph.core.ids import AlertId, DeliveryId, EventKey, NodeKind, decode_id, decode_service_id
 from alertgraph.core.tenant import Role
 from resolvers.alert import CriticalAlert
 from resolvers.configured import configured
 from resolvers.context import Context, Info
 from resolvers.delivery import Delivery
 from resolvers.event import LogEvent, cursor_of
+from resolvers.monitored_service import MonitoredService
 from resolvers.paging import Node, Which
 from resolvers.permissions import reads
 
@@ -38,6 +39,10 @@ async def nodes(
 
 
 async def _load(context: Context, id: strawberry.ID) -> Node | None:
+    name = decode_service_id(id)
+    if name is not None:
+        service = await context.loaders.service.load(name)
+        return MonitoredService.of(service) if service is not None else None
     decoded = decode_id(id)
     if decoded is None:
         return None

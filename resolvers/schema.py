@@ -18,6 +18,7 @@ import resolvers.inhibition
 import resolvers.live
 import resolvers.matcher
 import resolvers.metrics
+import resolvers.monitored_service
 import resolvers.nodes
 import resolvers.responder
 import resolvers.rule
@@ -52,6 +53,7 @@ from resolvers.heartbeat import HeartbeatMonitorConnection, HeartbeatMonitorPayl
 from resolvers.incident import Incident, IncidentConnection, IncidentPayload
 from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
 from resolvers.metrics import AlertMetrics
+from resolvers.monitored_service import MonitoredServiceConnection, ServiceDependenciesPayload
 from resolvers.paging import Node
 from resolvers.responder import Responder, ResponderConnection, ResponderPayload
 from resolvers.rule import EscalationRule, EscalationRuleConnection, EscalationRulePayload
@@ -150,6 +152,9 @@ class Query:
     )
     anomaly_rules: AnomalyRuleConnection = strawberry.field(
         resolver=resolvers.anomaly.anomaly_rules, description="Anomaly rules, by name."
+    )
+    monitored_services: MonitoredServiceConnection = strawberry.field(
+        resolver=resolvers.monitored_service.monitored_services, description="Things watched, by name."
     )
     saved_views: SavedViewConnection = strawberry.field(
         resolver=resolvers.saved_view.saved_views, description="The caller's views and the shared ones, by name."
@@ -359,6 +364,10 @@ class Mutation:
     )
     delete_on_call_schedule: DeletePayload = strawberry.field(
         resolver=resolvers.schedule.delete_on_call_schedule, description="Deletes one. ADMIN."
+    )
+    set_service_dependencies: ServiceDependenciesPayload = strawberry.field(
+        resolver=resolvers.monitored_service.set_service_dependencies,
+        description="Says what depends on what. ADMIN.",
     )
     create_api_key: ApiKeyPayload = strawberry.field(
         resolver=resolvers.api_key.create_api_key,

@@ -64,6 +64,7 @@ class TenantSettings:
     grouping_window: timedelta = strawberry.field(
         description="How long after its last alert an incident still takes in equal ones."
     )
+    correlation_enabled: bool = strawberry.field(description="Whether the model may group alerts.")
     document_mode: DocumentMode = strawberry.field(description="Which documents are executed.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
@@ -98,6 +99,7 @@ class TenantSettings:
             retention=settings.retention,
             grouping_labels=list(settings.grouping_labels),
             grouping_window=settings.grouping_window,
+            correlation_enabled=settings.correlation_enabled,
             document_mode=settings.document_mode,
             version=Long(settings.version),
         )
@@ -191,6 +193,7 @@ class UpdateTenantSettingsInput:
     retention: Maybe[timedelta | None] = strawberry.field(description="P1D or more.")
     grouping_labels: Maybe[list[str] | None] = strawberry.field(description="Replaces.")
     grouping_window: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
+    correlation_enabled: Maybe[bool | None] = strawberry.field(description="See TenantSettings.")
     document_mode: Maybe[DocumentMode | None] = strawberry.field(description="See TenantSettings.")
     dead_man_channel_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
 
@@ -240,6 +243,7 @@ async def update_tenant_settings(
             retention=patched(input.retention, "retention"),
             grouping_labels=tuple(labels) if isinstance(labels, list) else UNSET,
             grouping_window=patched(input.grouping_window, "groupingWindow"),
+            correlation_enabled=patched(input.correlation_enabled, "correlationEnabled"),
             document_mode=patched(input.document_mode, "documentMode"),
             default_rule_id=rule_id_of(rule, "defaultEscalationRuleId") if isinstance(rule, str) else rule,
             dead_man_channel_id=channel_id_of(channel, "deadManChannelId")

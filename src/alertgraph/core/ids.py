@@ -90,6 +90,9 @@ def uuid7_floor(at: datetime) -> UUID:
     return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80)
 
 
+# Beside the prefixes of NodeKind; its ids hold a name, which may be as long as theirs.
+_SERVICE_PREFIX = "svc"
+
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -147,6 +150,21 @@ def decode_id(text: str) -> tuple[NodeKind, UUID | EventKey] | None:
             return None
         return kind, EventKey(number, from_microseconds(int.from_bytes(raw[8:], "big", signed=True)))
     except (ValueError, OverflowError):
+        return None
+
+
+def encode_service_id(name: str) -> str:
+    """Return the opaque text of the id of a thing watched, which is known by its name."""
+    return f"{_SERVICE_PREFIX}_{_pack(name.encode())}"
+
+
+def decode_service_id(text: str) -> str | None:
+    """Return the name of the thing watched that a text names; None where it names none."""
+    prefix, _, rest = text.partition("_")
+    raw = unpack(rest) if prefix == _SERVICE_PREFIX else None
+    try:
+        return raw.decode() if raw else None
+    except UnicodeDecodeError:
         return None
 
 

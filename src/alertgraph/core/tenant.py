@@ -55,6 +55,7 @@ class TenantSettings:
         document_mode: Which GraphQL documents are executed.
         grouping_labels: Alerts equal in all these share an incident; none: nothing is grouped by labels.
         grouping_window: How long after its last alert an incident still takes in equal ones.
+        correlation_enabled: Whether the model may group alerts; what belongs together it says in any case.
         version: Number of the last event that changed the settings; 0 where none did.
     """
 
@@ -66,6 +67,7 @@ class TenantSettings:
     document_mode: DocumentMode = DocumentMode.OPEN
     grouping_labels: tuple[str, ...] = ()
     grouping_window: timedelta = timedelta(hours=1)
+    correlation_enabled: bool = False
 
 
 def check_slug(slug: str) -> str:

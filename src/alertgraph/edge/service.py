@@ -27,6 +27,7 @@ from alertgraph.execution.executor import GraphQLExecutor
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.dependencies import DependencyService
 from alertgraph.services.documents import TrustedDocuments
 from alertgraph.services.incidents import IncidentService
 from alertgraph.services.indexing import IndexingService, SearchIndex
@@ -141,6 +142,7 @@ class Service:
             self._pager.channels,
             self._pager.calendars,
             IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
+            DependencyService(stores.configuration, clock, self._configured),
             self._pager.anomaly_rules,
         )
         self._alerts = services.alerts

@@ -94,6 +94,7 @@ class ConfigurationService:
         document_mode: DocumentMode | Unset = UNSET,
         grouping_labels: tuple[str, ...] | Unset = UNSET,
         grouping_window: timedelta | Unset = UNSET,
+        correlation_enabled: bool | Unset = UNSET,
         expected_version: int | None = None,
     ) -> TenantSettings:
         """Return the settings after a patch. ADMIN."""
@@ -126,6 +127,8 @@ class ConfigurationService:
                 patched = replace(patched, grouping_labels=grouping_labels)
             if grouping_window is not UNSET:
                 patched = replace(patched, grouping_window=grouping_window)
+            if correlation_enabled is not UNSET:
+                patched = replace(patched, correlation_enabled=correlation_enabled)
             check_settings(patched)
             if patched == current:
                 return None
@@ -439,6 +442,7 @@ def _told(settings: TenantSettings) -> dict[str, Any]:
         "deadManChannel": encode_id(NodeKind.CHANNEL, channel_id) if channel_id is not None else None,
         "groupingLabels": list(settings.grouping_labels),
         "groupingWindow": duration_text(settings.grouping_window),
+        "correlationEnabled": settings.correlation_enabled,
     }
 
 

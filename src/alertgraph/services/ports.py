@@ -318,8 +318,8 @@ class DeadManTurns(Protocol):
 class AlertLinks(Protocol):
     """Links between alerts that are believed to belong together; no events. A snapshot reads them."""
 
-    async def keep(self, tenant_id: TenantId, links: Sequence[AlertLink]) -> None:
-        """Keep links, those that are kept already as they are.
+    async def keep(self, tenant_id: TenantId, links: Sequence[AlertLink], until: datetime) -> None:
+        """Keep links, those that are kept already as they are, and that alerts were looked at up to `until`.
 
         Raises:
             DependencyError: The store is away; none of them is kept.
@@ -541,6 +541,10 @@ class Snapshot(Protocol):
 
     async def related(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[Related]]:
         """Return up to `limit` links of each alert, from either end, best first; one without links is absent."""
+        ...
+
+    async def correlated_until(self) -> datetime | None:
+        """Return up to when alerts have been looked at for links; None where nobody has looked at any."""
         ...
 
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:

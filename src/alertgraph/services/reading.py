@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from alertgraph.core.action import Fire
 from alertgraph.core.alert import Alert, Draft, alert_match_values
+from alertgraph.core.alert_link import Related
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import AccessDeniedError, InputError, RefusedError
@@ -25,10 +26,12 @@ from alertgraph.core.ids import (
     MonitorId,
     SavedViewId,
     SilenceId,
+    uuid7_floor,
 )
 from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
+from alertgraph.core.monitored_service import MonitoredService
 from alertgraph.core.query import (
     TOTAL_COUNT_MAX,
     AlertFilter,
@@ -216,6 +219,45 @@ class Reading:
         """
         self._require_unscoped()
         return await self._snapshot.incident_page(IncidentQuery(wanted, page, with_total))
+
+    async def service_page(self, prefix: str, page: PageRequest) -> Page[MonitoredService]:
+        """Return a page of things watched whose names begin so, by name.
+
+        Raises:
+            AccessDeniedError: The caller's key is limited by matchers.
+            InputError: The cursor can't be used.
+        """
+        self._require_unscoped()
+        return await self._snapshot.service_page(prefix, page)
+
+    async def services(self, names: Collection[str]) -> Mapping[str, MonitoredService]:
+        """Return those of the things watched that there are: none for a key that is limited by matchers."""
+        self._principal.require(Role.VIEWER)
+        return {} if self._principal.scope else await self._snapshot.services(names)
+
+    async def services_beside(
+        self, names: Collection[str], limit: int, *, dependents: bool
+    ) -> Mapping[str, Sequence[MonitoredService]]:
+        """Return up to `limit` things that each of these needs, or that need it, by name."""
+        self._require_unscoped()
+        return await self._snapshot.services_beside(names, limit, dependents=dependents)
+
+    async def related(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[Related]]:
+        """Return up to `limit` links of each of these alerts; one at which the model has not looked is absent.
+
+        They name alerts beyond the scope of the caller's key, too: read those by `alerts`, which leaves them out.
+        """
+        self._principal.require(Role.VIEWER)
+        found = await self._snapshot.related(alert_ids, limit)
+        if len(found) == len(set(alert_ids)):
+            return found
+        until = await self._snapshot.correlated_until()
+        looked_at = uuid7_floor(until + timedelta(milliseconds=1)) if until is not None else None
+        return {
+            alert_id: found.get(alert_id, ())
+            for alert_id in alert_ids
+            if alert_id in found or (looked_at is not None and alert_id < looked_at)
+        }
 
     async def event_page(self, wanted: EventFilter, page: PageRequest) -> Page[StoredEvent]:
         """Return a page of the log, oldest first: what the caller's role may see of it."""

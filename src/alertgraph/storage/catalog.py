@@ -30,13 +30,13 @@ _VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
 _SETTINGS = """
 SELECT
     resolve_timeout, retention, version, default_rule_id, dead_man_channel_id, document_mode, grouping_labels,
-    grouping_window
+    grouping_window, correlation_enabled
 FROM tenant_settings WHERE tenant_id = $1
 """
 _WRITE_SETTINGS = """
 UPDATE tenant_settings SET
     resolve_timeout = $2, retention = $3, version = $4, default_rule_id = $5, dead_man_channel_id = $6,
-    document_mode = $7, grouping_labels = $8, grouping_window = $9
+    document_mode = $7, grouping_labels = $8, grouping_window = $9, correlation_enabled = $10
 WHERE tenant_id = $1
 """
 _SLA_TARGETS = "SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1"
@@ -65,9 +65,17 @@ async def load_settings(fetch: Fetch, tenant_id: TenantId) -> TenantSettings | N
     rows = await fetch(_SETTINGS, tenant_id)
     if not rows:
         return None
-    resolve_timeout, retention, version, rule_id, channel_id, mode, labels, window = rows[0]
+    resolve_timeout, retention, version, rule_id, channel_id, mode, labels, window, correlates = rows[0]
     return TenantSettings(
-        resolve_timeout, retention, version, rule_id, channel_id, DocumentMode(mode), tuple(labels), window
+        resolve_timeout,
+        retention,
+        version,
+        rule_id,
+        channel_id,
+        DocumentMode(mode),
+        tuple(labels),
+        window,
+        correlates,
     )
 
 
@@ -129,6 +137,7 @@ async def write_settings(
         settings.document_mode,
         settings.grouping_labels,
         settings.grouping_window,
+        settings.correlation_enabled,
     )
 
 

@@ -14,6 +14,7 @@ from alertgraph.core.event import SealedEvent
 from alertgraph.core.flush import Appended, Flush, IdempotencyKey, Reliance, StoredAnswer, TenantConfig
 from alertgraph.core.ids import ApiKeyId, FlushId, SavedViewId, TenantId
 from alertgraph.core.labels import Matcher, MatchOperator
+from alertgraph.core.monitored_service import Dependencies
 from alertgraph.core.tenant import ApiKey, Role, SavedView, Tenant, TenantSettings
 from alertgraph.core.tier import Tier
 from alertgraph.services.ports import AnsweredError, DocumentChange, KeySecret, LostCommitError, StoredKey
@@ -21,6 +22,7 @@ from alertgraph.storage.catalog import delete_items, load_settings, write_items,
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
 from alertgraph.storage.documents import delete_documents, read_documents, write_documents
 from alertgraph.storage.log import append, find_flush, lock_head, read_config
+from alertgraph.storage.monitored_services import read_dependencies, write_dependencies
 from alertgraph.storage.rows import actor_of
 
 T = TypeVar("T")
@@ -269,6 +271,26 @@ class PostgresConfiguration:
             await delete_documents(connection, tenant_id, change.deleted)
 
         return await self._change(tenant_id, read, decide_both, write, None)
+
+    async def change_dependencies(
+        self,
+        tenant_id: TenantId,
+        decide: Callable[[Dependencies], tuple[Dependencies, SealedEvent] | None],
+    ) -> tuple[Dependencies, Appended | None]:
+        """Change what services need: `decide` returns those that change, as they are afterwards. Returns all."""
+
+        async def read(connection: Connection) -> Dependencies:
+            return await read_dependencies(connection.fetch, tenant_id)
+
+        async def write(connection: Connection, changed: Dependencies, version: int) -> None:
+            await write_dependencies(connection, tenant_id, changed, version)
+
+        return await self._change(tenant_id, read, decide, write, None)
+
+    async def dependencies(self, tenant_id: TenantId) -> Dependencies:
+        """Return what the tenant's services need."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            return await read_dependencies(connection.fetch, tenant_id)
 
     async def find_keys(self, prefix: str) -> Sequence[StoredKey]:
         """Return the keys, of any tenant, whose secret begins so; nothing else of them is readable here."""

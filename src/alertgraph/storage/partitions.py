@@ -101,6 +101,15 @@ WITH old AS (
 )
 DELETE FROM incident i USING old WHERE i.tenant_id = $1 AND i.id = old.id
 """
+# An id tells when the alert came: what was linked before is older than anything that is kept, or belongs to an
+# alert that has been open for as long, and can do without.
+_DELETE_LINKS = """
+WITH old AS (
+    SELECT alert_id, earlier_id FROM alert_link WHERE tenant_id = $1 AND alert_id < $2 ORDER BY alert_id LIMIT $3
+)
+DELETE FROM alert_link l USING old
+WHERE l.tenant_id = $1 AND l.alert_id = old.alert_id AND l.earlier_id = old.earlier_id
+"""
 # Whoever changes one at this moment may have made it last longer.
 _DELETE_ITEMS = f"""
 WITH old AS (
@@ -177,6 +186,7 @@ class Retired:
     minutes: int = 0
     hours: int = 0
     incidents: int = 0
+    links: int = 0
     folded_days: int = 0
     partitions: list[str] = field(default_factory=list)
 
@@ -230,6 +240,7 @@ class Housekeeper:
                 await _retire_events(connection, tenant_id, cutoff, retired)
                 await _retire_alerts(connection, tenant_id, cutoff, retired)
                 retired.incidents += await _repeated(connection, _DELETE_INCIDENTS, tenant_id, cutoff)
+                retired.links += await _repeated(connection, _DELETE_LINKS, tenant_id, uuid7_floor(cutoff))
                 await _retire_deliveries(connection, tenant_id, cutoff, retired)
                 retired.folded_days += await connection.fetchval("SELECT fold_figures($1)", tenant_id)
                 await _retire_minutes(connection, tenant_id, retired)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
+from alertgraph.core.alert_link import Related
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
@@ -31,18 +32,21 @@ from alertgraph.core.ids import (
 from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
+from alertgraph.core.monitored_service import MonitoredService
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.storage import (
+    alert_links,
     alert_pages,
     config_pages,
     delivery_pages,
     event_pages,
     figures,
     incident_pages,
+    monitored_services,
     search,
 )
 from alertgraph.storage.catalog import load_config
@@ -220,6 +224,28 @@ class PostgresSnapshot:
     ) -> Sequence[AlertId]:
         """Return up to `limit` alerts of these incidents that stand so, open ones first."""
         return await incident_pages.alerts_in(self._reader, ids, statuses, limit)
+
+    async def service_page(self, prefix: str, page: PageRequest) -> Page[MonitoredService]:
+        """Return a page of things watched, by name; errors as `monitored_services.service_page` says."""
+        return await monitored_services.service_page(self._reader, prefix, page)
+
+    async def services(self, names: Collection[str]) -> Mapping[str, MonitoredService]:
+        """Return those of the things watched that an alert or a dependency has named."""
+        return await monitored_services.load_services(self._reader, names)
+
+    async def services_beside(
+        self, names: Collection[str], limit: int, *, dependents: bool
+    ) -> Mapping[str, Sequence[MonitoredService]]:
+        """Return up to `limit` things that each of these needs, or that need it, by name."""
+        return await monitored_services.services_beside(self._reader, names, limit, dependents=dependents)
+
+    async def related(self, alert_ids: Collection[AlertId], limit: int) -> Mapping[AlertId, Sequence[Related]]:
+        """Return up to `limit` links of each alert, from either end, best first; one without links is absent."""
+        return await alert_links.load_related(self._reader, alert_ids, limit)
+
+    async def correlated_until(self) -> datetime | None:
+        """Return up to when alerts have been looked at for links; None where nobody has looked at any."""
+        return await alert_links.load_until(self._reader)
 
     async def event_page(self, query: EventQuery) -> Page[StoredEvent]:
         """Return a page of the log, oldest first; errors as `event_pages.event_page` says."""

@@ -81,6 +81,7 @@ tenant_settings = Table(
     Column("document_mode", SmallInteger, nullable=False, server_default="1"),
     Column("grouping_labels", ARRAY(Text), nullable=False, server_default="{}"),
     Column("grouping_window", Interval, nullable=False, server_default="1 hour"),
+    Column("correlation_enabled", Boolean, nullable=False, server_default=false()),
     Index("tenant_settings_dead_man", "tenant_id", postgresql_where=text("dead_man_channel_id IS NOT NULL")),
 )
 
@@ -557,6 +558,36 @@ open_count = Table(
     Column("severity", SmallInteger, primary_key=True, autoincrement=False),
     Column("monitored_service", Text, primary_key=True),
     Column("count", BigInteger, nullable=False),
+    # By bytes, as the migration says.
+    Index("open_count_service", "tenant_id", "monitored_service"),
+)
+
+service_dependency = Table(
+    "service_dependency",
+    metadata,
+    _of_configured_tenant(),
+    Column("service", Text(collation="C"), primary_key=True),
+    Column("needs", Text(collation="C"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Index("service_dependency_needs", "tenant_id", "needs", "service"),
+)
+
+alert_link = Table(
+    "alert_link",
+    metadata,
+    _of_tenant(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("earlier_id", Uuid, primary_key=True),
+    Column("score", REAL, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Index("alert_link_earlier", "tenant_id", "earlier_id", "score", "alert_id"),
+)
+
+link_position = Table(
+    "link_position",
+    metadata,
+    _of_tenant(),
+    Column("until", _Instant, nullable=False),
 )
 
 alert_terms = Table(

@@ -40,6 +40,7 @@ from alertgraph.services.calendars import CalendarFeeds
 from alertgraph.services.catalog_changes import CatalogChanges
 from alertgraph.services.channels import ChannelService
 from alertgraph.services.configuration import ConfigurationService
+from alertgraph.services.dependencies import DependencyService
 from alertgraph.services.incidents import IncidentService
 from alertgraph.services.indexing import IndexingService
 from alertgraph.services.inhibitions import InhibitionService
@@ -116,6 +117,7 @@ class Api:
             ChannelService(changes, self.vault, dice, notifier, self.deliveries),
             CalendarFeeds(log, self.snapshots, self.clock, MASTER_KEY.sign_calendar, "https://alerts.example.com"),
             IncidentService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
+            DependencyService(store, self.clock, self.streams.changed),
             AnomalyRuleService(changes),
         )
         self.masked: list[BaseException] = []
