@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "2026_11_23_183000"
-down_revision = "2026_11_23_182000"
+revision = "2026_11_23_188300"
+down_revision = "2026_11_23_187000"
 branch_labels = None
 depends_on = None
 
