@@ -1,4 +1,7 @@
-"""What appending costs PostgreSQL: flushes of one to a hundred alerts, each in a transaction or six in one."""
+"""What appending costs PostgreSQL: flushes of one to a hundred alerts, each in a transaction or six in one.
+
+And what it costs to write down what the model says of as many alerts, and to end those afterwards.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from alertgraph.core.action import Fire
-from alertgraph.core.actor import Actor, ActorKind
-from alertgraph.core.alert import Draft
+from alertgraph.core.action import Action, ById, Fire, Predict, Resolve
+from alertgraph.core.actor import MODEL, Actor, ActorKind
+from alertgraph.core.alert import Alert, Draft
 from alertgraph.core.batch import Batch, Request
 from alertgraph.core.flush import Flush, Loaded, TenantConfig
 from alertgraph.core.ids import AlertId, FlushId, TenantId, uuid7
+from alertgraph.core.prediction import DurationEstimate, Prediction
 from alertgraph.core.severity import Severity
+from alertgraph.core.value import replace
 from alertgraph.storage.database import Connection, Database
 from alertgraph.storage.log import PostgresLog, append
 from bench import plots, report
@@ -28,7 +33,10 @@ TENANT_COUNT = 20
 LENGTHS = (1, 3, 10, 100)
 TOGETHER = 6
 _SENDER = Actor(ActorKind.SENDER, "prometheus", "key:bench")
-_HEAD = ("alerts of a flush", "µs a flush", "µs an alert", f"µs a flush, {TOGETHER} in a transaction")
+# What the model looks at of an alert, as it writes it.
+_FEATURES_LENGTH = 300
+_WHAT = {"new": "new", "predicted": "predicted", "ended": "ended, half of them predicted"}
+_HEAD = ("what", "alerts of a flush", "µs a flush", "µs an alert", f"µs a flush, {TOGETHER} in a transaction")
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Appends:
         self._random = random.Random(seed)
         self._number = 0
         self._used: dict[tuple[int, int], list[float]] = {}
+        self._later: dict[tuple[str, int], list[float]] = {}
 
     def run(self) -> None:
         """Measure every length both ways, in a shuffled order in each round; the first is not counted."""
@@ -76,6 +85,10 @@ class Appends:
                         used = await self._measured(connection, process, configs, *case)
                         if number:
                             self._used.setdefault(case, []).append(used)
+                    for length in LENGTHS:
+                        for what, used in await self._life(connection, process, configs, length):
+                            if number:
+                                self._later.setdefault((what, length), []).append(used)
         finally:
             await database.close()
 
@@ -107,6 +120,57 @@ class Appends:
         # Its last answer is on its way before it has put its things away.
         await asyncio.sleep(0.01)
         return (_used_us(process) - before) / count
+
+    async def _life(
+        self, connection: Connection, process: int, configs: dict[TenantId, TenantConfig | None], length: int
+    ) -> list[tuple[str, float]]:
+        """Return the microseconds that it takes to predict alerts, and to end as many, half of them predicted."""
+        kept: list[tuple[TenantId, TenantConfig, list[Alert], list[Alert]]] = []
+        for index in range(max(2, self._scale.alerts // length)):
+            tenant_id = list(configs)[index % len(configs)]
+            config = configs[tenant_id]
+            assert config is not None, "the tenant was made just now"
+            first = await self._made(connection, tenant_id, config, length)
+            second = await self._made(connection, tenant_id, config, length)
+            kept.append((tenant_id, config, first, second))
+        took = []
+        for what in ("predicted", "ended"):
+            flushes = []
+            for tenant_id, config, first, second in kept:
+                actions: list[Action] = [
+                    Predict(ById(alert.id), self._prediction(), self._random.randbytes(_FEATURES_LENGTH))
+                    if what == "predicted"
+                    else Resolve(ById(alert.id))
+                    for alert in (first if what == "predicted" else [*first[::2], *second[1::2]])
+                ]
+                flushes.append((tenant_id, first, self._decided(config, [*first, *second], actions)))
+            before = _used_us(process)
+            numbers = [
+                (await append(connection, tenant_id, flush)).first_number for tenant_id, _, flush in flushes
+            ]
+            await asyncio.sleep(0.01)
+            took.append((what, (_used_us(process) - before) / len(flushes)))
+            for (_, alerts, flush), first_number in zip(flushes, numbers, strict=True):
+                alerts[:] = _written(flush, first_number)
+        return took
+
+    async def _made(
+        self, connection: Connection, tenant_id: TenantId, config: TenantConfig, length: int
+    ) -> list[Alert]:
+        flush = self._flush(config, length)
+        appended = await append(connection, tenant_id, flush)
+        return _written(flush, appended.first_number)
+
+    def _decided(self, config: TenantConfig, alerts: Sequence[Alert], actions: Sequence[Action]) -> Flush:
+        batch = Batch(Loaded({}, {alert.id: alert for alert in alerts}, {}), config, datetime.now(UTC), 5)
+        for action in actions:
+            batch.apply(Request((action,), (AlertId(UUID(int=0)),), MODEL))
+        return batch.flush(FlushId(UUID(int=self._random.getrandbits(128))))
+
+    def _prediction(self) -> Prediction:
+        incident, breach, itself = (self._random.random() for _ in range(3))
+        times = DurationEstimate(timedelta(minutes=9), timedelta(minutes=1), timedelta(hours=3))
+        return Prediction("torch_v1", datetime.now(UTC), incident, breach, itself, times, times)
 
     def _flush(self, config: TenantConfig, length: int) -> Flush:
         now = datetime.now(UTC)
@@ -143,6 +207,10 @@ class Appends:
                 {"alerts": length, "together": together, "us_a_flush": report.spread(used)}
                 for (length, together), used in sorted(self._used.items())
             ],
+            "later": [
+                {"what": what, "alerts": length, "us_a_flush": report.spread(used)}
+                for (what, length), used in sorted(self._later.items())
+            ],
         }
 
     def table(self) -> str:
@@ -152,7 +220,12 @@ class Appends:
             alone, six = self._used[length, 1], self._used[length, TOGETHER]
             an_alert = report.median(alone) / length
             shown = (report.shown(report.spread(alone)), f"{an_alert:.0f}", report.shown(report.spread(six)))
-            rows.append([str(length), *shown])
+            rows.append([_WHAT["new"], str(length), *shown])
+        for (what, length), used in sorted(
+            self._later.items(), key=lambda item: (item[0][0] == "ended", item[0][1])
+        ):
+            an_alert = report.median(used) / length
+            rows.append([_WHAT[what], str(length), report.shown(report.spread(used)), f"{an_alert:.0f}", ""])
         notes = (f"New alerts of {TENANT_COUNT} tenants in turn, durable; processor time of one server process.",)
         return report.table("Appends", notes, _HEAD, rows)
 
@@ -160,6 +233,11 @@ class Appends:
 def _label(length: int, together: int) -> str:
     alerts = "1 alert" if length == 1 else f"{length} alerts"
     return alerts if together == 1 else f"{alerts}, {together} flushes in a transaction"
+
+
+def _written(flush: Flush, first_number: int) -> list[Alert]:
+    """Return the alerts of a flush as they are once it is written."""
+    return [replace(write.alert, version=first_number + write.event_index) for write in flush.writes]
 
 
 def _used_us(process: int) -> float:

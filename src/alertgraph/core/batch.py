@@ -105,6 +105,7 @@ class _State:
         fired: Whether it was fired again, perhaps beyond what is counted.
         counted: By how much its count has grown.
         skips_pages: Whether pages about it that wait are not wanted any more.
+        only_advice: Whether nothing of it changed but the advice.
     """
 
     base: Alert | None
@@ -113,6 +114,7 @@ class _State:
     fired: bool = False
     counted: int = 0
     skips_pages: bool = False
+    only_advice: bool = False
 
 
 @dataclass(slots=True)
@@ -214,8 +216,10 @@ class Batch:
                         occurrence_delta=state.counted if base is not None else 0,
                         is_new=base is None,
                         was_closed=base is not None and not base.is_open,
-                        inhibits=self._inhibits(alert),
+                        # What it is a source of follows from what matchers see, and that has not changed.
+                        inhibits=None if state.only_advice else self._inhibits(alert),
                         skips_pages=state.skips_pages,
+                        only_advice=state.only_advice,
                     )
                 )
             elif state.fired and base is not None:
@@ -321,7 +325,7 @@ class Batch:
         self._events.extend(decision.events)
         for alert_id, (alert, index) in decision.alerts.items():
             state = self._states[alert_id]
-            state.alert, state.event_index = alert, before + index
+            state.alert, state.event_index, state.only_advice = alert, before + index, False
         for incident_id, (incident, at) in decision.incidents.items():
             kept = self._incidents.get(incident_id)
             if kept is None:
@@ -421,6 +425,9 @@ class Batch:
             state = self._states[after.id] = _State(None, after)
         elif before is not None and (decision.events or decision.counted):
             state = self._states[after.id]
+            state.only_advice = (
+                decision.only_advises and after.is_open and state.event_index is None and not state.fired
+            )
             state.alert = after
             state.fired |= decision.counted
             state.counted += after.occurrence_count - before.occurrence_count

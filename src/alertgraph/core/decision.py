@@ -64,6 +64,7 @@ class Decision:
         skips_pages: Whether pages about the alert that wait are not wanted any more.
         aside: Whether the events tell of the alert without changing it.
         prediction: What the model said of the alert, to be kept.
+        only_advises: Whether nothing of the alert changed but the advice.
     """
 
     alert: Alert | None
@@ -77,6 +78,7 @@ class Decision:
     skips_pages: bool = False
     aside: bool = False
     prediction: NewPrediction | None = None
+    only_advises: bool = False
 
 
 def refuse(code: ErrorCode, message: str, *path: str) -> Decision:

@@ -93,6 +93,7 @@ class AlertWrite:
             change then).
         inhibits: What it is a source of afterwards; None where no inhibition rule mattered, before or now.
         skips_pages: Whether pages about it that wait are not wanted any more.
+        only_advice: Whether it is open and nothing of it changed but the advice, which stands in `predictions`.
     """
 
     alert: Alert
@@ -102,6 +103,7 @@ class AlertWrite:
     was_closed: bool = False
     inhibits: frozenset[InhibitionKey] | None = None
     skips_pages: bool = False
+    only_advice: bool = False
 
 
 @quick

@@ -46,7 +46,7 @@ from alertgraph.storage.rows import (
 
 _NEW, _CHANGED, _ENDED, _NEW_AND_ENDED = 1, 2, 3, 4
 
-_APPEND_ARGUMENT_COUNT = 27
+_APPEND_ARGUMENT_COUNT = 28
 _APPEND = f"SELECT * FROM append_v4({', '.join(f'${n}' for n in range(1, _APPEND_ARGUMENT_COUNT + 1))})"  # noqa: S608  (numbers)
 
 _LOAD_PART, _LOAD_ANSWER = 1, 5  # fields before the alert's own: which part, and an answer's five
@@ -348,7 +348,8 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
     reliance = flush.reliance
     # In the order of their ids, which is the order in which everybody locks rows.
     writes = sorted(flush.writes, key=_id_of_write)
-    alerts = [_written_alert(write) for write in writes if not write.was_closed]
+    alerts = [_written_alert(write) for write in writes if not (write.was_closed or write.only_advice)]
+    advised = {write.alert.id: write.event_index for write in writes if write.only_advice}
     places = [alert[0] for alert in alerts]
     touches = sorted(flush.touches, key=_id_of_touch)
     # Two processes that keep the same answers wait for each other in the same order.
@@ -390,7 +391,11 @@ def append_arguments(tenant_id: TenantId, flush: Flush) -> list[Any]:
         # Whoever sends locks deliveries in the order of their ids.
         [_delivery_end(finish) for finish in sorted(flush.finishes, key=lambda finish: finish.delivery_id)],
         [_written_incident(write) for write in sorted(flush.incidents, key=lambda write: write.incident.id)],
-        [_new_prediction(new) for new in flush.predictions],
+        [
+            _new_prediction(new, advised.get(new.alert_id))
+            for new in sorted(flush.predictions, key=lambda new: new.alert_id)
+        ],
+        len(advised),
     ]
 
 
@@ -501,9 +506,10 @@ def _written_incident(write: IncidentWrite) -> tuple[Any, ...]:
     )
 
 
-def _new_prediction(new: NewPrediction) -> tuple[Any, ...]:
+def _new_prediction(new: NewPrediction, event_index: int | None) -> tuple[Any, ...]:
     said, shadow = new.prediction, new.shadow
     return (
+        event_index,
         new.alert_id,
         said.model_version,
         said.predicted_at,
