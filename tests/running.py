@@ -80,6 +80,8 @@ def environment_of(database_url: str, **more: str) -> dict[str, str]:
         "CRITICAL_ALERT_DATABASE_URL": database_url,
         "CRITICAL_ALERT_MASTER_KEY": MASTER_KEY,
         "CRITICAL_ALERT_LOG_FORMAT": "json",
+        # A process more, with seconds of imports: where it is what a test is about, the test switches it on.
+        "CRITICAL_ALERT_ML_ENABLED": "false",
         **more,
     }
 

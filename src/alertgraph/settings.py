@@ -80,6 +80,9 @@ class Settings(BaseModel):
     break_glass_url: SecretStr | None = None
     smtp_url: SecretStr | None = None
     mail_from: str = "alertgraph@localhost"
+    ml_enabled: bool = True
+    prediction_model: str = Field(default="torch_v1", min_length=1, max_length=1000)
+    predictor_url: str | None = None
 
     @field_validator("public_url", mode="after")
     @classmethod
@@ -87,6 +90,13 @@ class Settings(BaseModel):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("it begins with http:// or https://")
         return value.rstrip("/") if value is not None else None
+
+    @field_validator("predictor_url", mode="after")
+    @classmethod
+    def _check_predictor_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("unix:///", "http://")):
+            raise ValueError("it begins with unix:/// or http://")
+        return value
 
     @field_validator("break_glass_url", mode="after")
     @classmethod
@@ -163,6 +173,20 @@ class Settings(BaseModel):
     def origins(self) -> frozenset[str]:
         """Origins that browsers may open websockets from, besides our own."""
         return frozenset(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables that another process reads the same settings from; there are secrets among them."""
+    variables: dict[str, str] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, timedelta):
+            value = value.total_seconds()
+        if value is not None:
+            variables[PREFIX + name.upper()] = str(value)
+    return variables
 
 
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

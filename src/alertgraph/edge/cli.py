@@ -118,8 +118,13 @@ def serve(
         int | None, typer.Option(help="Port to listen on [CRITICAL_ALERT_PORT, 8000]; 0 for any.")
     ] = None,
     role: Annotated[
-        str, typer.Option(help="all: everything in one process; api: requests only; engine: what falls due only.")
+        str,
+        typer.Option(
+            help="all: everything; api: requests only; engine: what falls due only; predictor: what learns only."
+        ),
     ] = "all",
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    holder: Annotated[str | None, typer.Option("--holder", hidden=True)] = None,
 ) -> None:
     """Serve the API; without CRITICAL_ALERT_DATABASE_URL on an embedded PostgreSQL."""
     from alertgraph.settings import Settings, read_settings
@@ -134,12 +139,22 @@ def serve(
             gc.enable()
         return serve(settings, role)
 
-    if role not in ("all", "api", "engine"):
-        fail(f"--role is all, api or engine, not {role}.", 2)
+    def learn_forever(settings: Settings) -> int:
+        from uuid import UUID
+
+        from alertgraph.edge.predictor import serve_predictor
+
+        return serve_predictor(
+            settings, is_supervised=supervised, holder=UUID(holder) if holder is not None else None
+        )
+
+    if role not in ("all", "api", "engine", "predictor"):
+        fail(f"--role is all, api, engine or predictor, not {role}.", 2)
     overrides: dict[str, Any] = {
         name: value for name, value in (("host", host), ("port", port)) if value is not None
     }
-    raise typer.Exit(_carried_out(lambda: serve_forever(read_settings(**overrides))))
+    run = learn_forever if role == "predictor" else serve_forever
+    raise typer.Exit(_carried_out(lambda: run(read_settings(**overrides))))
 
 
 @app.command()

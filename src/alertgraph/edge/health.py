@@ -16,13 +16,15 @@ from alertgraph.edge.telemetry import Telemetry
 Checks = Callable[[], Awaitable[Mapping[str, str | None]]]
 
 
-def routes(telemetry: Telemetry, checks: Checks, refresh: Callable[[], Awaitable[None]]) -> list[BaseRoute]:
+def routes(
+    telemetry: Telemetry, checks: Checks, refresh: Callable[[], Awaitable[bytes | None]]
+) -> list[BaseRoute]:
     """Return /livez, /readyz and /metrics.
 
     Args:
         telemetry: Where the figures are.
         checks: What readiness depends on.
-        refresh: Reads the figures that have to be asked for before they are shown.
+        refresh: Reads the figures that have to be asked for before they are shown; returns those of others.
     """
 
     async def livez(_: Request) -> Response:
@@ -43,8 +45,8 @@ def routes(telemetry: Telemetry, checks: Checks, refresh: Callable[[], Awaitable
         )
 
     async def metrics(_: Request) -> Response:
-        await refresh()
-        return Response(telemetry.page(), media_type=CONTENT_TYPE_LATEST)
+        more = await refresh()
+        return Response(telemetry.page() + (more or b""), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Route("/livez", livez, methods=["GET"]),

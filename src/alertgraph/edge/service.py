@@ -21,6 +21,7 @@ from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.intake import alertmanager
+from alertgraph.edge.learning import Learning
 from alertgraph.edge.pager import Pager, PagerStores
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
@@ -41,6 +42,7 @@ from alertgraph.services.ports import (
     Dice,
     Documents,
     DueWork,
+    LearningReports,
     SnapshotSource,
     TenantLog,
     Vault,
@@ -62,6 +64,8 @@ class Stores:
 
     Attributes:
         digest: Gives the form in which a key's secret is kept.
+        learning: What learning processes say of themselves.
+        predictor_token: What they are asked with.
         ping: Returns where the database answers, else raises.
         pager: What those who page use besides.
     """
@@ -76,6 +80,8 @@ class Stores:
     wakeups: Wakeups
     budgets: Budgets
     digest: Callable[[str], bytes]
+    learning: LearningReports
+    predictor_token: str
     ping: Callable[[], Awaitable[None]]
     pager: PagerStores
 
@@ -126,6 +132,7 @@ class Service:
         self._pager = Pager(
             settings, stores.pager, self._lanes, self._memory, clock, dice, telemetry, self._configured
         )
+        self._learning = Learning(settings, role, stores.learning, stores.predictor_token, clock, dice, telemetry)
         self._authenticator = Authenticator(stores.configuration, clock, stores.digest, telemetry)
         self._documents = TrustedDocuments(stores.documents, clock, telemetry)
         services = Services(
@@ -142,8 +149,8 @@ class Service:
             self._pager.channels,
             self._pager.calendars,
             IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
-            DependencyService(stores.configuration, clock, self._configured),
             self._pager.anomaly_rules,
+            DependencyService(stores.configuration, clock, self._configured),
         )
         self._alerts = services.alerts
         self._door = Door(
@@ -182,6 +189,7 @@ class Service:
         self._run(self._streams.listen(), self._streams.sweep(), self._streams.beat())
         if self._role in ("all", "engine"):
             self._run(*self._pager.loops(), self._indexing.run(), self._upkeep.run())
+        self._run(*self._learning.loops())
 
     async def drain(self) -> None:
         """Tell sockets to go elsewhere, once what they have under way is done."""
@@ -193,6 +201,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # It needs the database, which may be ours to end.
+        await self._learning.stop()
         await self._pager.settle()
         await self._lanes.drain()
         # What was written last may have ended a silence.
@@ -263,13 +273,15 @@ class Service:
             return {"database": error.message}
         return {"database": None, "partitions": partitions}
 
-    async def _refresh(self) -> None:
-        """Read the figures that only the database knows."""
+    async def _refresh(self) -> bytes:
+        """Read the figures that only the database knows; return those of the learning process."""
         try:
             async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
                 self._open_alerts.set(await self._stores.due.open_alert_count())
         except (AlertGraphError, TimeoutError) as error:
             self._telemetry.failed("metrics", error)
+        await self._learning.health()
+        return await self._learning.figures()
 
     def _watch(self) -> None:
         telemetry, connections = self._telemetry, self._graphql.connections

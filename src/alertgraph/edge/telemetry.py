@@ -32,13 +32,14 @@ STORE_DRIVERS = {"asyncpg", "redis"}
 ECS_VERSION = "8.17.0"
 
 
-def configure_logging(log_format: str | None, level: str) -> None:
+def configure_logging(log_format: str | None, level: str, *, process: str | None = None) -> None:
     """Have everything that is logged, by libraries too, come out as one line each on standard error.
 
     Args:
         log_format: `console` for people, `json` for machines (Elastic Common Schema); None to choose by
             whether standard error is a terminal.
         level: The least level that is written.
+        process: Which of several this is; told on each line.
     """
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     shared: list[Any] = [
@@ -47,6 +48,7 @@ def configure_logging(log_format: str | None, level: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         _add_request_id,
+        *([_adding(process)] if process is not None else []),
     ]
     last: list[Any] = (
         [structlog.processors.format_exc_info, _to_ecs, structlog.processors.JSONRenderer()]
@@ -85,6 +87,14 @@ def configure_logging(log_format: str | None, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _adding(process: str) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
+    def add(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        fields.setdefault("process", process)
+        return fields
+
+    return add
 
 
 def _add_request_id(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -272,6 +282,10 @@ class Telemetry:
     def count_of(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a figure that only grows, and is read when somebody asks; its name ends in `_total`."""
         self.registry.register(_Counted(name, text, read))
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        """Return a figure to be counted up; its name ends in `_total`."""
+        return Counter(name, text, labels, registry=self.registry)
 
     def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         """Return a figure to be set."""

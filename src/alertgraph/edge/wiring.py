@@ -30,6 +30,7 @@ from alertgraph.edge.installation import (
     owner_url,
     read_or_keep,
 )
+from alertgraph.edge.models import model_path
 from alertgraph.edge.pager import PagerStores
 from alertgraph.edge.service import Service, Stores
 from alertgraph.edge.telemetry import Telemetry
@@ -51,6 +52,7 @@ from alertgraph.storage.dead_man import PostgresDeadManTurns
 from alertgraph.storage.deliveries import PostgresDeliveries
 from alertgraph.storage.documents import PostgresDocuments
 from alertgraph.storage.due import PostgresDueWork
+from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import is_current, require_current, upgrade
 from alertgraph.storage.monitors import PostgresMonitors
@@ -85,6 +87,7 @@ async def open_service(settings: Settings, role: str, telemetry: Telemetry) -> S
 
 async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources: AsyncExitStack) -> Service:
     clock, dice = SystemClock(), SystemDice()
+    model_path(settings)
     key = master_key(settings)
     # Starting a server blocks, and a server must be the child of a thread that lives as long as we do.
     log = structlog.get_logger("alertgraph")
@@ -130,6 +133,8 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
         wakeups=wakeups,
         budgets=budgets,
         digest=key.digest,
+        learning=PostgresLearningReports(database, PREDICTOR),
+        predictor_token=key.predictor_token,
         ping=_ping(database),
         pager=PagerStores(
             log=log_store,

@@ -1,4 +1,4 @@
-"""What those who learn keep in PostgreSQL: their states with their places in the log, their leases, their reports."""
+"""What those who learn keep in PostgreSQL: states with their places in the log, leases, and reports."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ class MasterKey:
 
     Attributes:
         action_key: Signs what buttons and links in messages may do.
+        predictor_token: What processes of the installation show when they ask the learning process.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -52,6 +53,8 @@ class MasterKey:
         self._pepper = _derived(raw, b"alertgraph API key pepper 1")
         self.check_value = _derived(raw, b"alertgraph master key check 1")
         self.action_key = _derived(raw, b"alertgraph action token 1")
+        self.predictor_token = _derived(raw, b"alertgraph predictor token 1").hex()
+        self._learning_key = _derived(raw, b"alertgraph learning salt 1")
         self._calendar_key = _derived(raw, b"alertgraph calendar feed 1")
         self._signing_key = _derived(raw, b"alertgraph audit signing 1")
 
@@ -81,6 +84,10 @@ class MasterKey:
     def signing_key(self, generation: int) -> SigningKey:
         """Return the key that signs checkpoints of logs; a rotation goes to the next generation, from 1 on."""
         return SigningKey(generation, _derived(self._signing_key, b"generation %d" % generation))
+
+    def learning_salt(self, tenant_id: TenantId) -> bytes:
+        """Return what a tenant's names are hashed with where something is learnt of them: the same for good."""
+        return hmac.digest(self._learning_key, tenant_id.bytes, "sha256")
 
     def new_data_key(self) -> bytes:
         """Return a fresh data key, wrapped."""
