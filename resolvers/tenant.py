@@ -25,7 +25,7 @@ from resolvers.relations import relation
 from resolvers.responder import Responder
 from resolvers.rule import EscalationRule, rule_id_of
 from resolvers.scalars import Long
-from resolvers.words import DocumentMode, Role, Severity, Tier
+from resolvers.words import DocumentMode, NoiseMode, Role, Severity, Tier
 
 
 @strawberry.type(description="What a tenant's tier promises for one severity.")
@@ -65,6 +65,11 @@ class TenantSettings:
         description="How long after its last alert an incident still takes in equal ones."
     )
     correlation_enabled: bool = strawberry.field(description="Whether the model may group alerts.")
+    noise_mode: NoiseMode = strawberry.field(description="How far the model may go against noise.")
+    noise_hold_max: timedelta = strawberry.field(description="The longest that a page may be held.")
+    noise_regret_budget: timedelta = strawberry.field(
+        description="Wrongly held time per 30 days beyond which holding switches itself off."
+    )
     document_mode: DocumentMode = strawberry.field(description="Which documents are executed.")
     version: Long = strawberry.field(description="See the rules at the top.")
 
@@ -100,6 +105,9 @@ class TenantSettings:
             grouping_labels=list(settings.grouping_labels),
             grouping_window=settings.grouping_window,
             correlation_enabled=settings.correlation_enabled,
+            noise_mode=settings.noise.mode,
+            noise_hold_max=settings.noise.hold_max,
+            noise_regret_budget=settings.noise.regret_budget,
             document_mode=settings.document_mode,
             version=Long(settings.version),
         )
@@ -194,6 +202,9 @@ class UpdateTenantSettingsInput:
     grouping_labels: Maybe[list[str] | None] = strawberry.field(description="Replaces.")
     grouping_window: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
     correlation_enabled: Maybe[bool | None] = strawberry.field(description="See TenantSettings.")
+    noise_mode: Maybe[NoiseMode | None] = strawberry.field(description="See TenantSettings.")
+    noise_hold_max: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
+    noise_regret_budget: Maybe[timedelta | None] = strawberry.field(description="See TenantSettings.")
     document_mode: Maybe[DocumentMode | None] = strawberry.field(description="See TenantSettings.")
     dead_man_channel_id: Maybe[strawberry.ID | None] = strawberry.field(description="Null for none.")
 
@@ -244,6 +255,9 @@ async def update_tenant_settings(
             grouping_labels=tuple(labels) if isinstance(labels, list) else UNSET,
             grouping_window=patched(input.grouping_window, "groupingWindow"),
             correlation_enabled=patched(input.correlation_enabled, "correlationEnabled"),
+            noise_mode=patched(input.noise_mode, "noiseMode"),
+            noise_hold_max=patched(input.noise_hold_max, "noiseHoldMax"),
+            noise_regret_budget=patched(input.noise_regret_budget, "noiseRegretBudget"),
             document_mode=patched(input.document_mode, "documentMode"),
             default_rule_id=rule_id_of(rule, "defaultEscalationRuleId") if isinstance(rule, str) else rule,
             dead_man_channel_id=channel_id_of(channel, "deadManChannelId")

@@ -20,6 +20,7 @@ from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
 from alertgraph.core.incident import IncidentStatus
 from alertgraph.core.labels import MatchOperator
+from alertgraph.core.noise import NoiseMode
 from alertgraph.core.query import AlertOrderField
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import SilenceState
@@ -43,6 +44,7 @@ __all__ = [
     "IncidentStatus",
     "MatchOperator",
     "MetricsDimension",
+    "NoiseMode",
     "OrderDirection",
     "Role",
     "Severity",
@@ -137,6 +139,18 @@ _publish(
         "OPEN": "Any.",
         "APQ": "Any, and by hash once seen.",
         "TRUSTED_ONLY": "Registered ones only.",
+    },
+)
+
+
+_publish(
+    NoiseMode,
+    "How far the model may go against noise; each includes those before it. CRITICAL is never held.",
+    {
+        "ANNOTATE": "Say so on the alert.",
+        "GROUP": "Group quietly.",
+        "HOLD": "Hold for the usual self-resolve time.",
+        "SUPPRESS": "Do not page at all.",
     },
 )
 

@@ -146,6 +146,8 @@ PLAIN: Mapping[str, Any] = {
     "resolveTimeout": "PT1H",
     "groupingLabels": "walk",
     "groupingWindow": "PT1H",
+    "noiseHoldMax": "PT1M",
+    "noiseRegretBudget": "PT1H",
     "retention": "P30D",
     "first": 100,
     "last": 100,

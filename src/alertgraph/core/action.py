@@ -21,6 +21,7 @@ from alertgraph.core.alert import (
 from alertgraph.core.delivery import Finish
 from alertgraph.core.errors import Problem
 from alertgraph.core.ids import AlertId, ResponderId
+from alertgraph.core.noise import NO_EVIDENCE, NoiseEvidence
 from alertgraph.core.prediction import Prediction, ShadowPrediction, check_prediction
 from alertgraph.core.severity import Severity
 from alertgraph.core.value import quick
@@ -168,10 +169,12 @@ class Judge:
 
     Attributes:
         inhibited_by: Bigger alerts that cover it now, as far as was read beforehand.
+        noise: What is known of its being noise, read beforehand likewise.
     """
 
     target: ById
     inhibited_by: tuple[AlertId, ...] = ()
+    noise: NoiseEvidence = NO_EVIDENCE
 
 
 @quick

@@ -106,8 +106,10 @@ class Change:
     def may_free(self, before: TenantSettings) -> bool:
         """Say whether another decision about an alert may follow: then those that are held are looked at again.
 
-        Monitors raise alerts of their own, and of the settings only the default rule is asked for an open one.
+        Monitors raise alerts of their own; of the settings the default rule and the rules against noise are asked
+        for an open one.
         """
         return any(not isinstance(item, _RAISING) for item in (*self.written, *self.deleted)) or (
-            self.settings is not None and self.settings.default_rule_id != before.default_rule_id
+            self.settings is not None
+            and (self.settings.default_rule_id, self.settings.noise) != (before.default_rule_id, before.noise)
         )

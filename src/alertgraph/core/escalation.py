@@ -16,6 +16,7 @@ from alertgraph.core.decision import Decision, Situation, alert_event
 from alertgraph.core.delivery import Delivery, Purpose, delivery_id
 from alertgraph.core.event import Event, EventKind, instant_text
 from alertgraph.core.ids import AlertId, ChannelId, NodeKind, ResponderId, encode_id
+from alertgraph.core.noise import NO_EVIDENCE, NoiseEvidence, hold_end, hold_for, stays_held
 from alertgraph.core.rule import (
     ChannelTarget,
     EscalationRule,
@@ -31,7 +32,13 @@ RECHECK_EVERY = timedelta(minutes=1)
 """How often a hold is looked at that ends by no timer: somebody comes on call, a bigger alert ends."""
 
 JUDGED_AGAIN = frozenset(
-    {HoldReason.SILENCED, HoldReason.INHIBITED, HoldReason.NO_MATCHING_RULE, HoldReason.NOBODY_ON_CALL}
+    {
+        HoldReason.SILENCED,
+        HoldReason.INHIBITED,
+        HoldReason.NO_MATCHING_RULE,
+        HoldReason.NOBODY_ON_CALL,
+        HoldReason.PREDICTED_NOISE,
+    }
 )
 """Holds that a change of what is set up may end."""
 
@@ -136,13 +143,19 @@ def _of_target(target: EscalationTarget, catalog: Catalog, at: datetime) -> Iter
 # --------------------------------------------------------------------------------------- the next step
 
 
-def step(alert: Alert, situation: Situation, inhibited_by: Sequence[AlertId] = ()) -> Decision:
+def step(
+    alert: Alert,
+    situation: Situation,
+    inhibited_by: Sequence[AlertId] = (),
+    noise: NoiseEvidence = NO_EVIDENCE,
+) -> Decision:
     """Return what a triggered alert whose time has come does: it climbs one level, or is held and says why.
 
     Args:
         alert: Open and acknowledged by nobody.
         situation: Of the engine.
         inhibited_by: Bigger alerts that cover it now.
+        noise: What is known of its being noise; a page is held by that only where the tenant has asked for it.
     """
     assert alert.status is AlertStatus.TRIGGERED, "who has it, climbs no further"
     if alert.held is HoldReason.LADDER_EXHAUSTED:
@@ -174,8 +187,36 @@ def step(alert: Alert, situation: Situation, inhibited_by: Sequence[AlertId] = (
     if alert.held is HoldReason.INHIBITED:
         alert, event = _uncovered(alert, situation, EventKind.UNINHIBITED)
         events.append(event)
-    climbed = _climb(alert, situation)
-    return replace(climbed, events=(*events, *climbed.events), changed=bool(events or climbed.events))
+    decision = _held_as_noise(alert, situation, noise) or _climb(let_go(alert, situation.now), situation)
+    return replace(decision, events=(*events, *decision.events), changed=bool(events or decision.events))
+
+
+def _held_as_noise(alert: Alert, situation: Situation, evidence: NoiseEvidence) -> Decision | None:
+    """Return how an alert's page waits since nobody is likely to be needed; None where it does not, or no more."""
+    rules, now = situation.config.settings.noise, situation.now
+    if alert.held is HoldReason.PREDICTED_NOISE:
+        if not stays_held(alert, rules, now):
+            return None
+        return Decision(replace(alert, judge_at=hold_end(alert, rules)))
+    hold = hold_for(alert, evidence, rules, now) if alert.ladder is not None else None
+    if hold is None:
+        return None
+    held = replace(alert, held=HoldReason.PREDICTED_NOISE, next_escalation_at=None, judge_at=hold.until)
+    detail: dict[str, Any] = {
+        "noiseProbability": round(hold.probability, 4),
+        "basis": hold.basis.name,
+        "text": hold.text,
+    }
+    if hold.until is not None:
+        detail["until"] = instant_text(hold.until)
+    return Decision(held, (held_event(alert, held, situation, **detail),), changed=True)
+
+
+def let_go(alert: Alert, now: datetime) -> Alert:
+    """Return an alert whose page waits no more, where it did since nobody seemed to be needed."""
+    if alert.held is not HoldReason.PREDICTED_NOISE:
+        return alert
+    return replace(alert, held=None, judge_at=None, next_escalation_at=now)
 
 
 def _covered(

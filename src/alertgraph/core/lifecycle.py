@@ -33,6 +33,7 @@ from alertgraph.core.alert import (
     TITLE_LENGTH_MAX,
     Alert,
     AlertStatus,
+    AlertVerdict,
     Draft,
     HoldReason,
     check_annotations,
@@ -59,6 +60,7 @@ from alertgraph.core.escalation import (
     fallback_delivery,
     follow_ups,
     held_event,
+    let_go,
     matching_rule,
     notices,
     on_ladder,
@@ -348,7 +350,11 @@ def _update(action: Update, alert: Alert, situation: Situation) -> Decision:
 
 
 def _matched_anew(alert: Alert, situation: Situation) -> Alert:
-    """Return an alert that became worse: on the ladder of another rule, where another one is for it now."""
+    """Return an alert that became worse: on the ladder of another rule, where another one is for it now.
+
+    Whoever was not to be told of it as it was, is told of it as it is.
+    """
+    alert = let_go(alert, situation.now)
     rule = rule_for(alert, situation)
     if rule is None or (alert.ladder is not None and alert.ladder.rule_id == rule.id):
         return alert
@@ -560,6 +566,8 @@ def _assign(action: Assign, alert: Alert, situation: Situation) -> Decision:
         deliveries = assignment_notices(alert, situation, responder_id)
     told = tuple(dict.fromkeys((*alert.told, *(delivery.channel_id for delivery in deliveries))))
     given = replace(alert, assignee=responder_id, told=told)
+    if responder_id is not None:
+        given = let_go(given, situation.now)
     event = alert_event(EventKind.ASSIGNED, alert, given, situation, note=action.note, detail=detail)
     return Decision(given, (event,), changed=True, deliveries=deliveries)
 
@@ -568,6 +576,8 @@ def _give_feedback(action: GiveFeedback, alert: Alert, situation: Situation) -> 
     if action.verdict is alert.verdict:
         return _unchanged(alert, situation, action.note)
     judged = replace(alert, verdict=action.verdict)
+    if action.verdict is AlertVerdict.ACTIONABLE:
+        judged = let_go(judged, situation.now)
     event = alert_event(EventKind.FEEDBACK_GIVEN, alert, judged, situation, note=action.note)
     return Decision(judged, (event,), changed=True)
 
@@ -589,12 +599,19 @@ def _judge(action: Judge, alert: Alert, situation: Situation) -> Decision:
         if alert.acknowledged_until is None or alert.acknowledged_until > now:
             return Decision(marked, events, changed=bool(events))
         decision = _given_back(marked, replace(situation, actor=ENGINE))
+    elif events and marked.ladder is not None and marked.ladder.escalate_on_sla and _waits_as_noise(marked):
+        # The rule says that missing an SLA time matters, which no guess outweighs.
+        decision = step(let_go(marked, now), situation, action.inhibited_by)
     elif _comes_to_climb(marked, events, now):
-        decision = step(marked, situation, action.inhibited_by)
+        decision = step(marked, situation, action.inhibited_by, action.noise)
     else:
         decision = Decision(marked)
     events = (*events, *decision.events)
     return replace(decision, events=events, changed=bool(events))
+
+
+def _waits_as_noise(alert: Alert) -> bool:
+    return alert.held is HoldReason.PREDICTED_NOISE
 
 
 def _comes_to_climb(alert: Alert, events: Sequence[Event], now: datetime) -> bool:

@@ -13,6 +13,7 @@ from alertgraph.core.errors import AccessDeniedError, InputError
 from alertgraph.core.ids import ApiKeyId, ChannelId, ResponderId, RuleId, SavedViewId, TenantId
 from alertgraph.core.incident import check_grouping
 from alertgraph.core.labels import Matcher
+from alertgraph.core.noise import NOTHING_HELD, NoiseRules, check_noise
 from alertgraph.core.tier import Tier
 
 __all__ = ["ApiKey", "Principal", "Role", "SavedView", "Tenant", "TenantSettings", "Tier"]
@@ -56,6 +57,7 @@ class TenantSettings:
         grouping_labels: Alerts equal in all these share an incident; none: nothing is grouped by labels.
         grouping_window: How long after its last alert an incident still takes in equal ones.
         correlation_enabled: Whether the model may group alerts; what belongs together it says in any case.
+        noise: How far the model may go against noise.
         version: Number of the last event that changed the settings; 0 where none did.
     """
 
@@ -68,6 +70,7 @@ class TenantSettings:
     grouping_labels: tuple[str, ...] = ()
     grouping_window: timedelta = timedelta(hours=1)
     correlation_enabled: bool = False
+    noise: NoiseRules = NOTHING_HELD
 
 
 def check_slug(slug: str) -> str:
@@ -92,6 +95,7 @@ def check_settings(settings: TenantSettings) -> TenantSettings:
     if not RETENTION_MIN <= settings.retention <= RETENTION_MAX:
         raise InputError("retention is P1D to P3660D.", "retention")
     check_grouping(settings.grouping_labels, settings.grouping_window)
+    check_noise(settings.noise)
     return settings
 
 

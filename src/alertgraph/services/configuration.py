@@ -37,6 +37,7 @@ from alertgraph.core.ids import (
     uuid7,
 )
 from alertgraph.core.labels import Matcher, check_matcher
+from alertgraph.core.noise import NoiseMode, rearmed
 from alertgraph.core.rule import EscalationRule
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, TenantSettings, check_settings
 from alertgraph.services.catalog_changes import (
@@ -95,6 +96,9 @@ class ConfigurationService:
         grouping_labels: tuple[str, ...] | Unset = UNSET,
         grouping_window: timedelta | Unset = UNSET,
         correlation_enabled: bool | Unset = UNSET,
+        noise_mode: NoiseMode | Unset = UNSET,
+        noise_hold_max: timedelta | Unset = UNSET,
+        noise_regret_budget: timedelta | Unset = UNSET,
         expected_version: int | None = None,
     ) -> TenantSettings:
         """Return the settings after a patch. ADMIN."""
@@ -129,11 +133,25 @@ class ConfigurationService:
                 patched = replace(patched, grouping_window=grouping_window)
             if correlation_enabled is not UNSET:
                 patched = replace(patched, correlation_enabled=correlation_enabled)
+            noise = patched.noise
+            if noise_mode is not UNSET:
+                # Also where it is the mode there was: that is how holding is armed again.
+                noise = rearmed(noise, noise_mode, self._clock.now())
+            if noise_hold_max is not UNSET:
+                noise = replace(noise, hold_max=noise_hold_max)
+            if noise_regret_budget is not UNSET:
+                noise = replace(noise, regret_budget=noise_regret_budget)
+            patched = replace(patched, noise=noise)
             check_settings(patched)
             if patched == current:
                 return None
             event = self._event(
-                EventKind.CONFIG_UPDATED, principal, "TenantSettings", subject, _told(current), _told(patched)
+                EventKind.CONFIG_UPDATED,
+                principal,
+                "TenantSettings",
+                subject,
+                told_settings(current),
+                told_settings(patched),
             )
             return Change(event, settings=patched)
 
@@ -432,7 +450,8 @@ def _check_key(
         check_matcher(matcher, "matchers", str(index))
 
 
-def _told(settings: TenantSettings) -> dict[str, Any]:
+def told_settings(settings: TenantSettings) -> dict[str, Any]:
+    """Return the settings as events tell of them, by their names in the API."""
     rule_id, channel_id = settings.default_rule_id, settings.dead_man_channel_id
     return {
         "resolveTimeout": duration_text(settings.resolve_timeout),
@@ -443,6 +462,10 @@ def _told(settings: TenantSettings) -> dict[str, Any]:
         "groupingLabels": list(settings.grouping_labels),
         "groupingWindow": duration_text(settings.grouping_window),
         "correlationEnabled": settings.correlation_enabled,
+        "noiseMode": settings.noise.mode.name,
+        "noiseHoldMax": duration_text(settings.noise.hold_max),
+        "noiseRegretBudget": duration_text(settings.noise.regret_budget),
+        "noiseHoldingArmed": settings.noise.is_armed,
     }
 
 

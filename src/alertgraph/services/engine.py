@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NoReturn
 
 from alertgraph.core.action import ById, Judge
 from alertgraph.core.actor import ENGINE
-from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
+from alertgraph.core.alert import Alert, AlertStatus, HoldReason, alert_match_values
 from alertgraph.core.batch import Outcome, Request
 from alertgraph.core.escalation import JUDGED_AGAIN
 from alertgraph.core.ids import AlertId, TenantId, uuid7
 from alertgraph.core.inhibition import InhibitionRule, source_keys, target_keys
+from alertgraph.core.noise import JUDGED_WITHIN, NO_EVIDENCE, NoiseEvidence, may_be_held, waits_until
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
-from alertgraph.services.ports import Clock, Dice, DueWork, PagerObserver
+from alertgraph.services.ports import Clock, Dice, DueWork, NoiseBook, PagerObserver
 
 TENANT_COUNT_MAX = 50
 ALERT_COUNT_MAX = 100
@@ -35,6 +36,8 @@ class Engine:
 
     Args:
         worked: Called after each time the store answered: whoever watches over it learns that it is there.
+        noise: What holding likely noise goes by; None where nothing is held.
+        poll_every: A net beneath the hints.
     """
 
     def __init__(
@@ -46,6 +49,9 @@ class Engine:
         dice: Dice,
         observer: PagerObserver,
         worked: Callable[[], None] = lambda: None,
+        *,
+        noise: NoiseBook | None = None,
+        poll_every: timedelta = POLL_EVERY,
     ) -> None:
         self._due = due
         self._lanes = lanes
@@ -54,6 +60,8 @@ class Engine:
         self._dice = dice
         self._observer = observer
         self._worked = worked
+        self._noise = noise
+        self._poll_every = poll_every
         self._woken = asyncio.Event()
         self._wakes_at: datetime | None = None
         self._judges_at: datetime | None = None
@@ -87,7 +95,7 @@ class Engine:
                 self._worked()
                 if moved:
                     continue
-                wakes_at = self._clock.now() + POLL_EVERY
+                wakes_at = self._clock.now() + self._poll_every
                 next_due_at = await self._due.next_due_at()
                 self._wakes_at = min(wakes_at, next_due_at) if next_due_at is not None else wakes_at
                 await self._sleep(self._wakes_at - self._clock.now())
@@ -143,9 +151,18 @@ class Engine:
         if memory is not None:
             for alert in due:
                 memory.keep(alert)
+        evidence = await self._evidence(tenant_id, due)
+        waiting = await self._waiting(tenant_id, due, evidence, now)
+        if waiting:
+            due = [alert for alert in due if alert.id not in waiting]
+            if not due:
+                return len(found)
         covered = await self._inhibited(tenant_id, due)
         request = Request(
-            tuple(Judge(ById(alert.id), covered.get(alert.id, ())) for alert in due),
+            tuple(
+                Judge(ById(alert.id), covered.get(alert.id, ()), evidence.get(alert.id, NO_EVIDENCE))
+                for alert in due
+            ),
             tuple(AlertId(uuid7(now, self._dice.bits(74))) for _ in due),
             ENGINE,
         )
@@ -154,6 +171,42 @@ class Engine:
         oldest = min(alert.due_at or now for alert in due)
         self._observer.judged(alerts=len(due), late_seconds=max(0.0, (now - oldest).total_seconds()))
         return len(found)
+
+    async def _evidence(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> Mapping[AlertId, NoiseEvidence]:
+        """Return what is known of alerts whose pages may be held as noise; nothing where it can't be read."""
+        rules = (await self._lanes.config(tenant_id)).settings.noise
+        if self._noise is None or not rules.is_armed:
+            return {}
+        asked = [alert for alert in alerts if may_be_held(alert) and alert.held is not HoldReason.PREDICTED_NOISE]
+        if not asked:
+            return {}
+        try:
+            async with asyncio.timeout(JUDGED_WITHIN.total_seconds()):
+                return await self._noise.evidence(tenant_id, asked)
+        except Exception as error:  # noqa: BLE001  (whatever ails it, no page waits for it)
+            self._observer.failed("noise", error)
+            return {}
+
+    async def _waiting(
+        self,
+        tenant_id: TenantId,
+        alerts: Sequence[Alert],
+        evidence: Mapping[AlertId, NoiseEvidence],
+        now: datetime,
+    ) -> Mapping[AlertId, datetime]:
+        """Put off alerts whose prediction is on its way, and return until when: a second at most."""
+        if not evidence:
+            return {}
+        rules = (await self._lanes.config(tenant_id)).settings.noise
+        waiting = {
+            alert.id: until
+            for alert in alerts
+            if alert.id in evidence
+            and (until := waits_until(alert, evidence[alert.id].policy, rules, now)) is not None
+        }
+        if waiting:
+            await self._due.rearm(tenant_id, [one for one in alerts if one.id in waiting], min(waiting.values()))
+        return waiting
 
     async def _rearm_unchanged(self, tenant_id: TenantId, outcomes: Sequence[Outcome]) -> None:
         """Put off alerts on which nothing was decided: still silenced, or somebody was faster."""

@@ -47,6 +47,7 @@ from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import Dependencies, MonitoredService
 from alertgraph.core.prediction import FeatureContribution, Prediction
+from alertgraph.core.noise import History, HoldRecord, NoiseEvidence, NoiseFigures, NoisePolicy
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
@@ -925,6 +926,50 @@ class LearningStates(Protocol):
 
     async def start_of(self, tenant_id: TenantId, since: datetime, length_max: int) -> LogCursor:
         """Return where to begin in a log: with what was recorded since then, and no more events than that."""
+        ...
+
+
+class NoiseBook(Protocol):
+    """What holding likely noise goes by, and what it has cost: kept by who learns, read by the engine.
+
+    Every method raises DependencyError where the store is away.
+    """
+
+    async def policy(self, tenant_id: TenantId) -> NoisePolicy | None:
+        """Return what is kept of a tenant; None where nothing is."""
+        ...
+
+    async def evidence(self, tenant_id: TenantId, alerts: Sequence[Alert]) -> Mapping[AlertId, NoiseEvidence]:
+        """Return what is known of alerts besides themselves; nothing where nobody has learnt."""
+        ...
+
+    async def figures(self, tenant_id: TenantId, since: datetime) -> NoiseFigures:
+        """Return what holding has come to of the pages held since then."""
+        ...
+
+    async def keep(
+        self,
+        tenant_id: TenantId,
+        policy: NoisePolicy,
+        histories: Mapping[bytes, History | None],
+        holds: Sequence[HoldRecord],
+        now: datetime,
+        *,
+        anew: bool,
+    ) -> None:
+        """Write what has changed, all or nothing; histories of None are forgotten, with `anew` all others, too."""
+        ...
+
+
+class NoiseObserver(Protocol):
+    """Where holding likely noise reports what an operator watches; never raises and never waits."""
+
+    def noise_disarmed(self, tenant_id: TenantId, regret: timedelta) -> None:
+        """A tenant's holding has cost more than it was allowed to, and has switched itself off."""
+        ...
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """A loop of ours caught an error and goes on."""
         ...
 
 

@@ -13,6 +13,7 @@ from alertgraph.core.catalog import Catalog, Item
 from alertgraph.core.document import DocumentMode
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import TenantId
+from alertgraph.core.noise import NoiseMode, NoiseRules
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import TenantSettings
@@ -30,13 +31,14 @@ _VERSION = "SELECT config_version FROM tenant_head WHERE tenant_id = $1"
 _SETTINGS = """
 SELECT
     resolve_timeout, retention, version, default_rule_id, dead_man_channel_id, document_mode, grouping_labels,
-    grouping_window, correlation_enabled
+    grouping_window, correlation_enabled, noise_mode, noise_hold_max, noise_regret_budget, noise_armed_at
 FROM tenant_settings WHERE tenant_id = $1
 """
 _WRITE_SETTINGS = """
 UPDATE tenant_settings SET
     resolve_timeout = $2, retention = $3, version = $4, default_rule_id = $5, dead_man_channel_id = $6,
-    document_mode = $7, grouping_labels = $8, grouping_window = $9, correlation_enabled = $10
+    document_mode = $7, grouping_labels = $8, grouping_window = $9, correlation_enabled = $10,
+    noise_mode = $11, noise_hold_max = $12, noise_regret_budget = $13, noise_armed_at = $14
 WHERE tenant_id = $1
 """
 _SLA_TARGETS = "SELECT severity, acknowledge_within, resolve_within FROM sla_target WHERE tenant_id = $1"
@@ -65,7 +67,7 @@ async def load_settings(fetch: Fetch, tenant_id: TenantId) -> TenantSettings | N
     rows = await fetch(_SETTINGS, tenant_id)
     if not rows:
         return None
-    resolve_timeout, retention, version, rule_id, channel_id, mode, labels, window, correlates = rows[0]
+    resolve_timeout, retention, version, rule_id, channel_id, mode, labels, window, correlates, *noise = rows[0]
     return TenantSettings(
         resolve_timeout,
         retention,
@@ -76,6 +78,7 @@ async def load_settings(fetch: Fetch, tenant_id: TenantId) -> TenantSettings | N
         tuple(labels),
         window,
         correlates,
+        NoiseRules(NoiseMode(noise[0]), *noise[1:]),
     )
 
 
@@ -138,6 +141,10 @@ async def write_settings(
         settings.grouping_labels,
         settings.grouping_window,
         settings.correlation_enabled,
+        settings.noise.mode,
+        settings.noise.hold_max,
+        settings.noise.regret_budget,
+        settings.noise.armed_at,
     )
 
 

@@ -129,7 +129,7 @@ class PostgresConfiguration:
             await write_settings(connection, tenant_id, after, version)
 
         def may_free(before: TenantSettings, after: TenantSettings) -> bool:
-            return after.default_rule_id != before.default_rule_id
+            return (after.default_rule_id, after.noise) != (before.default_rule_id, before.noise)
 
         return await self._change(tenant_id, read, decide, write, answer, may_free)
 

@@ -46,6 +46,7 @@ _FREED_BY_CONFIG = (
     HoldReason.INHIBITED,
     HoldReason.NO_MATCHING_RULE,
     HoldReason.NOBODY_ON_CALL,
+    HoldReason.PREDICTED_NOISE,
 )
 _HELD_FOR = " UNION ALL ".join(
     "(SELECT id FROM alert_open"
@@ -54,9 +55,12 @@ _HELD_FOR = " UNION ALL ".join(
 )
 _HELD = f"SELECT held.id FROM ({_HELD_FOR}) AS held ORDER BY held.id LIMIT {JUDGE_COUNT}"
 _REASONS = f"'{{{', '.join(f'{reason:d}' for reason in _FREED_BY_CONFIG)}}}'::smallint[]"
-# Rows are locked in the order of their ids, which is everybody's order.
+# Rows are locked in the order of their ids, which is everybody's order. When a hold of likely noise ends is kept:
+# nothing else knows, and nothing ever makes it longer.
 _MAKE_DUE = f"""
-UPDATE alert_open o SET judge_at = $3, due_at = least(o.due_at, $3)
+UPDATE alert_open o SET
+    judge_at = CASE WHEN o.hold_reason = {HoldReason.PREDICTED_NOISE:d} THEN o.judge_at ELSE $3 END,
+    due_at = least(o.due_at, $3)
 FROM (
     SELECT id FROM alert_open
     WHERE tenant_id = $1 AND id = ANY ($2) AND (judge_at > $3 OR judge_at IS NULL)

@@ -82,6 +82,10 @@ tenant_settings = Table(
     Column("grouping_labels", ARRAY(Text), nullable=False, server_default="{}"),
     Column("grouping_window", Interval, nullable=False, server_default="1 hour"),
     Column("correlation_enabled", Boolean, nullable=False, server_default=false()),
+    Column("noise_mode", SmallInteger, nullable=False, server_default="1"),
+    Column("noise_hold_max", Interval, nullable=False, server_default="5 minutes"),
+    Column("noise_regret_budget", Interval, nullable=False, server_default="1 hour"),
+    Column("noise_armed_at", _Instant),
     Index("tenant_settings_dead_man", "tenant_id", postgresql_where=text("dead_man_channel_id IS NOT NULL")),
 )
 
@@ -350,6 +354,9 @@ alert_open = Table(
         "id",
         postgresql_where=text("hold_reason = ANY ('{2,3,4,5}'::smallint[])"),
     ),
+    Index(
+        "alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")
+    ),
     Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
     Index("alert_open_severity", "tenant_id", "severity", "id"),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
@@ -617,6 +624,42 @@ label_usage = Table(
     Column("value", Text, nullable=False),
     Column("uses", BigInteger, nullable=False),
     Index("label_usage_uses", "tenant_id", "label", "uses"),
+)
+
+noise_policy = Table(
+    "noise_policy",
+    metadata,
+    _of_tenant(),
+    Column("spare_key", LargeBinary, nullable=False),
+    Column("model_threshold", Double),
+    Column("history_threshold", Double),
+    Column("predicts", Boolean, nullable=False),
+    Column("fresh_until", _Instant, nullable=False),
+)
+
+noise_history = Table(
+    "noise_history",
+    metadata,
+    _of_tenant(),
+    Column("key", LargeBinary, primary_key=True),
+    Column("noise_probability", Double, nullable=False),
+    Column("ended_count", Double, nullable=False),
+    Column("quiet_count", Double, nullable=False),
+    Column("quiet_median", Interval),
+)
+
+noise_hold = Table(
+    "noise_hold",
+    metadata,
+    _of_tenant(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("held_at", _Instant, nullable=False),
+    Column("until", _Instant),
+    Column("probability", Double, nullable=False),
+    Column("basis", SmallInteger, nullable=False),
+    Column("ended_at", _Instant),
+    Column("regret", Interval),
+    Index("noise_hold_counted", "tenant_id", "held_at", postgresql_include=["regret"]),
 )
 
 index_position = Table(

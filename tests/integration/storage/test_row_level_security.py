@@ -77,6 +77,15 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO inhibitor (tenant_id, rule_id, digest, alert_id) "
         "VALUES ($1, gen_random_uuid(), 'd', gen_random_uuid())",
         "INSERT INTO engine_position (tenant_id, judged_version) VALUES ($1, 1)",
+        "INSERT INTO service_dependency (tenant_id, service, needs, version) VALUES ($1, 'a', 'b', 1)",
+        "INSERT INTO alert_link (tenant_id, alert_id, earlier_id, score, evidence) "
+        "VALUES ($1, gen_random_uuid(), gen_random_uuid(), 0.5, '[]')",
+        "INSERT INTO link_position (tenant_id, until) VALUES ($1, now())",
+        "INSERT INTO noise_policy (tenant_id, spare_key, predicts, fresh_until) VALUES ($1, 'k', true, now())",
+        "INSERT INTO noise_history (tenant_id, key, noise_probability, ended_count, quiet_count) "
+        "VALUES ($1, 'k', 0.5, 1, 1)",
+        "INSERT INTO noise_hold (tenant_id, alert_id, held_at, probability, basis) "
+        "VALUES ($1, gen_random_uuid(), now(), 0.9, 1)",
         "INSERT INTO dead_man (tenant_id, due_at) VALUES ($1, now())",
         "INSERT INTO metric_fold (tenant_id, days_until, hours_since, hours_until) "
         "VALUES ($1, now(), now(), now())",
