@@ -9,7 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import appends, executor, fanout, fill, flame, growth, lateness, lists, plots, reads, report, writes
+from bench import (
+    appends,
+    executor,
+    fanout,
+    fill,
+    flame,
+    growth,
+    lateness,
+    learning,
+    lists,
+    plots,
+    reads,
+    report,
+    writes,
+)
 from bench.installation import Installation, allow_many_files, short_directory
 from bench.machine import facts
 
@@ -114,6 +128,17 @@ def _growth(wanted: Wanted, directory: Path) -> Outcome:
     return Outcome(growing.table(), growing.told(), {"rounds": scale.rounds, **growing.facts()})
 
 
+def _learning(wanted: Wanted, directory: Path) -> Outcome:
+    scale = learning.QUICK if wanted.quick else learning.FULL
+    measuring = learning.Learning(directory, scale, wanted.seed)
+    measuring.run()
+    return Outcome(
+        measuring.table(),
+        measuring.told(),
+        {"rounds": scale.rounds, "seconds": scale.seconds, **measuring.facts},
+    )
+
+
 def _lists(wanted: Wanted, directory: Path) -> Outcome:
     scale = lists.QUICK if wanted.quick else lists.FULL
     with Installation(_data(wanted, directory)) as installation:
@@ -144,12 +169,13 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "fanout": _fanout,
     "lateness": _lateness,
     "appends": _appends,
+    "learning": _learning,
     "growth": _growth,
     "lists": _lists,
     "list-growth": _list_growth,
 }
 # These are no rows of the design's table, and but for the first they take ten minutes each.
-ONLY_BY_NAME = ("appends", "growth", "lists", "list-growth")
+ONLY_BY_NAME = ("appends", "learning", "growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill")
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -123,6 +123,8 @@ class Installation:
             "CRITICAL_ALERT_LOG_FORMAT": "json",
             "CRITICAL_ALERT_LOG_LEVEL": "warning",
             "CRITICAL_ALERT_COST_BUDGET": str(COST_BUDGET),
+            # What it costs has a measurement of its own.
+            "CRITICAL_ALERT_ML_ENABLED": "false",
             # The providers of pages are ours, on this machine.
             "CRITICAL_ALERT_ALLOW_PRIVATE_TARGETS": "true",
         }
@@ -232,10 +234,13 @@ class Server:
         raise RuntimeError(f"{self.name} did not start: {self.complaints()}")
 
 
-def alertgraph_server(installation: Installation, directory: Path) -> Server:
-    """Return the service itself, as an operator runs it."""
+def alertgraph_server(
+    installation: Installation, directory: Path, variables: Mapping[str, str] | None = None
+) -> Server:
+    """Return the service itself, as an operator runs it, but for some variables."""
     command = [sys.executable, "-m", "alertgraph", "serve", "--port", "{port}"]
-    return Server("alertgraph", command, installation.environment, "/readyz", directory / "alertgraph.log")
+    environment = {**installation.environment, **(variables or {})}
+    return Server("alertgraph", command, environment, "/readyz", directory / "alertgraph.log")
 
 
 def bench_server(installation: Installation, app: str, directory: Path) -> Server:
