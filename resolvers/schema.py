@@ -7,6 +7,7 @@ import resolvers.alert
 import resolvers.alert_action
 import resolvers.anomaly
 import resolvers.api_key
+import resolvers.audit
 import resolvers.channel
 import resolvers.delivery
 import resolvers.event
@@ -37,6 +38,7 @@ from resolvers.alert_action import (
 )
 from resolvers.anomaly import AnomalyRuleConnection, AnomalyRulePayload
 from resolvers.api_key import ApiKeyConnection, ApiKeyPayload
+from resolvers.audit import AuditConsistency, AuditHead, AuditProof
 from resolvers.channel import (
     NotificationChannel,
     NotificationChannelConnection,
@@ -175,6 +177,22 @@ class Query:
     engine_health: EngineHealth = strawberry.field(
         resolver=resolvers.health.engine_health,
         description="Whether the engine keeps its promises for this tenant.",
+    )
+    audit_head: AuditHead | None = strawberry.field(
+        resolver=resolvers.audit.audit_head,
+        description="The newest signed head of the log; null until there is one.",
+    )
+    audit_proof: AuditProof | None = strawberry.field(
+        resolver=resolvers.audit.audit_proof,
+        description=(
+            "Proof that an event stands in the log; null where the event is unknown or no head covers it yet."
+        ),
+        metadata=resolvers.audit.PROOF_COST,
+    )
+    audit_consistency: AuditConsistency | None = strawberry.field(
+        resolver=resolvers.audit.audit_consistency,
+        description="Proof that the log of today only added to an earlier one; null where there is no head.",
+        metadata=resolvers.audit.PROOF_COST,
     )
     rate_limit: RateLimit = strawberry.field(
         resolver=resolvers.tenant.rate_limit,

@@ -7,6 +7,7 @@ import base64
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ from tests.servers import Background, free_port
 MASTER_KEY = base64.b64encode(b"tests only: 32 bytes of a secret").decode()
 # A start takes two seconds; beside others on a busy machine many more. Who ends instead is noticed at once.
 START_SECONDS = 90.0
+# What is kept of logs outside of their databases would outlive these.
+_CHECKPOINTS = tempfile.TemporaryDirectory(prefix="ag-checkpoints-")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def environment_of(database_url: str, **more: str) -> dict[str, str]:
         "CRITICAL_ALERT_LOG_FORMAT": "json",
         # A process more, with seconds of imports: where it is what a test is about, the test switches it on.
         "CRITICAL_ALERT_ML_ENABLED": "false",
+        "CRITICAL_ALERT_CHECKPOINT_DIR": _CHECKPOINTS.name,
         **more,
     }
 

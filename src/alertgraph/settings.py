@@ -61,6 +61,7 @@ class Settings(BaseModel):
     migration_database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     data_dir: Path = Path("~/.local/share/alertgraph")
+    checkpoint_dir: Path | None = None
     pg_bin: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -112,11 +113,11 @@ class Settings(BaseModel):
             raise ValueError("it begins with smtp:// or smtps://")
         return value
 
-    @field_validator("data_dir", mode="after")
+    @field_validator("data_dir", "checkpoint_dir", mode="after")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
+    def _expand(cls, value: Path | None) -> Path | None:
         try:
-            return value.expanduser().absolute()
+            return value.expanduser().absolute() if value is not None else None
         except RuntimeError as error:
             raise ValueError("it begins with ~, and this user has no home") from error
 

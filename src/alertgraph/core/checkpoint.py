@@ -76,6 +76,10 @@ class Checkpoint:
         """Number of the last event that it covers."""
         return self.tree.first_number + self.size - 1
 
+    def covers(self, number: int) -> bool:
+        """Say whether the event of that number is in the tree."""
+        return self.tree.first_number <= number <= self.last_number
+
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:

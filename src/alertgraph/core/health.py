@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from alertgraph.core.alert import HoldReason
 from alertgraph.core.ids import AlertId
+from alertgraph.core.sealing import LATE_AFTER as AUDIT_LATE_AFTER
+from alertgraph.core.sealing import Refusal
 
 LATE_AFTER = timedelta(seconds=60)
 """What is due for longer than this is late: the engine and the senders look every few seconds."""
@@ -22,6 +24,12 @@ class Invariant(StrEnum):
     DELIVERY_LATE = "DELIVERY_LATE"
     HELD_NO_MATCHING_RULE = "HELD_NO_MATCHING_RULE"
     HELD_NOBODY_ON_CALL = "HELD_NOBODY_ON_CALL"
+    AUDIT_REFUSED = "AUDIT_REFUSED"
+    AUDIT_LATE = "AUDIT_LATE"
+
+
+OF_THE_RECORD = frozenset({Invariant.AUDIT_REFUSED, Invariant.AUDIT_LATE})
+"""What is wrong with the record of what happened; people are told of alerts all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class EngineFigures:
         late_deliveries: Deliveries, the same; the alert of one of them.
         held: Open alerts held for NO_MATCHING_RULE or NOBODY_ON_CALL, with one of each.
         forgotten: Triggered alerts with neither a due time nor a reason, with one of them.
+        refusal: Why the log is not sealed; None where it is.
+        unsealed_since: When the oldest event was recorded that no signed checkpoint covers.
     """
 
     oldest_due_at: datetime | None
@@ -45,6 +55,8 @@ class EngineFigures:
     late_deliveries: tuple[int, AlertId | None]
     held: Mapping[HoldReason, tuple[int, AlertId | None]]
     forgotten: tuple[int, AlertId | None]
+    refusal: Refusal | None = None
+    unsealed_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,11 @@ class Health:
         """Whether nothing is broken."""
         return not self.violations
 
+    @property
+    def keeps_paging(self) -> bool:
+        """Whether nothing is broken that people need to be told of alerts."""
+        return all(violation.invariant in OF_THE_RECORD for violation in self.violations)
+
 
 def health_of(figures: EngineFigures, now: datetime) -> Health:
     """Return how the engine does, by what was counted at `now`."""
@@ -91,7 +108,7 @@ def health_of(figures: EngineFigures, now: datetime) -> Health:
         _since(figures.oldest_due_at, now),
         _since(figures.oldest_delivery_at, now),
         figures.pending_count,
-        tuple(_violations(figures)),
+        (*_violations(figures), *_violations_of_record(figures, now)),
     )
 
 
@@ -120,6 +137,16 @@ def _violations(figures: EngineFigures) -> Iterator[Violation]:
     for invariant, (count, alert_id) in found.items():
         if count:
             yield Violation(invariant, texts[invariant], count, alert_id)
+
+
+def _violations_of_record(figures: EngineFigures, now: datetime) -> Iterator[Violation]:
+    if figures.refusal is not None:
+        text = f"The log is not sealed any more. {figures.refusal.text}"
+        yield Violation(Invariant.AUDIT_REFUSED, text, 1, None)
+    elif figures.unsealed_since is not None and now - figures.unsealed_since > AUDIT_LATE_AFTER:
+        minutes = AUDIT_LATE_AFTER / timedelta(minutes=1)
+        text = f"For more than {minutes:g} minutes, events of the log have been covered by no signed checkpoint."
+        yield Violation(Invariant.AUDIT_LATE, text, 1, None)
 
 
 def _since(at: datetime | None, now: datetime) -> timedelta | None:

@@ -163,30 +163,16 @@ def kept_note(text: str | None) -> Note | None:
 
 
 def _contradiction(state: TreeState, kept: Note | None, keys: Collection[bytes], verify: Verify) -> Refusal | None:
-    tree, size = state.tree, state.size
-    if state.log_epoch != tree.log_epoch:
+    if state.log_epoch != state.tree.log_epoch:
         return Refusal.EPOCH
+    if state.size or state.newest is not None:
+        refusal = _unlike_signed(state, keys, verify)
+        if refusal is not None:
+            return refusal
     if kept is not None and any(is_signed(kept, VerifierKey(kept.origin, key), verify) for key in keys):
         refusal = _contradicts(state, kept)
         if refusal is not None:
             return refusal
-    if size:
-        newest = state.newest
-        if newest is None or newest.checkpoint.size != size or newest.public_key not in keys:
-            return Refusal.CHECKPOINT
-        if not verify(newest.public_key, newest.signature, newest.checkpoint.text.encode()):
-            return Refusal.CHECKPOINT
-        try:
-            if root(state.tiles, size) != newest.checkpoint.root:
-                return Refusal.TREE
-        except BrokenTreeError:
-            return Refusal.TREE
-        if state.head_number < state.sealed_number:
-            return Refusal.CUT
-        if state.last_leaf is None and state.sealed_number > state.pruned_number:
-            return Refusal.CUT
-        if state.last_leaf is not None and state.last_leaf != _last_leaf(state):
-            return Refusal.REWRITTEN
     expected = state.sealed_number
     for number, leaf in state.leaves:
         expected += 1
@@ -195,6 +181,25 @@ def _contradiction(state: TreeState, kept: Note | None, keys: Collection[bytes],
     if not state.leaves and state.head_number > state.sealed_number:
         return Refusal.HOLE
     return None
+
+
+def _unlike_signed(state: TreeState, keys: Collection[bytes], verify: Verify) -> Refusal | None:
+    """Return why what is stored is not what was signed last."""
+    newest, size = state.newest, state.size
+    if newest is None or newest.checkpoint.size != size or newest.public_key not in keys:
+        return Refusal.CHECKPOINT
+    if not verify(newest.public_key, newest.signature, newest.checkpoint.text.encode()):
+        return Refusal.CHECKPOINT
+    try:
+        if root(state.tiles, size) != newest.checkpoint.root:
+            return Refusal.TREE
+    except BrokenTreeError:
+        return Refusal.TREE
+    if state.head_number < state.sealed_number:
+        return Refusal.CUT
+    if state.last_leaf is None:
+        return Refusal.CUT if state.sealed_number > state.pruned_number else None
+    return Refusal.REWRITTEN if state.last_leaf != _last_leaf(state) else None
 
 
 def _contradicts(state: TreeState, kept: Note) -> Refusal | None:

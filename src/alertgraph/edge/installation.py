@@ -31,6 +31,7 @@ MASTER_KEY_FILE = "master_key"
 BOOTSTRAP_KEY_FILE = "bootstrap_key"
 URL_FILE = "url"
 EMBEDDED_FOLDER = "postgres"
+CHECKPOINT_FOLDER = "checkpoints"
 
 
 class StartError(Exception):
@@ -110,6 +111,11 @@ def bootstrap_key_path(settings: Settings) -> Path:
 def url_path(settings: Settings) -> Path:
     """Return where an embedded installation says at which URL it was served last, for the same commands."""
     return settings.data_dir / URL_FILE
+
+
+def checkpoint_dir(settings: Settings) -> Path:
+    """Return where the newest checkpoint of each tenant's log is kept besides the database."""
+    return settings.checkpoint_dir or settings.data_dir / CHECKPOINT_FOLDER
 
 
 def read_or_keep(path: Path, text: str) -> str:

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from alertgraph.cache.budgets import Budgets
+from alertgraph.core.checkpoint import Verify
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.event import CONFIG_KINDS, StoredEvent
 from alertgraph.core.ids import TenantId
@@ -36,6 +37,7 @@ from alertgraph.services.lanes import Lanes
 from alertgraph.services.metrics_feed import MetricsFeed
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.ports import (
+    AuditTrees,
     Clock,
     CommittedEvents,
     Configuration,
@@ -43,11 +45,14 @@ from alertgraph.services.ports import (
     Documents,
     DueWork,
     LearningReports,
+    Signer,
     SnapshotSource,
     TenantLog,
     Vault,
     Wakeups,
+    Witness,
 )
+from alertgraph.services.sealer import Sealer
 from alertgraph.services.streams import StreamService
 from alertgraph.services.upkeep import Upkeep
 from alertgraph.settings import Settings
@@ -56,6 +61,22 @@ from resolvers.schema import schema
 
 READINESS_TIMEOUT = timedelta(seconds=2)
 SOCKETS_PATH = "/graphql"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What logs are sealed with.
+
+    Attributes:
+        signer: Returns the key of a generation.
+        verify: Checks a signature.
+        witness: Where the newest checkpoints are kept besides.
+    """
+
+    trees: AuditTrees
+    signer: Callable[[int], Signer]
+    verify: Verify
+    witness: Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +98,7 @@ class Stores:
     documents: Documents
     due: DueWork
     search: SearchIndex
+    sealing: Sealing
     wakeups: Wakeups
     budgets: Budgets
     digest: Callable[[str], bytes]
@@ -117,6 +139,8 @@ class Service:
         self._tasks: list[asyncio.Task[Any]] = []
         self._memory = OpenAlerts()
         self._indexing = IndexingService(stores.search, clock, telemetry)
+        sealing = stores.sealing
+        self._sealer = Sealer(sealing.trees, sealing.signer, sealing.verify, sealing.witness, clock, telemetry)
         self._streams = StreamService(stores.log, stores.wakeups, clock, telemetry, self._appended_elsewhere)
         self._lanes = Lanes(
             stores.log,
@@ -188,7 +212,7 @@ class Service:
         """Begin the work that nobody asks for."""
         self._run(self._streams.listen(), self._streams.sweep(), self._streams.beat())
         if self._role in ("all", "engine"):
-            self._run(*self._pager.loops(), self._indexing.run(), self._upkeep.run())
+            self._run(*self._pager.loops(), self._indexing.run(), self._upkeep.run(), self._sealer.run())
         self._run(*self._learning.loops())
 
     async def drain(self) -> None:
@@ -278,6 +302,9 @@ class Service:
         try:
             async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
                 self._open_alerts.set(await self._stores.due.open_alert_count())
+                lag = await self._stores.sealing.trees.lag()
+                self._unsealed.set(lag.event_count)
+                self._refused.set(lag.refused_count)
         except (AlertGraphError, TimeoutError) as error:
             self._telemetry.failed("metrics", error)
         await self._learning.health()
@@ -286,6 +313,13 @@ class Service:
     def _watch(self) -> None:
         telemetry, connections = self._telemetry, self._graphql.connections
         self._open_alerts = telemetry.gauge("alertgraph_open_alerts", "Open alerts of all tenants.")
+        self._unsealed = telemetry.gauge(
+            "alertgraph_audit_unsealed_events", "Events of all tenants that no signed checkpoint covers yet."
+        )
+        self._refused = telemetry.gauge(
+            "alertgraph_audit_refused_logs",
+            "Logs that are not sealed, since they contradict what was signed of them.",
+        )
         telemetry.watch(
             "alertgraph_queue_length", "Actions that wait for a flush.", lambda: self._lanes.queue_length
         )

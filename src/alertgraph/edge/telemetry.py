@@ -228,6 +228,19 @@ class Telemetry:
             ("code",),
             registry=self.registry,
         )
+        self._sealed = Counter(
+            "alertgraph_audit_sealed_events_total",
+            "Events that a signed checkpoint of this process covers first.",
+            registry=self.registry,
+        )
+        self._checkpoints = Counter(
+            "alertgraph_audit_checkpoints_total", "Checkpoints that this process signed.", registry=self.registry
+        )
+        self._seal_refusals = Counter(
+            "alertgraph_audit_refusals_total",
+            "Times a log was not sealed, since it contradicts what was signed of it.",
+            registry=self.registry,
+        )
         self._judged = Counter(
             "alertgraph_alerts_judged_total", "Alerts whose time had come, decided on.", registry=self.registry
         )
@@ -354,6 +367,20 @@ class Telemetry:
     def streamed(self, *, events: int, source: str) -> None:
         """Events were read for streams."""
         self._streamed.labels(source).inc(events)
+
+    # ------------------------------------------------------------------ ports.SealingObserver
+
+    def sealed(self, *, events: int) -> None:
+        """A checkpoint was signed."""
+        self._checkpoints.inc()
+        self._sealed.inc(events)
+
+    def seal_refused(self, tenant_id: TenantId, *, why: str) -> None:
+        """A log contradicts what was signed of it."""
+        self._seal_refusals.inc()
+        self._log.error(
+            f"the log is not sealed: {why} `alertgraph audit verify` tells where.", tenant_id=str(tenant_id)
+        )
 
     # -------------------------------------------------------------------- ports.PagerObserver
 

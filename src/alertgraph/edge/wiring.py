@@ -22,6 +22,7 @@ from alertgraph.edge.clock import SystemClock, SystemDice
 from alertgraph.edge.installation import (
     StartError,
     bootstrap_key_path,
+    checkpoint_dir,
     configuration_service,
     database_at,
     master_key,
@@ -32,7 +33,7 @@ from alertgraph.edge.installation import (
 )
 from alertgraph.edge.models import model_path
 from alertgraph.edge.pager import PagerStores
-from alertgraph.edge.service import Service, Stores
+from alertgraph.edge.service import Sealing, Service, Stores
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.notify.adapter import Adapter
 from alertgraph.notify.email import EmailAdapter
@@ -46,6 +47,7 @@ from alertgraph.notify.webhook import WebhookAdapter
 from alertgraph.services.upkeep import Upkeep
 from alertgraph.services.wakeups import LinkedWakeups
 from alertgraph.settings import Settings
+from alertgraph.storage.audit_tree import PostgresAuditTrees
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.dead_man import PostgresDeadManTurns
@@ -59,10 +61,11 @@ from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.search import PostgresSearchIndex
-from alertgraph.storage.secrets import MasterKey, PostgresVault
+from alertgraph.storage.secrets import MasterKey, PostgresVault, is_signature
 from alertgraph.storage.selftest import check_isolation
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
+from alertgraph.storage.witness import FolderWitness
 
 
 async def open_service(settings: Settings, role: str, telemetry: Telemetry) -> Service:
@@ -130,6 +133,9 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
         documents=PostgresDocuments(database),
         due=due,
         search=PostgresSearchIndex(database),
+        sealing=Sealing(
+            PostgresAuditTrees(database), key.signing_key, is_signature, FolderWitness(checkpoint_dir(settings))
+        ),
         wakeups=wakeups,
         budgets=budgets,
         digest=key.digest,

@@ -100,7 +100,7 @@ class DeadMan:
         if not channel.enabled:
             self._observer.beaten(tenant_id, outcome="withheld", why="the channel is disabled")
             return
-        if not health.healthy:
+        if not health.keeps_paging:
             broken = ", ".join(violation.invariant for violation in health.violations)
             self._observer.beaten(tenant_id, outcome="withheld", why=broken)
             return

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from alertgraph.core.action import Fire
 from alertgraph.core.alert import Alert, Draft, alert_match_values
 from alertgraph.core.alert_link import Related
+from alertgraph.core.checkpoint import SignedCheckpoint
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
-from alertgraph.core.errors import AccessDeniedError, InputError, RefusedError
-from alertgraph.core.event import EventKind, StoredEvent
+from alertgraph.core.errors import AccessDeniedError, DependencyError, InputError, RefusedError
+from alertgraph.core.event import EventKind, StoredEvent, leaf_hash
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.forecast import HORIZON, STEP_COUNT_MAX, Forecast, alert_to_come, forecast
 from alertgraph.core.health import Health, health_of
@@ -30,8 +31,17 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher, check_matcher, matches_all
+from alertgraph.core.merkle import BrokenTreeError
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
+from alertgraph.core.proof import (
+    ConsistencyProof,
+    InclusionProof,
+    consistency_tiles,
+    inclusion_tiles,
+    prove_consistency,
+    prove_inclusion,
+)
 from alertgraph.core.query import (
     TOTAL_COUNT_MAX,
     AlertFilter,
@@ -281,6 +291,51 @@ class Reading:
         found = await self._snapshot.events(keys)
         return {key: stored for key, stored in found.items() if self.visibility.sees(stored)}
 
+    async def audit_head(self) -> SignedCheckpoint | None:
+        """Return the newest signed state of the log; None where there is none yet."""
+        self._require_unscoped()
+        return await self._snapshot.audit_head()
+
+    async def audit_proof(self, stored: StoredEvent | None) -> InclusionProof | None:
+        """Return the proof of an event that the caller was shown; None where no signed state covers it yet.
+
+        None also where there is no such event.
+
+        Raises:
+            DependencyError: The event or the tree is not what was signed.
+        """
+        head = await self.audit_head()
+        if head is None or stored is None or not head.checkpoint.covers(stored.number):
+            return None
+        tiles = await self._snapshot.audit_tiles(inclusion_tiles(head, stored.number))
+        try:
+            # Of what is shown, not of what a column beside it says.
+            return prove_inclusion(head, stored.number, leaf_hash(stored.content), tiles)
+        except BrokenTreeError as error:
+            raise _tampered() from error
+
+    async def audit_consistency(self, earlier_size: int) -> ConsistencyProof | None:
+        """Return the proof that the log only added to an earlier one; None where nothing of it is signed yet.
+
+        Raises:
+            InputError: The log has not been that large.
+            DependencyError: The tree is not what was signed.
+        """
+        head = await self.audit_head()
+        if head is None:
+            return None
+        if earlier_size > head.checkpoint.size:
+            raise InputError(
+                f"The newest signed head covers {head.checkpoint.size:,} events, no {earlier_size:,}: "
+                "a larger one is of another log, or of a time that this one was taken back to.",
+                "earlierSize",
+            )
+        tiles = await self._snapshot.audit_tiles(consistency_tiles(head, earlier_size))
+        try:
+            return prove_consistency(head, earlier_size, tiles)
+        except BrokenTreeError as error:
+            raise _tampered() from error
+
     async def notes(self, sealed: Collection[str]) -> Mapping[str, str]:
         """Return what people wrote with events, for events the caller was shown.
 
@@ -448,6 +503,14 @@ class Reading:
         if self._principal.scope:
             # Counters know no labels: they would tell of alerts that the key may not see.
             raise AccessDeniedError("A key that is limited by matchers can't read what tells of all alerts.")
+
+
+def _tampered() -> DependencyError:
+    return DependencyError(
+        "audit",
+        retryable=False,
+        message="The stored log or its tree is not what was signed; `alertgraph audit verify` tells where.",
+    )
 
 
 def _check_matchers(matchers: Sequence[Matcher]) -> None:

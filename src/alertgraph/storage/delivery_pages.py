@@ -15,6 +15,7 @@ from alertgraph.core.errors import InputError
 from alertgraph.core.health import LATE_AFTER, EngineFigures
 from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, MonitorId, pack, unpack, uuid7_floor
 from alertgraph.core.query import PAGE_SIZE_MAX, Page, PageRequest
+from alertgraph.core.sealing import Refusal
 from alertgraph.storage.deliveries import DELIVERY_SELECT, HEALTH_SELECT, delivery_of, health_of
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import Parameters, Statement
@@ -260,7 +261,12 @@ _FIGURES = f"""
             WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL LIMIT {BROKEN_MAX}) c)
             AS forgotten_count,
         (SELECT id FROM alert_open WHERE tenant_id = $1 AND status = 1 AND due_at IS NULL AND hold_reason IS NULL
-         ORDER BY id LIMIT 1) AS forgotten_id
+         ORDER BY id LIMIT 1) AS forgotten_id,
+        (SELECT refusal FROM audit_tree WHERE tenant_id = $1) AS refusal,
+        (SELECT e.recorded_at FROM audit_tree t CROSS JOIN LATERAL (
+            SELECT recorded_at FROM event
+            WHERE tenant_id = $1 AND number = t.first_number + t.size AND recorded_at >= t.recorded_at LIMIT 1) e
+         WHERE t.tenant_id = $1) AS unsealed_since
 """
 _HELD = f"""
     SELECT one.reason, (
@@ -289,6 +295,8 @@ async def load_engine_figures(reader: Reader, now: datetime) -> EngineFigures:
         ),
         held={HoldReason(reason): (count, _alert_id(id_)) for reason, count, id_ in held},
         forgotten=(figures["forgotten_count"], _alert_id(figures["forgotten_id"])),
+        refusal=Refusal(figures["refusal"]) if figures["refusal"] is not None else None,
+        unsealed_since=figures["unsealed_since"],
     )
 
 

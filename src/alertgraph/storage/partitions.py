@@ -21,6 +21,8 @@ MONTHS_AHEAD = 2
 # Fewer days than this ahead, and the service is not ready: soon it could not write.
 DAYS_AHEAD_MIN = 14
 ANSWERS_KEPT = timedelta(hours=24)
+# Every checkpoint for so long; after that one of each day, for good.
+CHECKPOINTS_KEPT = timedelta(days=90)
 # A window that ends now may reach a little further back than what is kept by the minute.
 _MINUTES_MARGIN = timedelta(hours=1)
 # Small enough that nobody waits long for a row or a head that is being cleaned.
@@ -45,16 +47,22 @@ WHERE c.relnamespace = 'alertgraph'::regnamespace AND c.relkind = 'r' AND NOT c.
 _RETENTIONS = "SELECT tenant_id, retention, now() - retention AS cutoff FROM tenant_settings"
 
 _LOCK_HEAD = "SELECT pruned_number FROM tenant_head WHERE tenant_id = $1 FOR UPDATE"
-# Whole flushes only: what is left begins behind a link. One of many alerts has more events than go in a round.
-_FIRST_TO_RETIRE = """
-SELECT number, recorded_at, link FROM event
-WHERE tenant_id = $1 AND number > $2 AND recorded_at < $3 AND link IS NOT NULL ORDER BY number LIMIT 1
+# What is not in the tree that proves the log stays until it is; a tree that is begun later begins behind it.
+_SEALED = """
+coalesce((SELECT t.first_number + t.size - 1 FROM audit_tree t WHERE t.tenant_id = $1), number)
 """
-_LAST_TO_RETIRE = """
+# Whole flushes only: what is left begins behind a link. One of many alerts has more events than go in a round.
+_FIRST_TO_RETIRE = f"""
+SELECT number, recorded_at, link FROM event
+WHERE tenant_id = $1 AND number > $2 AND recorded_at < $3 AND link IS NOT NULL AND number <= {_SEALED}
+ORDER BY number LIMIT 1
+"""  # noqa: S608  (a constant)
+_LAST_TO_RETIRE = f"""
 SELECT number, recorded_at, link FROM event
 WHERE tenant_id = $1 AND number > $2 AND number <= $2 + $3 AND recorded_at < $4 AND link IS NOT NULL
+    AND number <= {_SEALED}
 ORDER BY number DESC LIMIT 1
-"""
+"""  # noqa: S608  (a constant)
 _DELETE_EVENTS = "DELETE FROM event WHERE tenant_id = $1 AND number <= $2 AND recorded_at <= $3"
 _MOVE_PRUNED = """
 UPDATE tenant_head SET pruned_number = $2, pruned_link = $3 WHERE tenant_id = $1 AND pruned_number < $2
@@ -62,6 +70,14 @@ UPDATE tenant_head SET pruned_number = $2, pruned_link = $3 WHERE tenant_id = $1
 _LAST_OF_PARTITION = """
 SELECT DISTINCT ON (tenant_id) tenant_id, number, link FROM event
 WHERE recorded_at >= $1 AND recorded_at < $2 AND link IS NOT NULL ORDER BY tenant_id, number DESC
+"""
+
+_HAS_UNSEALED = """
+SELECT EXISTS (
+    SELECT FROM audit_tree t WHERE EXISTS (
+        SELECT FROM event e
+        WHERE e.tenant_id = t.tenant_id AND e.number >= t.first_number + t.size
+            AND e.recorded_at >= $1 AND e.recorded_at < $2))
 """
 
 _DELETE_ALERTS = """
@@ -119,6 +135,16 @@ WITH old AS (
 )
 DELETE FROM config_item i USING old WHERE i.tenant_id = $1 AND i.kind = old.kind AND i.id = old.id
 """  # noqa: S608  (numbers)
+# Of every day the last one stays: what lies between follows from it.
+_DELETE_CHECKPOINTS = """
+DELETE FROM audit_checkpoint WHERE ctid = ANY (ARRAY(
+    SELECT c.ctid FROM audit_checkpoint c
+    WHERE c.tenant_id = $1 AND c.signed_at < now() - $2::interval AND EXISTS (
+        SELECT FROM audit_checkpoint n
+        WHERE n.tenant_id = c.tenant_id AND n.log_epoch = c.log_epoch AND n.size > c.size
+            AND n.signed_at < date_trunc('day', c.signed_at, 'UTC') + interval '1 day')
+    LIMIT $3))
+"""
 _DELETE_ANSWERS = """
 DELETE FROM idempotency_answer WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_answer WHERE created_at < now() - $1::interval LIMIT $2))
@@ -187,6 +213,7 @@ class Retired:
     hours: int = 0
     incidents: int = 0
     links: int = 0
+    checkpoints: int = 0
     folded_days: int = 0
     partitions: list[str] = field(default_factory=list)
 
@@ -245,6 +272,9 @@ class Housekeeper:
                 retired.folded_days += await connection.fetchval("SELECT fold_figures($1)", tenant_id)
                 await _retire_minutes(connection, tenant_id, retired)
                 retired.items += await _repeated(connection, _DELETE_ITEMS, tenant_id, cutoff)
+                retired.checkpoints += await _repeated(
+                    connection, _DELETE_CHECKPOINTS, tenant_id, CHECKPOINTS_KEPT
+                )
             retired.answers = await _repeated(connection, _DELETE_ANSWERS, ANSWERS_KEPT)
         return retired
 
@@ -293,6 +323,8 @@ async def _is_retired(connection: Connection, partition: Partition, cutoff: date
     low, high = uuid7_floor(partition.since), uuid7_floor(partition.until)
     match partition.parent:
         case "event":
+            if await connection.fetchval(_HAS_UNSEALED, partition.since, partition.until):
+                return False
             # Said before it is done: a reader whose cursor stands there is told, and never sees a hole.
             for tenant_id, number, link in await connection.fetch(
                 _LAST_OF_PARTITION, partition.since, partition.until

@@ -9,7 +9,7 @@ from alertgraph.core.errors import AlertGraphError
 from alertgraph.storage.database import Connection, Database
 
 # A row of these is no tenant's: what it says, it says of the installation.
-INSTALLATION_TABLES = frozenset({"learning_process", "master_key_check"})
+INSTALLATION_TABLES = frozenset({"audit_key", "learning_process", "master_key_check"})
 
 _ROLE = "SELECT current_user::text, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from alertgraph.core.alert import Alert, AlertStatus, alert_match_values
 from alertgraph.core.alert_link import Related
 from alertgraph.core.catalog import Catalog
+from alertgraph.core.checkpoint import SignedCheckpoint
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import NotFoundError
@@ -31,6 +32,7 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
+from alertgraph.core.merkle import TileAt, Tiles
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
@@ -41,6 +43,7 @@ from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.storage import (
     alert_links,
     alert_pages,
+    audit_tree,
     config_pages,
     delivery_pages,
     event_pages,
@@ -188,6 +191,14 @@ class PostgresSnapshot:
     async def engine_figures(self, now: datetime) -> EngineFigures:
         """Return what `engineHealth` is told from."""
         return await delivery_pages.load_engine_figures(self._reader, now)
+
+    async def audit_head(self) -> SignedCheckpoint | None:
+        """Return the newest signed state of the log; None where there is none yet."""
+        return await audit_tree.load_audit_head(self._reader)
+
+    async def audit_tiles(self, wanted: Collection[TileAt]) -> Tiles:
+        """Return the tiles of the log's tree that exist among those wanted."""
+        return await audit_tree.load_tiles(self._reader, wanted)
 
     async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
         """Return the open alerts with these dedup keys."""

@@ -199,6 +199,51 @@ tenant_head = Table(
 )
 
 
+audit_key = Table(
+    "audit_key",
+    metadata,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("created_at", _Instant, nullable=False, server_default=func.now()),
+)
+
+audit_tree = Table(
+    "audit_tree",
+    metadata,
+    _of_tenant(),
+    Column("log_epoch", Integer, nullable=False),
+    Column("first_number", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False, server_default="0"),
+    Column("recorded_at", _Instant, nullable=False, server_default=text("to_timestamp(0)")),
+    Column("looked_at", _Instant, nullable=False, server_default=text("to_timestamp(0)")),
+    Column("refusal", SmallInteger),
+    Column("refused_at", _Instant),
+)
+
+audit_tile = Table(
+    "audit_tile",
+    metadata,
+    _of_tenant(),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    _of_tenant(),
+    Column("log_epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_number", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("signed_at", _Instant, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Index("audit_checkpoint_signed", "tenant_id", "signed_at"),
+)
+
+
 def _incident_index(table: str, *order: str) -> Index:
     which = text("incident_id IS NOT NULL")
     return Index(f"{table}_incident", "tenant_id", "incident_id", *order, postgresql_where=which)
@@ -354,9 +399,7 @@ alert_open = Table(
         "id",
         postgresql_where=text("hold_reason = ANY ('{2,3,4,5}'::smallint[])"),
     ),
-    Index(
-        "alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")
-    ),
+    Index("alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")),
     Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
     Index("alert_open_severity", "tenant_id", "severity", "id"),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),

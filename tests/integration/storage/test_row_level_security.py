@@ -97,6 +97,11 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "alert_count, open_counts, triggered_count, worst, services) "
         "VALUES ($1, gen_random_uuid(), 1, 'i', 1, 1, now(), now(), 1, '{1,0,0,0,0}', 1, 1, '{}')",
         "INSERT INTO trusted_document (tenant_id, sha256, body, source) VALUES ($1, 'h', '{x}', 1)",
+        "INSERT INTO audit_tree (tenant_id, log_epoch, first_number) VALUES ($1, 1, 1)",
+        "INSERT INTO audit_tile (tenant_id, level, place, hashes) VALUES ($1, 0, 0, 'h')",
+        "INSERT INTO audit_checkpoint "
+        "(tenant_id, log_epoch, size, first_number, root, signed_at, public_key, signature) "
+        "VALUES ($1, 1, 1, 1, 'r', now(), 'k', 's')",
         "INSERT INTO learning_state (tenant_id, name, log_epoch, number, recorded_at, hash_start, content) "
         "VALUES ($1, 'n', 1, 0, now(), 'h', 'c')",
         "INSERT INTO learning_lease (tenant_id, task, holder, until) VALUES ($1, 't', gen_random_uuid(), now())",
@@ -184,6 +189,11 @@ async def test_the_log_can_not_be_rewritten(world: World, tenants: tuple[TenantI
         "TRUNCATE event",
         "DELETE FROM tenant_head",
         "DELETE FROM idempotency_answer",
+        "UPDATE audit_checkpoint SET size = 0",
+        "DELETE FROM audit_checkpoint",
+        "DELETE FROM audit_tile",
+        "UPDATE audit_key SET generation = 2",
+        "INSERT INTO audit_key (generation, public_key) VALUES (2, 'k')",
     ):
         with pytest.raises(DependencyError, match="42501"):
             async with world.database.transaction(tenants[0]) as connection:
@@ -195,7 +205,13 @@ async def test_the_engine_sees_who_has_work_and_no_more(world: World, tenants: t
         # The owner is a member, so that it can hand functions over.
         await connection.execute("SET ROLE ag_engine")
         assert await connection.fetchval("SELECT tenant_id FROM alert_open WHERE due_at IS NOT NULL") == tenants[0]
-        for forbidden in ("SELECT title FROM alert_open", "SELECT link FROM tenant_head", "SELECT 1 FROM event"):
+        for forbidden in (
+            "SELECT title FROM alert_open",
+            "SELECT link FROM tenant_head",
+            "SELECT 1 FROM event",
+            "SELECT 1 FROM audit_tile",
+            "SELECT 1 FROM audit_checkpoint",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(forbidden)
 
