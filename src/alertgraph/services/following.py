@@ -273,9 +273,13 @@ class Follower:
             try:
                 if _has_passed(renewed_at, RENEW_EVERY, self._clock.now()):
                     renewed_at = self._clock.now()
-                    held = set(await self._states.renew(LEASE))
+                    held = await self._states.renew(LEASE)
                     for tenant in [one for one in self._tenants.values() if one.id not in held]:
                         self._lose(tenant)
+                    # Such as were let go of, but for the word that was to say so.
+                    for tenant_id in held:
+                        if tenant_id not in self._tenants:
+                            self._begin(tenant_id)
                 claimed, share = await self._states.claim(LEASE)
                 for tenant_id in claimed:
                     self._begin(tenant_id)

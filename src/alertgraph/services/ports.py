@@ -1024,7 +1024,7 @@ class LearningStates(Protocol):
         """
         ...
 
-    async def renew(self, lease: timedelta) -> Sequence[TenantId]:
+    async def renew(self, lease: timedelta) -> Collection[TenantId]:
         """Hold what this process has for that long from now, and return it."""
         ...
 

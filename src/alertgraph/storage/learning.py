@@ -67,13 +67,13 @@ class PostgresLearningStates:
             )
         return [TenantId(one) for one in ids], share
 
-    async def renew(self, lease: timedelta) -> Sequence[TenantId]:
+    async def renew(self, lease: timedelta) -> frozenset[TenantId]:
         """Hold what this process has for that long from now, and return it."""
         async with self._database.connection() as connection:
             rows = await connection.fetch(
                 "SELECT id FROM renew_learning($1, $2, $3) AS id", self._task, self._holder, lease
             )
-        return [TenantId(row[0]) for row in rows]
+        return frozenset(TenantId(row[0]) for row in rows)
 
     async def release(self, tenant_ids: Collection[TenantId]) -> None:
         """Let other processes have these tenants at once."""
