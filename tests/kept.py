@@ -189,6 +189,7 @@ def _key(group: Group) -> tuple[int, str]:
 
 def alert_row(alert: Alert) -> tuple[Any, ...]:
     """Return an alert's columns in the order of ALERT_COLUMNS."""
+    advice = alert.advice
     return (
         alert.id,
         alert.version,
@@ -228,6 +229,9 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
         alert.assignee,
         alert.told,
         alert.incident_id,
+        advice.incident_probability if advice is not None else None,
+        advice.self_resolve_probability if advice is not None else None,
+        advice.resolve_median if advice is not None else None,
     )
 
 
