@@ -18,6 +18,7 @@ from alertgraph.services.incidents import IncidentService
 from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.metrics_feed import MetricsFeed
 from alertgraph.services.monitors import MonitorService
+from alertgraph.services.ports import LearningWatch, Predictor
 from alertgraph.services.reading import Reading
 from alertgraph.services.responders import ResponderService
 from alertgraph.services.rules import EscalationRuleService
@@ -46,6 +47,8 @@ class Services:
     incidents: IncidentService
     dependencies: DependencyService
     anomaly_rules: AnomalyRuleService
+    predictor: Predictor
+    learning: LearningWatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,10 @@ class Service:
             self._pager.channels,
             self._pager.calendars,
             IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
-            self._pager.anomaly_rules,
             DependencyService(stores.configuration, clock, self._configured),
+            self._pager.anomaly_rules,
+            self._learning.predictor,
+            self._learning,
         )
         self._alerts = services.alerts
         self._door = Door(

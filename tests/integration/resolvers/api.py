@@ -22,6 +22,8 @@ from alertgraph.core.labels import Matcher
 from alertgraph.core.tenant import Principal, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
+from alertgraph.edge.learning import Learning
+from alertgraph.edge.rpc import NoPredictor
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
 from alertgraph.execution.request import GraphQLRequest
@@ -54,9 +56,11 @@ from alertgraph.services.rules import EscalationRuleService
 from alertgraph.services.schedules import ScheduleService
 from alertgraph.services.silences import SilenceService
 from alertgraph.services.streams import StreamService
+from alertgraph.settings import read_settings
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.deliveries import PostgresDeliveries
+from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
@@ -119,6 +123,16 @@ class Api:
             IncidentService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
             DependencyService(store, self.clock, self.streams.changed),
             AnomalyRuleService(changes),
+            NoPredictor(),
+            Learning(
+                read_settings({"CRITICAL_ALERT_ML_ENABLED": "false"}),
+                "api",
+                PostgresLearningReports(database, PREDICTOR),
+                MASTER_KEY.predictor_token,
+                self.clock,
+                dice,
+                telemetry,
+            ),
         )
         self.masked: list[BaseException] = []
         self.executor = GraphQLExecutor(schema, report=lambda error, _: self.masked.append(error))
