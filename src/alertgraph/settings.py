@@ -73,6 +73,7 @@ class Settings(BaseModel):
     database_pool_size: int = Field(default=10, ge=4, le=200)
     max_escalation_levels: int = Field(default=5, ge=1, le=100)
     cost_budget: int = Field(default=600_000, ge=1, le=LIMIT_MAX)
+    metric_series_max: int = Field(default=10_000, ge=1, le=1_000_000)
     allowed_origins: str = ""
     introspection: bool = True
     compiled_plans: bool = True

@@ -7,7 +7,7 @@ on end. After its beginning the next one waits, so that one trouble is one alert
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -31,6 +31,8 @@ from alertgraph.core.points import METRIC_NAME, Series
 from alertgraph.core.severity import Severity
 
 SOURCE: Final = "anomaly"
+# What the dedup keys of all its alerts begin with, whatever their rule.
+DEDUP_PREFIX: Final = f"{SOURCE}:{NodeKind.ANOMALY_RULE.value}_"
 SERVICE: Final = "@service"
 MATCHER_COUNT_MAX: Final = 20
 LINK_COUNT_MAX: Final = 10
@@ -253,6 +255,19 @@ class PointVerdict:
     spread: float
     by_shape: bool = False
     warming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of many points.
+
+    Attributes:
+        verdicts: On those that matter, each with its place among the points.
+        counts: How many were scored, warming, invalid, duplicate and late, in this order.
+    """
+
+    verdicts: Sequence[tuple[int, PointVerdict]]
+    counts: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

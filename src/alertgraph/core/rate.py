@@ -53,6 +53,7 @@ class RateVerdict:
         chance: The chance of as much or more; 1.0 where no more came than usually does.
         began: Whether an event begins with it.
         ended: Whether an event ends with it.
+        warming: Whether too little is known for an event to begin.
     """
 
     at: float
@@ -61,6 +62,7 @@ class RateVerdict:
     chance: float
     began: bool
     ended: bool
+    warming: bool = False
 
 
 class RateWatch:
@@ -135,7 +137,7 @@ class RateWatch:
         self._open = (self._open or began) and not ended
         self._learn(hour, count, expected, chance)
         self._judged += 1
-        return RateVerdict(interval * settings.interval_seconds, count, expected, chance, began, ended)
+        return RateVerdict(interval * settings.interval_seconds, count, expected, chance, began, ended, warming)
 
     def _learn(self, hour: int, count: int, expected: float, chance: float) -> None:
         # A storm must not become what is usual: beyond one in a thousand, only so much is learned.

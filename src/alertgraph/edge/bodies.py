@@ -86,6 +86,19 @@ async def read_body(request: Request, limit: int = BODY_BYTES_MAX) -> bytes:
             f"The body is encoded as {shown(encoding)}; send it as it is.",
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
+    return await read_encoded(request, limit)
+
+
+async def read_encoded(request: Request, limit: int = BODY_BYTES_MAX) -> bytes:
+    """Return the whole body of a request as it was sent, compressed or not.
+
+    Args:
+        request: Its body is not read yet.
+        limit: In bytes; reading stops there, whatever the sender announced.
+
+    Raises:
+        BodyError: It is longer (413), or ended before it was complete.
+    """
     too_long = BodyError(f"The body is longer than {limit:,} bytes.", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import signal
 import socket
 import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,18 +38,38 @@ from alertgraph.edge.learning import predictor_url
 from alertgraph.edge.learning_figures import LearningFigures
 from alertgraph.edge.models import model_path
 from alertgraph.edge.telemetry import Telemetry, configure_logging
+from alertgraph.services.anomalies import (
+    AnomalyTeller,
+    RateReader,
+    SeriesBudget,
+    SeriesReader,
+    WaitingFeeds,
+    Watching,
+)
+from alertgraph.services.correlation import CorrelationReader
 from alertgraph.services.following import Follower, Reader
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
-from alertgraph.services.ports import Clock, CommittedEvents, Dice, LearningReport, Predictor, Wakeups
+from alertgraph.services.ports import (
+    Clock,
+    CommittedEvents,
+    Dice,
+    LearningReport,
+    Predictor,
+    SeriesShards,
+    Wakeups,
+)
 from alertgraph.services.wakeups import LinkedWakeups
 from alertgraph.settings import Settings
+from alertgraph.storage.alert_links import PostgresAlertLinks
+from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.embedded import attach
 from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports, PostgresLearningStates
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import require_current
 from alertgraph.storage.notify import PostgresWakeups
+from alertgraph.storage.points import PostgresPoints
 from alertgraph.storage.secrets import MasterKey, PostgresVault
 from alertgraph.storage.selftest import check_isolation
 from alertgraph.storage.snapshot import PostgresSnapshotSource
@@ -56,6 +78,8 @@ REPORT_EVERY = timedelta(seconds=3)
 EXTRA_EVERY = timedelta(seconds=3)
 LISTEN_EVERY = timedelta(seconds=5)
 POOL_SIZE = 10
+# Series watched in one process, of all tenants, as a multiple of those of one: what bounds its memory.
+SERIES_COUNT_FACTOR = 4
 # What the extra `ml` brings, by the names of the packages.
 EXTRA = ("numpy", "scipy", "scikit-learn", "torch")
 WITHOUT_EXTRA = "what predicts is not installed: pip install 'alertgraph[ml]' brings it"
@@ -100,12 +124,50 @@ class Learned:
 
 def learned(parts: Parts) -> Learned:
     """Return every reader that this process can run: those that need no model, and where it is there the other."""
-    readers: list[Reader] = []
+    readers: list[Reader] = [correlation(parts), *watchers(parts)]
     if not is_extra_complete():
         return Learned(readers, None, WITHOUT_EXTRA)
     if parts.model is None:
         return Learned(readers, None, "no model is installed")
     return Learned(readers, None, "no model is served by this release")
+
+
+def watchers(parts: Parts) -> Sequence[Reader]:
+    """Return who watches series and alert rates; without numpy alert rates alone, and senders are told."""
+    shards: SeriesShards | None = None
+    if importlib.util.find_spec("numpy") is not None:
+        from alertgraph.ml.series import BankShards
+
+        shards = BankShards()
+    teller = AnomalyTeller(parts.lanes, parts.snapshots, parts.clock, parts.dice, parts.telemetry)
+    buffer = PostgresPoints(parts.database)
+    watching = Watching(
+        buffer,
+        shards,
+        teller,
+        parts.telemetry,
+        parts.clock,
+        ThreadPoolExecutor(1, "series"),
+        WaitingFeeds(buffer, parts.clock),
+        SeriesBudget(SERIES_COUNT_FACTOR * parts.settings.metric_series_max),
+        parts.settings.metric_series_max,
+    )
+    parts.telemetry.watch(
+        "alertgraph_series_watched", "Series of metrics that are watched.", lambda: float(watching.budget.count)
+    )
+    parts.telemetry.watch(
+        "alertgraph_series_unwatchable",
+        "1 where metrics can't be watched, since numpy is not installed.",
+        lambda: float(watching.shards is None),
+    )
+    return SeriesReader(watching), RateReader(teller)
+
+
+def correlation(parts: Parts) -> Reader:
+    """Return who reads which alerts belong together; it needs no model."""
+    configuration = PostgresConfiguration(parts.database, lambda: UUID(int=parts.dice.bits(128)))
+    links = PostgresAlertLinks(parts.database)
+    return CorrelationReader(parts.lanes, parts.log, configuration, parts.snapshots, links, parts.clock)
 
 
 def is_extra_complete() -> bool:

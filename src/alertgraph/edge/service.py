@@ -21,7 +21,7 @@ from alertgraph.edge import health, rest
 from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
-from alertgraph.edge.intake import alertmanager
+from alertgraph.edge.intake import alertmanager, metrics
 from alertgraph.edge.learning import Learning
 from alertgraph.edge.pager import Pager, PagerStores
 from alertgraph.edge.telemetry import Telemetry
@@ -34,6 +34,7 @@ from alertgraph.services.documents import TrustedDocuments
 from alertgraph.services.incidents import IncidentService
 from alertgraph.services.indexing import IndexingService, SearchIndex
 from alertgraph.services.lanes import Lanes
+from alertgraph.services.metric_intake import MetricIntake
 from alertgraph.services.metrics_feed import MetricsFeed
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.ports import (
@@ -45,6 +46,7 @@ from alertgraph.services.ports import (
     Documents,
     DueWork,
     LearningReports,
+    PointFeed,
     Signer,
     SnapshotSource,
     TenantLog,
@@ -101,6 +103,7 @@ class Stores:
     sealing: Sealing
     wakeups: Wakeups
     budgets: Budgets
+    points: PointFeed
     digest: Callable[[str], bytes]
     learning: LearningReports
     predictor_token: str
@@ -191,6 +194,7 @@ class Service:
             started_at=clock.now(),
             ready=self._ready,
         )
+        self._intake = MetricIntake(stores.points, stores.snapshots, clock, series_max=settings.metric_series_max)
         self._executor = GraphQLExecutor(
             schema,
             report=telemetry.masked,
@@ -247,6 +251,7 @@ class Service:
             Route("/graphql/stream", events),
             *rest.routes(self._door),
             *alertmanager.routes(self._door),
+            *metrics.routes(self._door, self._intake),
             *self._pager.routes(self._door, self._alerts),
         ]
 
@@ -269,6 +274,7 @@ class Service:
     def _configured(self, tenant_id: TenantId, number: int) -> None:
         self._authenticator.forget(tenant_id)
         self._documents.forget(tenant_id)
+        self._intake.forget(tenant_id)
         self._memory.drop(tenant_id)
         self._streams.changed(tenant_id, number)
         self._pager.engine.configured()
@@ -277,6 +283,7 @@ class Service:
         if any(stored.event.kind in CONFIG_KINDS for stored in events):
             self._authenticator.forget(tenant_id)
             self._documents.forget(tenant_id)
+            self._intake.forget(tenant_id)
         memory = self._memory.get(tenant_id)
         if memory is not None:
             for stored in events:

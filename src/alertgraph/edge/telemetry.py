@@ -7,7 +7,7 @@ import contextvars
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -281,6 +281,25 @@ class Telemetry:
             ("outcome",),
             registry=self.registry,
         )
+        self._points = Counter(
+            "alertgraph_metric_points_total",
+            "Points of metrics taken by who watches them: scored, warming, counter (the first of one), invalid, "
+            "duplicate, late, or beyond the limit of series.",
+            ("status",),
+            registry=self.registry,
+        )
+        self._point_wait_seconds = Histogram(
+            "alertgraph_metric_point_wait_seconds",
+            "How long the oldest points of a turn had waited to be taken.",
+            buckets=LATENESS_BUCKETS,
+            registry=self.registry,
+        )
+        self._anomalies = Counter(
+            "alertgraph_anomalies_total",
+            "Alerts of anomalies, raised and ended.",
+            ("change",),
+            registry=self.registry,
+        )
         self._failures = Counter(
             "alertgraph_failures_total",
             "Errors that a loop caught before it went on, by part.",
@@ -395,6 +414,19 @@ class Telemetry:
         self._attempt_seconds.labels(kind).observe(seconds)
         if first:
             self._page_late_seconds.observe(max(0.0, late_seconds))
+
+    # ------------------------------------------------------------------ ports.AnomalyObserver
+
+    def points_taken(self, counts: Mapping[str, int], seconds: float) -> None:
+        """Points of metrics came in."""
+        for status, count in counts.items():
+            if count:
+                self._points.labels(status).inc(count)
+        self._point_wait_seconds.observe(max(0.0, seconds))
+
+    def anomaly_told(self, *, began: bool) -> None:
+        """An alert of an anomaly was raised, or ended."""
+        self._anomalies.labels("raised" if began else "ended").inc()
 
     # -------------------------------------------------------------------- ports.WatchObserver
 

@@ -60,6 +60,7 @@ from alertgraph.storage.migrate import is_current, require_current, upgrade
 from alertgraph.storage.monitors import PostgresMonitors
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.partitions import Housekeeper
+from alertgraph.storage.points import PostgresPoints
 from alertgraph.storage.search import PostgresSearchIndex
 from alertgraph.storage.secrets import MasterKey, PostgresVault, is_signature
 from alertgraph.storage.selftest import check_isolation
@@ -138,6 +139,7 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
         ),
         wakeups=wakeups,
         budgets=budgets,
+        points=PostgresPoints(database),
         digest=key.digest,
         learning=PostgresLearningReports(database, PREDICTOR),
         predictor_token=key.predictor_token,

@@ -150,6 +150,7 @@ class Verdicts:
         began: Whether an event begins with this point.
         ended: Whether an event ends with this point.
         expected: What the best of the seasonal expectations was.
+        spread: How far points usually lie from it, in the mean.
     """
 
     status: NDArray[np.int8]
@@ -160,6 +161,7 @@ class Verdicts:
     began: Flags
     ended: Flags
     expected: Floats
+    spread: Floats
 
 
 def _fields(settings: BankSettings) -> dict[str, tuple[tuple[int, ...], str, float]]:
@@ -253,6 +255,7 @@ class SeriesBank:
             began=np.zeros(total, np.bool_),
             ended=np.zeros(total, np.bool_),
             expected=np.full(total, np.nan),
+            spread=np.full(total, np.nan),
         )
         # A round holds each series once at most, so that a round can be one step of whole arrays.
         rounds: list[list[int]] = []
@@ -362,10 +365,11 @@ class SeriesBank:
         for index in np.flatnonzero(self._relength_due(count + 1)):
             self._relength(int(rows[index]))
         distances[:, SHAPE_PERIOD:] = self._shape(rows, count)
-        distances[:, SEASON], expected = self._season(rows, moments, x, first)
+        distances[:, SEASON], expected, spread = self._season(rows, moments, x, first)
         floor = 1e-9 * (np.abs(mean) + deviation) + 1e-12
         self._judge(rows, count, distances, floor, places, verdicts)
         verdicts.expected[places] = expected + base
+        verdicts.spread[places] = spread
 
     def _keep_time(self, rows: Ints, moments: Ints, count: Ints, first: Flags) -> None:
         """Learn how far apart points are; after a silence longer than a window, begin the windows afresh."""
@@ -510,8 +514,8 @@ class SeriesBank:
         state["reservoir_at"][rows[kept], expert, place[kept]] = count[kept]
         state["reservoir_seen"][rows, expert] = seen + 1
 
-    def _season(self, rows: Ints, moments: Ints, x: Floats, first: Flags) -> tuple[Floats, Floats]:
-        """Return how far points lie from what is usual for their hour, and what that is."""
+    def _season(self, rows: Ints, moments: Ints, x: Floats, first: Flags) -> tuple[Floats, Floats, Floats]:
+        """Return how far points lie from what is usual for their hour, what that is, and how far in the mean."""
         state = self._arrays
         hour = (moments // HOUR_SECONDS) % WEEK_HOURS
         self._close_hours(rows, hour)
@@ -537,7 +541,7 @@ class SeriesBank:
         bound = 3 * np.maximum(usual_error[:, LEVEL], 1e-12)
         share = np.maximum(1 / (state["count"][rows]), 0.01)
         state["usual"][rows] = usual + share * np.clip(x - usual, -bound, bound)
-        return errors[each, best], expected[each, best]
+        return errors[each, best], expected[each, best], usual_error[each, best]
 
     def _close_hours(self, rows: Ints, hour: Ints) -> None:
         """Where a new hour began, file the mean of the old one among the visits of that hour of the week."""

@@ -792,6 +792,40 @@ learning_process = Table(
     Column("claimed_at", _Instant),
 )
 
+metric_feed = Table(
+    "metric_feed",
+    metadata,
+    _of_tenant(),
+    Column("feed_id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("given", BigInteger, nullable=False, server_default="0"),
+    Column("taken", BigInteger, nullable=False, server_default="0"),
+    Column("given_size", BigInteger, nullable=False, server_default="0"),
+    Column("taken_size", BigInteger, nullable=False, server_default="0"),
+    Column("why_not", Text),
+    prefixes=["UNLOGGED"],
+)
+
+metric_batch = Table(
+    "metric_batch",
+    metadata,
+    _of_tenant(),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("received_at", _Instant, nullable=False, server_default=func.now()),
+    Column("content", LargeBinary, nullable=False),
+    prefixes=["UNLOGGED"],
+)
+
+series_state = Table(
+    "series_state",
+    metadata,
+    _of_tenant(),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("feed_id", Uuid, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("saved_at", _Instant, nullable=False, server_default=func.now()),
+)
+
 delivery_open = Table(
     "delivery_open",
     metadata,

@@ -105,6 +105,10 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO learning_state (tenant_id, name, log_epoch, number, recorded_at, hash_start, content) "
         "VALUES ($1, 'n', 1, 0, now(), 'h', 'c')",
         "INSERT INTO learning_lease (tenant_id, task, holder, until) VALUES ($1, 't', gen_random_uuid(), now())",
+        "INSERT INTO metric_feed (tenant_id) VALUES ($1)",
+        "INSERT INTO metric_batch (tenant_id, number, content) VALUES ($1, 1, 'c')",
+        "INSERT INTO series_state (tenant_id, shard, feed_id, number, content) "
+        "VALUES ($1, 0, gen_random_uuid(), 0, 'c')",
     ):
         await world.execute(statement, tenant_id)
 
