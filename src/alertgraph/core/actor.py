@@ -35,4 +35,5 @@ class Actor:
 
 ENGINE = Actor(ActorKind.ENGINE, "escalation engine")
 MODEL = Actor(ActorKind.MODEL, "prediction model")
+CORRELATION = Actor(ActorKind.MODEL, "correlation")
 OPERATOR = Actor(ActorKind.OPERATOR, "command line")

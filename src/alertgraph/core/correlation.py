@@ -324,6 +324,25 @@ class Chance:
     relation: float
 
 
+Beliefs = Sequence[Sequence[float]]
+"""How many times more often than chance, by relation and bucket of gaps, before anything was seen."""
+BELIEF_WEIGHT: Final = 5.0
+"""What is believed counts as much as so many pairs that chance brought."""
+BELIEF_BUCKET: Final = 4
+"""Stands for a relation at any gap."""
+DAY_ONE: Final[Beliefs] = (
+    (60.0, 60.0, 50.0, 40.0, 25.0, 8.0, 3.0, 1.0),
+    (40.0, 40.0, 30.0, 25.0, 15.0, 5.0, 2.0, 1.0),
+    (40.0, 40.0, 30.0, 25.0, 15.0, 5.0, 2.0, 1.0),
+    (15.0, 15.0, 12.0, 10.0, 5.0, 2.0, 1.0, 1.0),
+    (2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0),
+)
+"""What a tenant begins with: whose services depend on each other, and within a minute, is likely about one thing.
+
+Without it a cascade would have to happen once before it is known for one. A few hundred alerts outweigh it.
+"""
+
+
 class ChanceTable:
     """Counts of pairs as they came, and of arrivals paired with what there was at another time.
 
@@ -337,7 +356,9 @@ class ChanceTable:
         moment_count: int = 32,
         fresh_seconds: float = 10.0,
         shrinkage: float = 3.0,
+        beliefs: Beliefs | None = None,
     ) -> None:
+        self.beliefs = beliefs
         self.entry_count_max = entry_count_max
         self.moment_count = moment_count
         self.fresh_seconds = fresh_seconds
@@ -395,11 +416,21 @@ class ChanceTable:
         bucket = gap_bucket(fact.gap)
         near, far = self._near.get((fact.relation, bucket), (0.0, 0.0))
         real, control = self._related[fact.relation]
-        relation = (real + 1) / (control + 1)
-        nearness = (near + relation) / (far + 1)
+        if self.beliefs is None:
+            relation = (real + 1) / (control + 1)
+            nearness = (near + relation) / (far + 1)
+        else:
+            believed = self.beliefs[fact.relation]
+            relation = (real + BELIEF_WEIGHT * believed[BELIEF_BUCKET]) / (control + BELIEF_WEIGHT)
+            nearness = (near + BELIEF_WEIGHT * believed[bucket]) / (far + BELIEF_WEIGHT)
         together, by_chance = self._pairs.get((fact.earlier.rule, arrival.rule, fact.relation, bucket), (0.0, 0.0))
         ratio = (together + self.shrinkage * nearness) / (by_chance + self.shrinkage)
         return Chance(ratio, together, by_chance, nearness, relation)
+
+    def teach(self, earlier_rule: str, rule: str, relation: int, bucket: int, *, together: bool) -> None:
+        """Count a pair of which people have said what chance can't: as seen together, or as brought by chance."""
+        counts = self._pairs.setdefault((earlier_rule, rule, relation, bucket), [0.0, 0.0])
+        counts[0 if together else 1] += TAUGHT_WEIGHT
 
     def _count(self, earlier_rule: str, rule: str, relation: int, bucket: int, side: int) -> None:
         self._pairs.setdefault((earlier_rule, rule, relation, bucket), [0.0, 0.0])[side] += 1.0
@@ -450,6 +481,8 @@ class ChanceTable:
         ]
 
 
+TAUGHT_WEIGHT: Final = 10.0
+"""What people say of a pair counts as often as so many that were only seen."""
 LINK_COUNT_MAX: Final = 8
 """Links of an arrival that are told, with their evidence; more would only cost."""
 RATIO_OF_EVEN_ODDS: Final = 10.0
@@ -601,11 +634,73 @@ class Placement:
     merged: tuple[int, ...] = ()
 
 
+Key = tuple[str, str]
+"""A kind of alert and what it is about."""
+MayJoin = Callable[[int, int], bool]
+"""Says of two groups, by number, whether they may be joined."""
+
+
+def key_of(arrival: Arrival) -> Key:
+    """Return by what alerts of one kind about one thing are known."""
+    return arrival.rule, arrival.entity
+
+
+class Apart:
+    """Keys that people have split, and not put together since: what they told apart is not grouped again."""
+
+    def __init__(self, pair_count_max: int = 2_000) -> None:
+        self.pair_count_max = pair_count_max
+        # Both ways, each in the order in which it was said last.
+        self._others: dict[Key, dict[Key, None]] = {}
+        self._pairs: dict[tuple[Key, Key], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def keep(self, one: Key, other: Key) -> None:
+        """Keep two keys apart from now on."""
+        if one == other:
+            # Of one kind and about one thing: what was meant is these alerts, not those to come.
+            return
+        self.let(one, other)
+        self._pairs[min(one, other), max(one, other)] = None
+        self._others.setdefault(one, {})[other] = None
+        self._others.setdefault(other, {})[one] = None
+        while len(self._pairs) > self.pair_count_max:
+            self.let(*next(iter(self._pairs)))
+
+    def let(self, one: Key, other: Key) -> None:
+        """Let two keys be together again."""
+        self._pairs.pop((min(one, other), max(one, other)), None)
+        for key, beside in ((one, other), (other, one)):
+            others = self._others.get(key)
+            if others is not None:
+                others.pop(beside, None)
+                if not others:
+                    del self._others[key]
+
+    def parts(self, key: Key, alerts: Iterable[Arrival]) -> bool:
+        """Say whether a key is kept apart from any of these alerts."""
+        others = self._others.get(key)
+        return others is not None and any(key_of(alert) in others for alert in alerts)
+
+    def told(self) -> list[Any]:
+        """Return the state as plain values for JSON."""
+        return [[*one, *other] for one, other in self._pairs]
+
+    def recall(self, told: Iterable[Sequence[str]]) -> None:
+        """Take a state on; the bound stays as it is."""
+        self._others, self._pairs = {}, {}
+        for rule, entity, other_rule, other_entity in told:
+            self.keep((rule, entity), (other_rule, other_entity))
+
+
 class Grouping:
     """Groups that are open. One that was closed takes no alert ever again: its alerts are not known any more."""
 
     def __init__(self, limits: GroupLimits | None = None) -> None:
         self.limits = limits or GroupLimits()
+        self.apart = Apart()
         self._groups: dict[int, Group] = {}
         self._group_of: dict[str, int] = {}
         self._votes: dict[tuple[int, int], list[tuple[tuple[str, str], tuple[str, str]]]] = {}
@@ -622,12 +717,17 @@ class Grouping:
         """Return the number of the open group that holds an alert."""
         return self._group_of.get(alert)
 
-    def place(self, arrival: Arrival, links: Sequence[Link]) -> Placement:
+    def groups(self) -> list[Group]:
+        """Return the open groups, in the order in which they were opened."""
+        return list(self._groups.values())
+
+    def place(self, arrival: Arrival, links: Sequence[Link], may_join: MayJoin | None = None) -> Placement:
         """Put an arrival into the group of its best link that can take it, else into a new one.
 
         Args:
             arrival: Not in a group yet; one that is stays where it is.
             links: In any order; those below the least score are passed over.
+            may_join: Which groups may be joined to one another; any, where it is not given.
         """
         known = self._group_of.get(arrival.alert)
         if known is not None:
@@ -640,7 +740,11 @@ class Grouping:
         via: Link | None = None
         for link in strong:
             group = self._groups.get(self._group_of.get(link.earlier.alert, 0))
-            if group is not None and self._takes(group, arrival.at, 1):
+            if (
+                group is not None
+                and self._takes(group, arrival.at, 1)
+                and not self.apart.parts(key_of(arrival), group.alerts.values())
+            ):
                 joined, via = group, link
                 break
         if joined is None:
@@ -648,7 +752,7 @@ class Grouping:
             self._groups[joined.id] = joined
             self._next_id += 1
         self._add(joined, arrival)
-        merged = self._vote(joined, arrival, strong) if via is not None else ()
+        merged = self._vote(joined, arrival, strong, may_join) if via is not None else ()
         while len(self._groups) > self.limits.group_count_max:
             self.close(min(self._groups.values(), key=lambda group: (group.newest_at, group.id)).id)
         return Placement(joined.id, via, merged)
@@ -663,6 +767,29 @@ class Grouping:
         for pair in [pair for pair in self._votes if number in pair]:
             del self._votes[pair]
         return tuple(group.alerts)
+
+    def open(self, arrivals: Iterable[Arrival], at: float) -> int:
+        """Open a group of alerts, each of which leaves the group it was in, and return its number."""
+        group = Group(self._next_id, at, at)
+        self._next_id += 1
+        self._groups[group.id] = group
+        for arrival in arrivals:
+            self.move(arrival, group.id)
+        return group.id
+
+    def move(self, arrival: Arrival, number: int) -> None:
+        """Put an alert into an open group, whatever the caps say: people or rules did; an empty one closes."""
+        target = self._groups[number]
+        known = self._group_of.get(arrival.alert)
+        if known == number:
+            return
+        if known is not None:
+            left = self._groups[known]
+            del left.alerts[arrival.alert]
+            if not left.alerts:
+                self.close(known)
+        self._add(target, arrival)
+        target.opened_at = min(target.opened_at, arrival.at)
 
     def merge(self, into: int, other: int) -> bool:
         """Join one group to another, whatever the caps say: a person asked. False where either is not open."""
@@ -707,7 +834,9 @@ class Grouping:
             and at - group.opened_at <= self.limits.age_seconds_max
         )
 
-    def _vote(self, joined: Group, arrival: Arrival, strong: Sequence[Link]) -> tuple[int, ...]:
+    def _vote(
+        self, joined: Group, arrival: Arrival, strong: Sequence[Link], may_join: MayJoin | None
+    ) -> tuple[int, ...]:
         """Remember what links to other groups say, and join a group where two pairs that share no key agree."""
         merged = []
         key = (arrival.rule, arrival.entity)
@@ -726,6 +855,10 @@ class Grouping:
                 agrees
                 and self._takes(joined, arrival.at, len(other.alerts))
                 and self._fits(joined, other, arrival.at)
+                and (may_join is None or may_join(joined.id, other.id))
+                and not any(
+                    self.apart.parts(key_of(alert), other.alerts.values()) for alert in joined.alerts.values()
+                )
             ):
                 # The older one keeps its number: people may know it.
                 keep, gone = (joined, other) if joined.id < other.id else (other, joined)
@@ -753,6 +886,7 @@ class Grouping:
                 for group in self._groups.values()
             ],
             "votes": [[*pair, votes] for pair, votes in self._votes.items()],
+            "apart": self.apart.told(),
         }
 
     def recall(self, told: Mapping[str, Any]) -> None:
@@ -769,10 +903,78 @@ class Grouping:
             (low, high): [((one[0], one[1]), (other[0], other[1])) for one, other in votes]
             for low, high, votes in told["votes"]
         }
+        self.apart.recall(told["apart"])
 
 
 PairScorer = Callable[[Arrival, Sequence[PairFacts]], Sequence[float]]
 """Says how sure it is of an arrival and each of its candidates, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A candidate of an arrival, and how likely the two belong together.
+
+    Attributes:
+        fact: The pair.
+        chance: What the table said of it.
+        score: How sure, 0 to 1.
+        by_table: How sure the table alone was.
+        is_scored: Whether a scorer took the table's place.
+    """
+
+    fact: PairFacts
+    chance: Chance
+    score: float
+    by_table: float
+    is_scored: bool
+
+    def link(self, arrival: Arrival) -> Link:
+        """Return the two as a link, with what speaks for it."""
+        evidence = evidence_for(arrival, self.fact, self.chance, self.score if self.is_scored else None)
+        return Link(self.fact.earlier, self.score, evidence)
+
+
+THRESHOLDS: Final = tuple(place / 20 for place in range(6, 20))
+"""From which score on a pair may be grouped, as far as people have their say in it."""
+THRESHOLD: Final = 0.5
+_LABEL_COUNT_MAX = 200
+# So many wrong ones are taken for each step away from even odds: one or two labels move nothing.
+_STEP_COST = 0.4
+
+
+class Threshold:
+    """From which score on alerts are grouped: as people merge and split, it follows what they would have had."""
+
+    def __init__(self) -> None:
+        self.together: list[float] = []
+        self.apart: list[float] = []
+
+    @property
+    def value(self) -> float:
+        """The score with which the fewest of the latest labels would have been wrong."""
+        if not (self.together or self.apart):
+            return THRESHOLD
+
+        def cost(threshold: float) -> float:
+            wrong = sum(score < threshold for score in self.together)
+            wrong += sum(score >= threshold for score in self.apart)
+            return wrong + _STEP_COST * abs(threshold - THRESHOLD) * 20
+
+        return min(THRESHOLDS, key=lambda threshold: (cost(threshold), abs(threshold - THRESHOLD)))
+
+    def learn(self, score: float, *, together: bool) -> None:
+        """Take note of what people made of a pair of that score."""
+        labels = self.together if together else self.apart
+        labels.append(score)
+        del labels[:-_LABEL_COUNT_MAX]
+
+    def told(self) -> list[list[float]]:
+        """Return the state as plain values for JSON."""
+        return [self.together, self.apart]
+
+    def recall(self, told: Sequence[Sequence[float]]) -> None:
+        """Take a state on."""
+        self.together, self.apart = list(told[0]), list(told[1])
 
 
 class Correlator:
@@ -784,8 +986,8 @@ class Correlator:
         index: CandidateIndex | None = None,
         table: ChanceTable | None = None,
     ) -> None:
-        self.index = index or CandidateIndex()
-        self.table = table or ChanceTable()
+        self.index = CandidateIndex() if index is None else index
+        self.table = ChanceTable() if table is None else table
         self.groups = Grouping(limits)
 
     def take(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> Placement:
@@ -801,20 +1003,22 @@ class Correlator:
 
     def links(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> list[Link]:
         """Return an arrival's strongest links to its candidates, the strongest first, and learn from it."""
+        weighed = self.weigh(arrival, hops, scorer)
+        return [one.link(arrival) for one in weighed if one.score >= self.groups.limits.score_min]
+
+    def weigh(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> list[Weighed]:
+        """Return the candidates that an arrival likely belongs with, the likeliest first, and learn from it."""
         self.table.look_around(arrival.at, self.index)
         facts = self.index.take(arrival, hops)
         chances = [self.table.chance(arrival, fact) for fact in facts]
         by_table = [chance_score(chance) for chance in chances]
         scores = by_table if scorer is None else scorer(arrival, facts)
-        strong = [place for place, score in enumerate(scores) if score >= self.groups.limits.score_min]
-        strong.sort(key=lambda place: -scores[place])
-        links = []
-        for place in strong[:LINK_COUNT_MAX]:
-            model = None if scorer is None else scores[place]
-            evidence = evidence_for(arrival, facts[place], chances[place], model)
-            links.append(Link(facts[place].earlier, scores[place], evidence))
+        order = sorted(range(len(facts)), key=lambda place: -scores[place])[:LINK_COUNT_MAX]
         self.table.learn(arrival, facts, hops)
-        return links
+        return [
+            Weighed(facts[place], chances[place], scores[place], by_table[place], is_scored=scorer is not None)
+            for place in order
+        ]
 
     def resolve(self, number: int) -> tuple[str, ...]:
         """Close a group for good and return its alerts: what comes later opens another one."""

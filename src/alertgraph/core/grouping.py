@@ -15,7 +15,9 @@ from alertgraph.core.ids import AlertId, IncidentId, NodeKind, encode_id
 from alertgraph.core.incident import Incident, IncidentStatus, ended, incident_id_for, opened, with_alert
 from alertgraph.core.incident_action import (
     AddAlerts,
+    Grounds,
     IncidentAction,
+    Lead,
     MergeIncidents,
     OpenIncident,
     SplitIncident,
@@ -260,17 +262,49 @@ def _open(
     incidents: Mapping[IncidentId, Incident | None],
     situation: Situation,
 ) -> IncidentDecision:
-    found, refusal = _found_alerts(action.alert_ids, alerts)
-    if refusal is not None:
-        return refusal
+    if action.grounds is not None:
+        found = _free(action.alert_ids, alerts)
+        if not _may_group(situation) or len(found) < 2 or not any(alert.is_open for alert in found):
+            return _refused(ErrorCode.CONFLICT, "There is nothing that the model may group.", "alertIds")
+    else:
+        found, refusal = _found_alerts(action.alert_ids, alerts)
+        if refusal is not None:
+            return refusal
     decision = IncidentDecision()
-    first = _first(found)
+    first = next((alert for alert in found if alert.id == action.root_alert_id), None) or _first(found)
     incident = opened(action.id, action.title, first.severity, situation.now, root=first.id)
     decision.new.add(incident.id)
-    index = decision.tell(_opened_event(incident, situation))
+    index = decision.tell(_opened_event(incident, situation, **_told(action.grounds)))
     decision.incidents[incident.id] = (incident, index)
     _move(decision, found, incident, incidents, situation)
     return _answered(decision, incident.id)
+
+
+def _told(grounds: Grounds | None) -> Mapping[str, Any]:
+    return grounds.told if grounds is not None else {}
+
+
+def _may_group(situation: Situation) -> bool:
+    """Say whether the model may group here, which may have changed since it made up its mind."""
+    return situation.config.settings.correlation_enabled
+
+
+def _free(ids: Sequence[AlertId], alerts: Mapping[AlertId, Alert | None]) -> list[Alert]:
+    """Return the alerts that there are and that belong nowhere yet: the model takes none from anybody."""
+    found = (alerts.get(alert_id) for alert_id in dict.fromkeys(ids))
+    return [alert for alert in found if alert is not None and alert.incident_id is None]
+
+
+def _led(
+    incident: Incident, lead: Lead | None, alerts: Mapping[AlertId, Alert | None], joining: Sequence[Alert]
+) -> Incident:
+    """Return an incident with the root that the model sees, unless people have said what it is, or its title."""
+    if lead is None or incident.root_alert_id != lead.root_before or incident.title != lead.title_before:
+        return incident
+    root = alerts.get(lead.root)
+    if root is None or (root.incident_id != incident.id and root not in joining):
+        return incident
+    return replace(incident, root_alert_id=root.id, title=lead.title)
 
 
 def _update(
@@ -331,17 +365,28 @@ def _add(
     refusal = _closed(incident, "id")
     if refusal is not None:
         return refusal
-    found, refusal = _found_alerts(action.alert_ids, alerts)
-    if refusal is not None:
-        return refusal
-    joining = [alert for alert in found if alert.incident_id != incident.id]
+    if action.grounds is not None:
+        joining = _free(action.alert_ids, alerts) if _may_group(situation) else []
+    else:
+        found, refusal = _found_alerts(action.alert_ids, alerts)
+        if refusal is not None:
+            return refusal
+        joining = [alert for alert in found if alert.incident_id != incident.id]
     decision = IncidentDecision(incident)
     if joining:
+        led = _led(incident, action.lead, alerts, joining)
         # Also says who added them, and why.
         told = (FieldChange("alertCount", incident.alert_count, incident.alert_count + len(joining)),)
-        index = decision.tell(
-            _incident_event(EventKind.INCIDENT_UPDATED, incident, situation, changes=told, note=action.note)
+        event = _incident_event(
+            EventKind.INCIDENT_UPDATED,
+            led,
+            situation,
+            changes=(*_changes(incident, led), *told),
+            note=action.note,
+            detail=_told(action.grounds),
         )
+        index = decision.tell(event)
+        incident = led
         decision.incidents[incident.id] = (incident, index)
         _move(decision, joining, incident, incidents, situation)
     return _answered(decision, incident.id)
@@ -369,6 +414,8 @@ def _merge(
             return _refused(ErrorCode.INVALID_INPUT, "An incident can't be merged into itself.", *path)
         if source.merged_into is not None and source.merged_into != into.id:
             return _refused(ErrorCode.CONFLICT, "The incident was merged into another one.", *path)
+        if action.grounds is not None and not (_may_group(situation) and source.takes_in):
+            return _refused(ErrorCode.CONFLICT, "There is nothing that the model may group.", *path)
         if source.merged_into is None:
             sources.append(source)
     decision = IncidentDecision(into)
@@ -379,7 +426,8 @@ def _merge(
     ending = [source for source in sources if action.complete.get(source.id) == source.version]
     if not (moving or ending):
         return decision
-    detail: dict[str, Any] = {"merged": [incident_text(source.id) for source in ending or sources]}
+    merged = [incident_text(source.id) for source in ending or sources]
+    detail: dict[str, Any] = {"merged": merged, **_told(action.grounds)}
     if len(ending) < len(sources):
         detail["partly"] = True
     index = decision.tell(

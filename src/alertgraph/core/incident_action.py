@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from alertgraph.core.action import Unset
 from alertgraph.core.ids import AlertId, IncidentId
@@ -13,12 +13,49 @@ from alertgraph.core.ids import AlertId, IncidentId
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why the model wants something, and that it takes nothing from anybody: only alerts in no incident are moved.
+
+    It is refused where the tenant's model may not group, and where that leaves nothing to group.
+
+    Attributes:
+        told: What the log tells of it, as JSON.
+    """
+
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The alert that an incident probably began with, as the model sees it now.
+
+    It replaces what the model said before; where people have said otherwise, their word stands.
+
+    Attributes:
+        root_before: What it said before; the same for the title.
+        root: What it says now; likewise.
+    """
+
+    root_before: AlertId
+    title_before: str
+    root: AlertId
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """Opens an incident of alerts chosen by hand; each leaves the incident it was in."""
+    """Opens an incident of alerts; each leaves the incident it was in.
+
+    Attributes:
+        root_alert_id: One of them; that which began first where it is None.
+        grounds: Where the model opens it.
+    """
 
     id: IncidentId
     title: str
     alert_ids: tuple[AlertId, ...]
+    root_alert_id: AlertId | None = None
+    grounds: Grounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +70,18 @@ class UpdateIncident:
 
 @dataclass(frozen=True, slots=True)
 class AddAlerts:
-    """Adds alerts to an incident that is not resolved; each leaves the incident it was in."""
+    """Adds alerts to an incident that is not resolved; each leaves the incident it was in.
+
+    Attributes:
+        grounds: Where the model adds them.
+        lead: What it thinks of the root, with these.
+    """
 
     id: IncidentId
     alert_ids: tuple[AlertId, ...]
     note: str | None = None
+    grounds: Grounds | None = None
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +91,7 @@ class MergeIncidents:
     Attributes:
         alert_ids: As many as go in one flush, of any of the incidents.
         complete: The versions at which incidents had no other alerts than these.
+        grounds: Where the model merges them: then only such as are not resolved.
     """
 
     into_id: IncidentId
@@ -54,6 +99,7 @@ class MergeIncidents:
     alert_ids: tuple[AlertId, ...]
     complete: Mapping[IncidentId, int]
     note: str | None = None
+    grounds: Grounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +131,6 @@ def alerts_named(action: IncidentAction) -> tuple[AlertId, ...]:
     if isinstance(action, UpdateIncident):
         root = action.root_alert_id
         return () if root is None or isinstance(root, Unset) else (root,)
+    if isinstance(action, AddAlerts) and action.lead is not None and action.lead.root not in action.alert_ids:
+        return (*action.alert_ids, action.lead.root)
     return action.alert_ids

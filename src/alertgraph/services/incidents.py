@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from alertgraph.core.action import Acknowledge, ById, Resolve, Target, Unset, check_note
 from alertgraph.core.alert import AlertStatus
@@ -18,7 +19,7 @@ from alertgraph.core.errors import (
     RefusedError,
 )
 from alertgraph.core.flush import IdempotencyKey
-from alertgraph.core.ids import UUID7_RANDOM_BITS, AlertId, IncidentId, uuid7, uuid7_series
+from alertgraph.core.ids import UUID7_RANDOM_BITS, AlertId, IncidentId, TenantId, uuid7, uuid7_series
 from alertgraph.core.incident import MERGE_COUNT_MAX, Incident, IncidentStatus, check_alert_count, check_title
 from alertgraph.core.incident_action import (
     AddAlerts,
@@ -137,14 +138,8 @@ class IncidentService:
         sources = [_known(each, "incidentIds", str(place)) for place, each in enumerate(incident_ids)]
         sealed = await self._sealed(principal, note)
         for _ in range(STEP_COUNT_MAX):
-            async with self._snapshots.snapshot(principal.tenant.id) as snapshot:
-                found = await snapshot.incidents(sources)
-                left = [each for each in sources if each in found and found[each].merged_into is None]
-                alerts = await snapshot.alerts_in(left, tuple(AlertStatus), STEP_SIZE + 1)
-            more = len(alerts) > STEP_SIZE
-            complete = {} if more else {each: found[each].version for each in left}
-            action = MergeIncidents(into, tuple(sources), tuple(alerts[:STEP_SIZE]), complete, sealed)
-            merged = await self._decide(principal, action)
+            step, more = await merge_step(self._snapshots, principal.tenant.id, into, sources)
+            merged = await self._decide(principal, replace(step, note=sealed))
             if not more and await self._are_merged(principal, sources, into):
                 return merged
         raise _too_quick()
@@ -281,6 +276,19 @@ class IncidentService:
 
     async def _sealed(self, principal: Principal, note: str | None) -> str | None:
         return await self._vault.seal(principal.tenant.id, NOTE_PURPOSE, note) if note is not None else None
+
+
+async def merge_step(
+    snapshots: SnapshotSource, tenant_id: TenantId, into: IncidentId, sources: Sequence[IncidentId]
+) -> tuple[MergeIncidents, bool]:
+    """Return what moves as many alerts as go in one flush, and whether there are more than these."""
+    async with snapshots.snapshot(tenant_id) as snapshot:
+        found = await snapshot.incidents(sources)
+        left = [each for each in sources if each in found and found[each].merged_into is None]
+        alerts = await snapshot.alerts_in(left, tuple(AlertStatus), STEP_SIZE + 1)
+    more = len(alerts) > STEP_SIZE
+    complete = {} if more else {each: found[each].version for each in left}
+    return MergeIncidents(into, tuple(sources), tuple(alerts[:STEP_SIZE]), complete), more
 
 
 def _require(principal: Principal) -> None:
