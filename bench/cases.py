@@ -107,6 +107,8 @@ _REGEX = "REGEX and NOT matchers are judged row by row"
 _LOOKED = "no index knows what few events say: they are looked at one by one"
 _COMMON = "a word or label of very many alerts is no selection: rows are judged one by one"
 _SEEN = "no index knows when an open alert was seen last, which each repeat changes: all open ones are read"
+_SAID = "no index knows what was said of an open alert, which changes each of them once: all open ones are read"
+_READ_WHOLE = {AlertOrderField.LAST_SEEN_AT: _SEEN, AlertOrderField.INCIDENT_PROBABILITY: _SAID}
 
 
 def alert_filters(known: Known) -> Iterator[tuple[str, AlertFilter, str]]:
@@ -188,6 +190,10 @@ def alert_filters(known: Known) -> Iterator[tuple[str, AlertFilter, str]]:
     yield "verdict", AlertFilter(verdict=(AlertVerdict.NOISE,)), ""
     yield "verdicts", AlertFilter(verdict=tuple(AlertVerdict)), ""
     yield "open, verdict", AlertFilter(status=OPEN, verdict=(AlertVerdict.ACTIONABLE,)), ""
+    for chance in (0.5, 0.9, 0.99, 0.9999):
+        yield f"predicted at {chance:g} or more", AlertFilter(incident_probability_min=chance), ""
+    yield "predicted, none", AlertFilter(incident_probability_min=1.0), ""
+    yield "open, predicted at 0.9 or more", AlertFilter(status=OPEN, incident_probability_min=0.9), ""
 
 
 def asked(value: object) -> frozenset[str]:
@@ -239,7 +245,7 @@ def alert_cases(known: Known, orders: Sequence[AlertOrder] = ORDERS) -> Iterator
     for name, wanted, generally in alert_filters(known):
         for order in orders:
             opens = wanted.status is None or set(wanted.status) & set(OPEN)
-            why = generally or (_SEEN if order.field is AlertOrderField.LAST_SEEN_AT and opens else "")
+            why = generally or (_READ_WHOLE.get(order.field, "") if opens else "")
             for backward in (False, True):
                 # From the back is the other direction, from the front of a list without cursors.
                 if backward and order.descending:

@@ -12,6 +12,7 @@ from strawberry.utils.str_converters import to_camel_case
 from alertgraph.core import alert as core
 from alertgraph.core import query
 from alertgraph.core.actor import Actor as CoreActor
+from alertgraph.core.errors import InputError
 from alertgraph.core.ids import (
     AlertId,
     IncidentId,
@@ -47,6 +48,7 @@ from resolvers.paging import (
     selects,
 )
 from resolvers.permissions import reads
+from resolvers.prediction import AlertPrediction, predictions_by_alert
 from resolvers.related import RELATED_COUNT_DEFAULT, RelatedAlert, related_by_alert, shown_related
 from resolvers.relations import in_parts, relation
 from resolvers.scalars import JSON, Cursor, Long
@@ -386,6 +388,16 @@ class CriticalAlert(Node):
         return shown_related(info, found) if found is not None else None
 
     @computed(
+        "What the model expects; null where it is off, late or new. Never an error.",
+        batch=relation(attrgetter("kept.id"), predictions_by_alert),
+    )
+    @reads(Role.VIEWER)
+    async def prediction(self, info: Info) -> AlertPrediction | None:
+        """Return the prediction, read together with those of its siblings."""
+        found = await info.context.loaders.prediction.load(self.kept.id)
+        return AlertPrediction.of(self.kept.id, found) if found is not None else None
+
+    @computed(
         "Who was told, and how, oldest first.",
         batch=relation(attrgetter("kept.id"), deliveries_by_alert, shown_deliveries),
     )
@@ -508,6 +520,8 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
     "silenced_by": ("status", "title", "severity", "source", "monitored_service", "dedup_key", "labels"),
     "inhibited_by": ("status", "id"),
     "incident": ("incident_id",),
+    "related_alerts": ("id",),
+    "prediction": ("id",),
     "deliveries": ("id",),
     "events": ("id",),
 }
@@ -647,6 +661,9 @@ class AlertFilter:
     silenced: bool | None = strawberry.field(description="Whether a silence covers it now.")
     inhibited: bool | None = strawberry.field(description="Whether a bigger alert covers it now.")
     verdict: list[AlertVerdict] | None = strawberry.field(description="What people said of it.")
+    incident_probability_min: float | None = strawberry.field(
+        description="Predicted at this chance or more, 0 to 1; leaves out those with no prediction."
+    )
 
     def to_core(self, *path: str) -> query.AlertFilter:
         """Return the filter as services take it.
@@ -667,6 +684,8 @@ class AlertFilter:
             check_length(values, *path, name)
         if self.search is not None:
             search_words(self.search, *path, "search")
+        if self.incident_probability_min is not None and not 0 <= self.incident_probability_min <= 1:
+            raise InputError("incidentProbabilityMin is 0 to 1.", *path, "incidentProbabilityMin")
         return query.AlertFilter(
             status=tuple(self.status) if self.status is not None else None,
             severity=tuple(self.severity) if self.severity is not None else None,
@@ -688,6 +707,7 @@ class AlertFilter:
             silenced=self.silenced,
             inhibited=self.inhibited,
             verdict=tuple(self.verdict) if self.verdict is not None else None,
+            incident_probability_min=self.incident_probability_min,
         )
 
 

@@ -8,6 +8,7 @@ from alertgraph.core.ids import (
     ApiKeyId,
     ChannelId,
     IncidentId,
+    ModelId,
     MonitorId,
     NodeKind,
     ResponderId,
@@ -23,6 +24,7 @@ from resolvers.context import Context
 from resolvers.heartbeat import HeartbeatMonitor
 from resolvers.inhibition import InhibitionRule
 from resolvers.paging import Node
+from resolvers.prediction import PredictionModel
 from resolvers.responder import Responder
 from resolvers.rule import EscalationRule
 from resolvers.saved_view import SavedView
@@ -40,6 +42,7 @@ async def all_configured(
     await loaders.saved_view.load_many([SavedViewId(key) for kind, key in keys if kind is NodeKind.SAVED_VIEW])
     await loaders.silence.load_many([SilenceId(key) for kind, key in keys if kind is NodeKind.SILENCE])
     await loaders.incident.load_many([IncidentId(key) for kind, key in keys if kind is NodeKind.INCIDENT])
+    await loaders.model.load_many([ModelId(key) for kind, key in keys if kind is NodeKind.MODEL])
     found = {(kind, key): await configured(context, kind, key) for kind, key in keys}
     return {key: node for key, node in found.items() if node is not None}
 
@@ -94,5 +97,8 @@ async def configured(context: Context, kind: NodeKind, key: UUID) -> Node | None
 
             incident = await context.loaders.incident.load(IncidentId(key))
             return Incident.of(incident) if incident is not None else None
+        case NodeKind.MODEL:
+            model = await context.loaders.model.load(ModelId(key))
+            return PredictionModel.of(model) if model is not None else None
         case _:
             return None

@@ -8,6 +8,7 @@ import strawberry
 from alertgraph.core.budget import Budget
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.tenant import Principal
+from alertgraph.services.advice import AdviceService
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.calendars import CalendarFeeds
@@ -18,7 +19,6 @@ from alertgraph.services.incidents import IncidentService
 from alertgraph.services.inhibitions import InhibitionService
 from alertgraph.services.metrics_feed import MetricsFeed
 from alertgraph.services.monitors import MonitorService
-from alertgraph.services.ports import LearningWatch, Predictor
 from alertgraph.services.reading import Reading
 from alertgraph.services.responders import ResponderService
 from alertgraph.services.rules import EscalationRuleService
@@ -47,8 +47,7 @@ class Services:
     incidents: IncidentService
     dependencies: DependencyService
     anomaly_rules: AnomalyRuleService
-    predictor: Predictor
-    learning: LearningWatch
+    advice: AdviceService
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Context:
         """The operation's own, so that no two share what they have read; made once somebody asks."""
         loaders = self._loaders
         if loaders is None:
-            loaders = Loaders(self.reading)
+            loaders = Loaders(self.reading, self.services.advice, self.principal.tenant.id)
             object.__setattr__(self, "_loaders", loaders)
         return loaders
 

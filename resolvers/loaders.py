@@ -18,6 +18,7 @@ from alertgraph.core.ids import (
     DeliveryId,
     EventKey,
     IncidentId,
+    ModelId,
     MonitorId,
     SavedViewId,
     SilenceId,
@@ -27,11 +28,14 @@ from alertgraph.core.incident import Incident
 from alertgraph.core.labels import Matcher
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
+from alertgraph.core.prediction import FeatureContribution, Prediction
+from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import Page, PageRequest
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, TenantSettings
+from alertgraph.services.advice import AdviceService
 from alertgraph.services.reading import Reading
 
 BATCH_LENGTH_MAX = 1000
@@ -122,8 +126,20 @@ class Loaders:
         lambda self: _by_key(self._reading.services)
     )
 
-    def __init__(self, reading: Reading) -> None:
+    model: cached_property[DataLoader[ModelId, PredictionModel | None]] = cached_property(
+        lambda self: _by_key(self._reading.models)
+    )
+    prediction: cached_property[DataLoader[AlertId, Prediction | None]] = cached_property(
+        lambda self: _by_key(lambda ids: self._advice.predictions(self._reading, self._tenant_id, ids))
+    )
+    contributions: cached_property[DataLoader[AlertId, Sequence[FeatureContribution] | None]] = cached_property(
+        lambda self: _by_key(lambda ids: self._advice.contributions(self._tenant_id, ids))
+    )
+
+    def __init__(self, reading: Reading, advice: AdviceService, tenant_id: TenantId) -> None:
         self._reading = reading
+        self._advice = advice
+        self._tenant_id = tenant_id
         self._inhibitors: dict[int, DataLoader[AlertId, Sequence[AlertId] | None]] = {}
         self._beside: dict[tuple[int, bool], DataLoader[str, Sequence[MonitoredService] | None]] = {}
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}

@@ -21,6 +21,7 @@ import resolvers.matcher
 import resolvers.metrics
 import resolvers.monitored_service
 import resolvers.nodes
+import resolvers.prediction
 import resolvers.responder
 import resolvers.rule
 import resolvers.saved_view
@@ -57,6 +58,7 @@ from resolvers.inhibition import InhibitionRuleConnection, InhibitionRulePayload
 from resolvers.metrics import AlertMetrics
 from resolvers.monitored_service import MonitoredServiceConnection, ServiceDependenciesPayload
 from resolvers.paging import Node
+from resolvers.prediction import PredictionModelConnection, PredictionStatus
 from resolvers.responder import Responder, ResponderConnection, ResponderPayload
 from resolvers.rule import EscalationRule, EscalationRuleConnection, EscalationRulePayload
 from resolvers.saved_view import SavedViewConnection, SavedViewPayload
@@ -173,6 +175,13 @@ class Query:
         resolver=resolvers.forecast.escalation_forecast,
         description="Who would be told when, of an open alert or of a draft: exactly one of the two.",
         metadata=resolvers.forecast.FORECAST_COST,
+    )
+    prediction_status: PredictionStatus = strawberry.field(
+        resolver=resolvers.prediction.prediction_status,
+        description="Whether predictions are to be had, and what holding cost.",
+    )
+    prediction_models: PredictionModelConnection = strawberry.field(
+        resolver=resolvers.prediction.prediction_models, description="Model versions, newest first."
     )
     engine_health: EngineHealth = strawberry.field(
         resolver=resolvers.health.engine_health,

@@ -20,7 +20,9 @@ from alertgraph.core.errors import ErrorCode
 from alertgraph.core.event import EventKind
 from alertgraph.core.incident import IncidentStatus
 from alertgraph.core.labels import MatchOperator
+from alertgraph.core.learning import ModelState
 from alertgraph.core.noise import NoiseMode
+from alertgraph.core.prediction_model import PredictionState
 from alertgraph.core.query import AlertOrderField
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import SilenceState
@@ -44,8 +46,10 @@ __all__ = [
     "IncidentStatus",
     "MatchOperator",
     "MetricsDimension",
+    "ModelState",
     "NoiseMode",
     "OrderDirection",
+    "PredictionState",
     "Role",
     "Severity",
     "SilenceState",
@@ -308,6 +312,7 @@ _publish(
         "TRIGGERED_AT": "When it began.",
         "LAST_SEEN_AT": "When it fired last.",
         "SEVERITY": "How bad; DESC is worst first.",
+        "INCIDENT_PROBABILITY": "Predicted chance to need a person; none comes last.",
     },
 )
 
@@ -421,5 +426,29 @@ _publish(
         "PENDING": "Not begun, or between two recurrences.",
         "ACTIVE": "Silencing now.",
         "EXPIRED": "Over for good.",
+    },
+)
+
+
+_publish(
+    ModelState,
+    "How a model version is used.",
+    {
+        "CANDIDATE": "Being trained.",
+        "SHADOW": "Scores beside the active one, unseen.",
+        "ACTIVE": "In use.",
+        "RETIRED": "No longer used.",
+    },
+)
+
+
+_publish(
+    PredictionState,
+    "Whether predictions are to be had.",
+    {
+        "OFF": "Switched off.",
+        "UNAVAILABLE": "The predicting process is not up yet or is away.",
+        "LEARNING": "Too few own labels; base rates are shown.",
+        "ACTIVE": "In use.",
     },
 )

@@ -26,6 +26,7 @@ MonitorId = NewType("MonitorId", UUID)
 AnomalyRuleId = NewType("AnomalyRuleId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 IncidentId = NewType("IncidentId", UUID)
+ModelId = NewType("ModelId", UUID)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UUID7_RANDOM_BITS = 74
@@ -50,6 +51,7 @@ class NodeKind(StrEnum):
     ANOMALY_RULE = "ano"
     DELIVERY = "dlv"
     INCIDENT = "inc"
+    MODEL = "mdl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class AlertOrderField(IntEnum):
     TRIGGERED_AT = 1
     LAST_SEEN_AT = 2
     SEVERITY = 3
+    INCIDENT_PROBABILITY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class AlertFilter:
         acknowledged_by: Taken by one of these people.
         silenced: Whether a silence covers it now; a resolved alert is covered by none.
         inhibited: Whether a bigger alert covers it now; a resolved alert is covered by none.
+        incident_probability_min: Predicted at this chance or more; of which nothing was said, is none of them.
     """
 
     status: tuple[AlertStatus, ...] | None = None
@@ -127,6 +129,7 @@ class AlertFilter:
     silenced: bool | None = None
     inhibited: bool | None = None
     verdict: tuple[AlertVerdict, ...] | None = None
+    incident_probability_min: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

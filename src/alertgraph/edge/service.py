@@ -26,6 +26,7 @@ from alertgraph.edge.learning import Learning
 from alertgraph.edge.pager import Pager, PagerStores
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
+from alertgraph.services.advice import AdviceService
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.authentication import Authenticator
 from alertgraph.services.configuration import ConfigurationService
@@ -178,8 +179,7 @@ class Service:
             IncidentService(self._lanes, stores.log, stores.snapshots, stores.vault, clock, dice),
             DependencyService(stores.configuration, clock, self._configured),
             self._pager.anomaly_rules,
-            self._learning.predictor,
-            self._learning,
+            AdviceService(self._learning, self._learning.predictor),
         )
         self._alerts = services.alerts
         self._door = Door(

@@ -38,6 +38,7 @@ from alertgraph.core.ids import (
     EventKey,
     FlushId,
     IncidentId,
+    ModelId,
     MonitorId,
     SavedViewId,
     SilenceId,
@@ -52,6 +53,7 @@ from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import Dependencies, MonitoredService
 from alertgraph.core.noise import History, HoldRecord, NoiseEvidence, NoiseFigures, NoisePolicy
 from alertgraph.core.prediction import FeatureContribution, Prediction
+from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.sealing import Growth, Refusal, TreeState
@@ -705,6 +707,30 @@ class Snapshot(Protocol):
         """Return the keys that exist among the ids."""
         ...
 
+    async def predictions(self, alert_ids: Collection[AlertId]) -> Mapping[AlertId, Prediction]:
+        """Return what the model said of those of the alerts of which it said anything."""
+        ...
+
+    async def model_page(self, page: PageRequest) -> Page[PredictionModel]:
+        """Return versions of the model, newest first, with the total count."""
+        ...
+
+    async def models(self, ids: Collection[ModelId]) -> Mapping[ModelId, PredictionModel]:
+        """Return the versions of the model that exist among the ids."""
+        ...
+
+    async def active_model(self) -> PredictionModel | None:
+        """Return the version in use; None where there is none."""
+        ...
+
+    async def label_count(self) -> int:
+        """Return of how many predicted alerts the outcome is known, up to a hundred thousand."""
+        ...
+
+    async def noise_figures(self, since: datetime) -> NoiseFigures:
+        """Return what holding has come to of the pages held since then."""
+        ...
+
 
 class SnapshotSource(Protocol):
     """Opens snapshots."""
@@ -1336,6 +1362,43 @@ class LearningWatch(Protocol):
 
     async def health(self) -> LearningHealth:
         """Return how it stands."""
+        ...
+
+
+class PredictionModels(Protocol):
+    """Versions of the model, one tenant's at a time. Raises DependencyError where the store is away."""
+
+    async def models(self, tenant_id: TenantId) -> Sequence[PredictionModel]:
+        """Return all versions of a tenant, newest first."""
+        ...
+
+    async def artifact(self, tenant_id: TenantId, model_id: ModelId) -> bytes | None:
+        """Return what a version was saved as; None for the bundled one, and where it is not kept any more."""
+        ...
+
+    async def write(
+        self,
+        tenant_id: TenantId,
+        models: Sequence[PredictionModel],
+        artifacts: Mapping[ModelId, bytes] | None = None,
+        event: SealedEvent | None = None,
+        forgotten: Collection[ModelId] = (),
+    ) -> Appended | None:
+        """Write versions as they are now, and what the log shall say of it: all or nothing.
+
+        Args:
+            tenant_id: Whose. Nobody else writes them meanwhile: whoever trains holds the tenant's lease.
+            models: New ones, and those of which state or figures have changed; one of all is active at most.
+            artifacts: Of new ones; one without is the bundled one.
+            event: Such as `core.prediction_model.model_event` returns; None to be silent.
+            forgotten: Of which the artifact is kept no longer.
+
+        Returns:
+            Where the event stands, to be told to those who follow the log; None without one.
+
+        Raises:
+            DependencyError: The store is away, or its answer was lost: read what is there before going on.
+        """
         ...
 
 

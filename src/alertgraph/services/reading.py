@@ -24,6 +24,7 @@ from alertgraph.core.ids import (
     DeliveryId,
     EventKey,
     IncidentId,
+    ModelId,
     MonitorId,
     SavedViewId,
     SilenceId,
@@ -34,6 +35,9 @@ from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.merkle import BrokenTreeError
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
+from alertgraph.core.noise import REGRET_PERIOD
+from alertgraph.core.prediction import Prediction
+from alertgraph.core.prediction_model import PredictionModel, PredictionStanding, prediction_state
 from alertgraph.core.proof import (
     ConsistencyProof,
     InclusionProof,
@@ -61,7 +65,7 @@ from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, Principal, Role, SavedView, Tenant, TenantSettings
 from alertgraph.services.alerts import NOTE_PURPOSE
-from alertgraph.services.ports import Clock, Snapshot, Vault
+from alertgraph.services.ports import Clock, LearningHealth, Snapshot, Vault
 
 # How often an incident was merged into one that was merged itself, as far as anybody follows it.
 MERGE_DEPTH_MAX = 100
@@ -486,6 +490,46 @@ class Reading:
         """Return those of the views that the caller may see."""
         self._principal.require(Role.VIEWER)
         return await self._snapshot.saved_views(ids, self._principal.subject)
+
+    async def predictions(self, alert_ids: Collection[AlertId]) -> Mapping[AlertId, Prediction]:
+        """Return what the model said of alerts the caller was shown; one of which it said nothing is absent."""
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.predictions(alert_ids)
+
+    async def model_page(self, page: PageRequest) -> Page[PredictionModel]:
+        """Return versions of the model, newest first.
+
+        Raises:
+            AccessDeniedError: The caller's key is limited by matchers: figures tell of all alerts.
+            InputError: A cursor can't be used.
+        """
+        self._require_unscoped()
+        return await self._snapshot.model_page(page)
+
+    async def models(self, ids: Collection[ModelId]) -> Mapping[ModelId, PredictionModel]:
+        """Return those of the versions that there are: none for a key that is limited by matchers."""
+        self._principal.require(Role.VIEWER)
+        return {} if self._principal.scope else await self._snapshot.models(ids)
+
+    async def prediction_standing(self, health: LearningHealth) -> PredictionStanding:
+        """Return how predictions and noise holding stand for the tenant.
+
+        Args:
+            health: How learning stands, for whatever tenant.
+        """
+        self._require_unscoped()
+        label_count = await self._snapshot.label_count()
+        state, reason = prediction_state(
+            is_enabled=health.is_enabled, why_not=health.why_not, label_count=label_count
+        )
+        return PredictionStanding(
+            state,
+            reason,
+            label_count,
+            await self._snapshot.active_model(),
+            (await self._snapshot.settings()).noise.is_armed,
+            await self._snapshot.noise_figures(self.now - REGRET_PERIOD),
+        )
 
     async def api_key_page(self, page: PageRequest) -> Page[ApiKey]:
         """Return the tenant's keys, newest first. ADMIN."""

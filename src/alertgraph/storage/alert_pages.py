@@ -8,6 +8,8 @@ hold is looked at when it falls due, not when its silence is over. So it is judg
 whose window it is and by the open sources of inhibition. Where few of them are there, SQL leaves out the alerts
 that none of them can cover; where none is, nothing is judged at all. A silence of exactly one alert is as good as
 a filter by its dedup key, and one silence alone as good as its matchers.
+
+By predicted chance those of which nothing was said come last, whichever way: they are read apart, by their ids.
 """
 
 # ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
@@ -15,6 +17,7 @@ a filter by its dedup key, and one silence alone as good as its matchers.
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +86,7 @@ _OPEN_STATUSES = frozenset({AlertStatus.TRIGGERED, AlertStatus.ACKNOWLEDGED})
 _TAKEN_STATUSES = frozenset({AlertStatus.ACKNOWLEDGED, AlertStatus.RESOLVED})
 _MATCHED_COLUMNS = (
     "id, title, description, severity, status, source, monitored_service, dedup_key, labels, triggered_at,"
-    " last_seen_at"
+    " last_seen_at, incident_probability"
 )
 # As the index of closed alerts that is limited to these has it.
 _MISSED = "(LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by)"
@@ -101,7 +104,11 @@ _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
     AlertOrderField.TRIGGERED_AT: "triggered_at",
     AlertOrderField.LAST_SEEN_AT: "last_seen_at",
     AlertOrderField.SEVERITY: "severity",
+    AlertOrderField.INCIDENT_PROBABILITY: "incident_probability",
 }
+# What stands for the chance of an alert of which nothing was said, where the largest comes first, and where the
+# smallest does: behind all others.
+_UNSAID: Final[Mapping[bool, float]] = {True: -1.0, False: 2.0}
 
 # What conditions are called in a filter.
 _FILTER_NAMES: Final[Mapping[str, str]] = {
@@ -120,6 +127,7 @@ _FILTER_NAMES: Final[Mapping[str, str]] = {
     "resolved_after": "resolvedAfter",
     "resolved_before": "resolvedBefore",
     "sla_breached": "slaBreached",
+    "probability_min": "incidentProbabilityMin",
     "triggered_before": "triggeredBefore",
     "triggered_after": "triggeredAfter",
     "severities": "severity",
@@ -157,12 +165,18 @@ async def load_alerts(reader: Reader, ids: Collection[AlertId]) -> dict[AlertId,
 class _Place:
     """Where a row stands in an order: what is ordered by, and its id."""
 
-    value: datetime | int
+    value: datetime | float
     id: UUID
 
 
 def _cursor_text(place: _Place, order: AlertOrder) -> str:
-    value = place.value if isinstance(place.value, int) else to_microseconds(place.value)
+    match place.value:
+        case int():
+            value = place.value
+        case float():
+            [value] = struct.unpack(">q", struct.pack(">d", place.value))
+        case _:
+            value = to_microseconds(place.value)
     return pack(_CURSOR.pack(_CURSOR_VERSION, order.field, order.descending, value, place.id.bytes))
 
 
@@ -178,6 +192,11 @@ def _place_of_cursor(text: str, order: AlertOrder, name: str) -> _Place:
         if not 0 <= value <= max(Severity):
             raise InputError("This is not a cursor of a list of alerts.", name)
         return _Place(value, place_id)
+    if order.field is AlertOrderField.INCIDENT_PROBABILITY:
+        [chance] = struct.unpack(">d", struct.pack(">q", value))
+        if not (math.isfinite(chance) and (0 <= chance <= 1 or chance == _UNSAID[order.descending])):
+            raise InputError("This is not a cursor of a list of alerts.", name)
+        return _Place(chance, place_id)
     try:
         return _Place(from_microseconds(value), place_id)
     except OverflowError:
@@ -220,6 +239,7 @@ class _Conditions:
     resolved_after: datetime | None = None
     resolved_before: datetime | None = None
     level_min: int | None = None
+    probability_min: float | None = None
     sla_breached: bool | None = None
     terms: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
@@ -311,6 +331,9 @@ def _conditions(wanted: AlertFilter, scope: Sequence[Matcher]) -> _Conditions:
         resolved_before=_clamped(wanted.resolved_before),
         # Levels are small: beyond this no alert ever climbs, and the column could not hold the number.
         level_min=None if wanted.escalation_level_min is None else min(wanted.escalation_level_min, 1_000_000),
+        probability_min=None
+        if wanted.incident_probability_min is None
+        else float(wanted.incident_probability_min),
         sla_breached=wanted.sla_breached,
         terms=words,
         words=words,
@@ -432,6 +455,7 @@ class _Scan:
         ids: Only these; None for any.
         closed_ids: Of the closed ones only these; None for any.
         months: Of the closed ones that are not late only those from the first id and before the second.
+        is_predicted: Only those of which the model said something, or nothing; None for any.
     """
 
     conditions: _Conditions
@@ -443,10 +467,37 @@ class _Scan:
     ids: Sequence[UUID] | None = None
     closed_ids: Sequence[UUID] | None = None
     months: tuple[UUID, UUID] | None = None
+    is_predicted: bool | None = None
 
     def behind(self, place: _Place) -> _Scan:
         """Return what is left to read behind a place."""
         return replace(self, high=place) if self.downward else replace(self, low=place)
+
+    @property
+    def parts(self) -> Sequence[_Scan]:
+        """What is read one after the other: where it is by chance, those of which nothing was said apart."""
+        if self.order.field is not AlertOrderField.INCIDENT_PROBABILITY:
+            return (self,)
+        said, unsaid = replace(self, is_predicted=True), self._unsaid
+        if unsaid is None:
+            return (said,)
+        return (said, unsaid) if self.downward is self.order.descending else (unsaid, said)
+
+    @property
+    def _unsaid(self) -> _Scan | None:
+        """The part of which nothing was said, bounded by ids alone; None where nothing of it is asked for."""
+        if self.conditions.probability_min is not None:
+            return None
+        here = _UNSAID[self.order.descending]
+        low, high = self.low, self.high
+        if (low is not None and low.value > here) or (high is not None and high.value < here):  # type: ignore[operator]  # both are chances
+            return None
+        return replace(
+            self,
+            is_predicted=False,
+            low=low if low is not None and low.value == here else None,
+            high=high if high is not None and high.value == here else None,
+        )
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -463,13 +514,20 @@ def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> S
     """
     parameters = Parameters(tenant_id)
     column, way = _ORDER_COLUMNS[scan.order.field], "DESC" if scan.downward else "ASC"
-    tail = f"ORDER BY {column} {way}, id {way} LIMIT {next(size for size in _LIMITS if size >= limit)}"
+    size = next(size for size in _LIMITS if size >= limit)
     scan = _narrowed(scan)
-    bounds = []
-    if scan.low is not None:
-        bounds.append(f"({column}, id) > ({parameters.add(scan.low.value)}, {parameters.add(scan.low.id)})")
-    if scan.high is not None:
-        bounds.append(f"({column}, id) < ({parameters.add(scan.high.value)}, {parameters.add(scan.high.id)})")
+    if scan.is_predicted is False:
+        tail = f"ORDER BY id {way} LIMIT {size}"
+        bounds = [f"{column} IS NULL"]
+        bounds += [f"id > {parameters.add(scan.low.id)}"] if scan.low is not None else []
+        bounds += [f"id < {parameters.add(scan.high.id)}"] if scan.high is not None else []
+    else:
+        tail = f"ORDER BY {column} {way}, id {way} LIMIT {size}"
+        bounds = [f"{column} IS NOT NULL"] if scan.is_predicted else []
+        if scan.low is not None:
+            bounds.append(f"({column}, id) > ({parameters.add(scan.low.value)}, {parameters.add(scan.low.id)})")
+        if scan.high is not None:
+            bounds.append(f"({column}, id) < ({parameters.add(scan.high.value)}, {parameters.add(scan.high.id)})")
     branches = [_branch(scan, table, columns, bounds, tail, parameters) for table in scan.tables]
     united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
     source = united if len(branches) == 1 else f"({united})"
@@ -634,6 +692,7 @@ def _residual(
         ("resolved_after", "resolved_at >=", conditions.resolved_after),
         ("resolved_before", "resolved_at <", conditions.resolved_before),
         ("level_min", "escalation_level >=", None if "escalation_level" in driven else conditions.level_min),
+        ("probability_min", "incident_probability >=", conditions.probability_min),
     ):
         if value is not None:
             where.append(f"{comparison} {parameters.named(name, value)}")
@@ -686,7 +745,9 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
     if judged:
         found = await _judged(reader, scan, page.size)
     else:
-        part = part_with(query.fields) if query.fields is not None else None
+        by_chance = order.field is AlertOrderField.INCIDENT_PROBABILITY
+        looked_at = query.fields | {"advice"} if by_chance and query.fields is not None else query.fields
+        part = part_with(looked_at) if looked_at is not None else None
         found = await _scanned(reader, scan, page.size, part)
     more = found.more
     total: int | None = None
@@ -824,6 +885,9 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
         else:
             text = f"SELECT id FROM taken_alerts($1::text[], {FEW_MAX + 1}) AS id"
             yield FEW_MAX, Statement(text, [chosen], is_keyed=True)
+    if conditions.probability_min is not None and order.field is not AlertOrderField.INCIDENT_PROBABILITY:
+        text, chosen = "incident_probability >= $2", conditions.probability_min
+        yield FOUND_MAX, _few_closed(text, [tenant_id, chosen], FOUND_MAX)
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
         # Past months in which hardly any was resolved then, a list would read all the way: so more are looked up.
@@ -860,16 +924,30 @@ class _Found:
 
 def _place(order: AlertOrder) -> Callable[[Record], _Place]:
     column = _ORDER_COLUMNS[order.field]
+    if order.field is AlertOrderField.INCIDENT_PROBABILITY:
+        unsaid = _UNSAID[order.descending]
+        return lambda row: _Place(unsaid if row[column] is None else row[column], row["id"])
     return lambda row: _Place(row[column], row["id"])
 
 
 async def _scanned(reader: Reader, scan: _Scan, size: int, part: AlertPart | None) -> _Found:
     columns = ALERT_SELECT if part is None else part.select
-    rows = await _read(reader, _page_statement(scan, columns, size + 1, reader.tenant_id), scan.conditions)
+    rows = await _first_rows(reader, scan, columns, size + 1)
     more, rows = len(rows) > size, rows[:size]
     place_of = _place(scan.order)
     alerts = list(map(alert_of, rows)) if part is None else part.alerts_of(rows)
     return _Found(alerts, lambda number: place_of(rows[number]), more)
+
+
+async def _first_rows(reader: Reader, scan: _Scan, columns: str, limit: int) -> list[Record]:
+    """Return the first rows of a scan; errors as `_read` says."""
+    rows: list[Record] = []
+    for part in scan.parts:
+        statement = _page_statement(part, columns, limit - len(rows), reader.tenant_id)
+        rows += (await _read(reader, statement, scan.conditions))[: limit - len(rows)]
+        if len(rows) == limit:
+            break
+    return rows
 
 
 async def _read(reader: Reader, statement: Statement, conditions: _Conditions) -> Rows:
@@ -902,8 +980,7 @@ async def _judged(reader: Reader, scan: _Scan, size: int) -> _Found:
     place_of = _place(scan.order)
     places: list[_Place] = []
     while True:
-        rows = await _read(reader, _page_statement(scan, columns, chunk, reader.tenant_id), scan.conditions)
-        rows = rows[:chunk]
+        rows = await _first_rows(reader, scan, columns, chunk)
         for row in await _satisfying(reader, rows, scan.conditions, silences):
             if len(places) == size:
                 return await _found(reader, places, more=True)

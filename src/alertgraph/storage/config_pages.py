@@ -21,6 +21,7 @@ from alertgraph.core.ids import (
     to_microseconds,
     unpack,
 )
+from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import Page, PageRequest
 from alertgraph.core.schedule import OVERRIDE_LENGTH_MAX, ShiftOverride
 from alertgraph.core.severity import Severity
@@ -32,6 +33,7 @@ from alertgraph.storage import catalog
 from alertgraph.storage.catalog import NEVER
 from alertgraph.storage.configuration import API_KEY_SELECT, SAVED_VIEW_SELECT, api_key_of, saved_view_of
 from alertgraph.storage.items import ITEM_SELECT, ItemKind, item_of, until_of
+from alertgraph.storage.prediction_models import MODEL_SELECT, model_of
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.statement import Parameters, is_storable
 
@@ -131,6 +133,17 @@ _API_KEYS = _List(
 )
 
 
+_MODELS = _List(
+    table="prediction_model",
+    columns=MODEL_SELECT,
+    key="trained_at",
+    descending=True,
+    item_of=model_of,
+    encode=lambda model: struct.pack(">q16s", to_microseconds(model.trained_at), model.id.bytes),
+    decode=_instant_of,
+)
+
+
 def _end_of(raw: bytes) -> tuple[datetime, UUID]:
     microseconds, id_bytes = struct.unpack(">q16s", raw)
     return NEVER if microseconds == _NEVER_CODE else from_microseconds(microseconds), UUID(bytes=id_bytes)
@@ -176,6 +189,15 @@ async def api_key_page(reader: Reader, page: PageRequest) -> Page[ApiKey]:
         InputError: A cursor is not of this list.
     """
     return await _page(reader, _API_KEYS, page, Parameters(reader.tenant_id), ["tenant_id = $1"])
+
+
+async def model_page(reader: Reader, page: PageRequest) -> Page[PredictionModel]:
+    """Return versions of the model, newest first, with the total count.
+
+    Raises:
+        InputError: A cursor is not of this list.
+    """
+    return await _page(reader, _MODELS, page, Parameters(reader.tenant_id), ["tenant_id = $1"])
 
 
 async def silence_page(

@@ -25,6 +25,7 @@ from alertgraph.core.ids import (
     DeliveryId,
     EventKey,
     IncidentId,
+    ModelId,
     MonitorId,
     SavedViewId,
     SilenceId,
@@ -35,6 +36,9 @@ from alertgraph.core.labels import Matcher
 from alertgraph.core.merkle import TileAt, Tiles
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
+from alertgraph.core.noise import NoiseFigures
+from alertgraph.core.prediction import Prediction
+from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
@@ -50,11 +54,14 @@ from alertgraph.storage import (
     figures,
     incident_pages,
     monitored_services,
+    prediction_models,
+    predictions,
     search,
 )
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
 from alertgraph.storage.inhibitors import load_inhibitors
+from alertgraph.storage.noise import load_noise_figures
 from alertgraph.storage.reader import Reader
 
 # How many tenants' configurations a process keeps at hand.
@@ -305,6 +312,30 @@ class PostgresSnapshot:
     async def api_keys(self, ids: Collection[ApiKeyId]) -> Mapping[ApiKeyId, ApiKey]:
         """Return the keys that exist among the ids."""
         return await config_pages.load_api_keys(self._reader, ids)
+
+    async def predictions(self, alert_ids: Collection[AlertId]) -> Mapping[AlertId, Prediction]:
+        """Return what the model said of those of the alerts of which it said anything."""
+        return await predictions.load_predictions(self._reader, alert_ids)
+
+    async def model_page(self, page: PageRequest) -> Page[PredictionModel]:
+        """Return versions of the model, newest first, with the total count."""
+        return await config_pages.model_page(self._reader, page)
+
+    async def models(self, ids: Collection[ModelId]) -> Mapping[ModelId, PredictionModel]:
+        """Return the versions of the model that exist among the ids."""
+        return await prediction_models.load_models(self._reader, ids)
+
+    async def active_model(self) -> PredictionModel | None:
+        """Return the version in use; None where there is none."""
+        return await prediction_models.load_active_model(self._reader)
+
+    async def label_count(self) -> int:
+        """Return of how many predicted alerts the outcome is known, up to a hundred thousand."""
+        return await prediction_models.load_label_count(self._reader)
+
+    async def noise_figures(self, since: datetime) -> NoiseFigures:
+        """Return what holding has come to of the pages held since then."""
+        return await load_noise_figures(self._reader.fetch, self._reader.tenant_id, since)
 
 
 class PostgresSnapshotSource:

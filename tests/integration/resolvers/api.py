@@ -36,6 +36,7 @@ from alertgraph.notify.pagerduty import PagerDutyAdapter
 from alertgraph.notify.slack import SlackAdapter
 from alertgraph.notify.teams import TeamsAdapter
 from alertgraph.notify.webhook import WebhookAdapter
+from alertgraph.services.advice import AdviceService
 from alertgraph.services.alerts import AlertService
 from alertgraph.services.anomaly_rules import AnomalyRuleService
 from alertgraph.services.calendars import CalendarFeeds
@@ -123,15 +124,17 @@ class Api:
             IncidentService(self.lanes, log, self.snapshots, self.vault, self.clock, dice),
             DependencyService(store, self.clock, self.streams.changed),
             AnomalyRuleService(changes),
-            NoPredictor(),
-            Learning(
-                read_settings({"CRITICAL_ALERT_ML_ENABLED": "false"}),
-                "api",
-                PostgresLearningReports(database, PREDICTOR),
-                MASTER_KEY.predictor_token,
-                self.clock,
-                dice,
-                telemetry,
+            AdviceService(
+                Learning(
+                    read_settings({"CRITICAL_ALERT_ML_ENABLED": "false"}),
+                    "api",
+                    PostgresLearningReports(database, PREDICTOR),
+                    MASTER_KEY.predictor_token,
+                    self.clock,
+                    dice,
+                    telemetry,
+                ),
+                NoPredictor(),
             ),
         )
         self.masked: list[BaseException] = []
