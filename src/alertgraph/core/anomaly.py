@@ -8,7 +8,7 @@ on end. After its beginning the next one waits, so that one trouble is one alert
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
@@ -241,6 +241,7 @@ class PointVerdict:
     Attributes:
         at: Of the point.
         level: 1 where an event usually begins, below 0.5 ordinary.
+        value_level: What of that the value alone says, whatever the course of the points before it.
         value: What was measured.
         expected: What is usual.
         spread: How far from that it usually lies.
@@ -250,6 +251,7 @@ class PointVerdict:
 
     at: datetime
     level: float
+    value_level: float
     value: float
     expected: float
     spread: float
@@ -279,6 +281,7 @@ class AnomalyEvent:
         last_at: The newest point there was.
         point_count: Points since its beginning.
         quiet_count: Ordinary points on end.
+        by_shape: Whether it began by the course of the points, not by a value; so it ends, too.
     """
 
     phase: Phase
@@ -286,6 +289,7 @@ class AnomalyEvent:
     last_at: datetime
     point_count: int = 0
     quiet_count: int = 0
+    by_shape: bool = False
 
 
 class Turn(IntEnum):
@@ -311,34 +315,36 @@ def follow(
     is_wanted = rule.direction is AnomalyDirection.BOTH or (
         (verdict.value > verdict.expected) is (rule.direction is AnomalyDirection.UP)
     )
-    level = verdict.level if is_wanted else 0.0
     if event is None:
-        if verdict.warming or level < thresholds.begin:
+        if verdict.warming or not is_wanted or verdict.level < thresholds.begin:
             return None, Turn.NONE
-        event = AnomalyEvent(Phase.BEGUN, verdict.at, verdict.at)
-        quiet_count = 0
+        by_shape = verdict.value_level < thresholds.begin
+        event = AnomalyEvent(Phase.BEGUN, verdict.at, verdict.at, by_shape=by_shape)
     else:
-        quiet_count = event.quiet_count + 1 if level < thresholds.quiet else 0
-        event = AnomalyEvent(event.phase, event.began_at, verdict.at, event.point_count + 1, quiet_count)
+        # A value that is far off stays in sight of the course for long after it is over.
+        level = verdict.level if event.by_shape else verdict.value_level
+        is_quiet = level < thresholds.quiet or not is_wanted
+        event = replace(
+            event,
+            last_at=verdict.at,
+            point_count=event.point_count + 1,
+            quiet_count=event.quiet_count + 1 if is_quiet else 0,
+        )
     if event.phase is Phase.RESTING:
         return (None if event.point_count >= thresholds.rest_count else event), Turn.NONE
-    if quiet_count >= thresholds.quiet_count:
+    if event.quiet_count >= thresholds.quiet_count:
         turn = Turn.END if event.phase is Phase.TOLD else Turn.NONE
-        return _phase(event, Phase.RESTING), turn
+        return replace(event, phase=Phase.RESTING), turn
     is_told = event.phase is Phase.TOLD
     has_lasted = verdict.at - event.began_at >= rule.min_duration
-    if is_told or not has_lasted or quiet_count or received_at - verdict.at > ALERT_AGE_MAX:
+    if is_told or not has_lasted or event.quiet_count or received_at - verdict.at > ALERT_AGE_MAX:
         return event, Turn.NONE
-    return _phase(event, Phase.TOLD), Turn.RAISE
+    return replace(event, phase=Phase.TOLD), Turn.RAISE
 
 
 def fall_silent(event: AnomalyEvent, now: datetime) -> bool:
     """Say whether an event is over since nothing came of its series for so long."""
     return event.phase is not Phase.RESTING and now - event.last_at > SILENCE
-
-
-def _phase(event: AnomalyEvent, phase: Phase) -> AnomalyEvent:
-    return AnomalyEvent(phase, event.began_at, event.last_at, event.point_count, event.quiet_count)
 
 
 def event_json(event: AnomalyEvent) -> list[Any]:
@@ -349,6 +355,7 @@ def event_json(event: AnomalyEvent) -> list[Any]:
         event.last_at.timestamp(),
         event.point_count,
         event.quiet_count,
+        event.by_shape,
     ]
 
 
@@ -358,13 +365,14 @@ def event_of(told: list[Any]) -> AnomalyEvent:
     Raises:
         ValueError, TypeError, IndexError: It told none.
     """
-    phase, began_at, last_at, point_count, quiet_count = told
+    phase, began_at, last_at, point_count, quiet_count, by_shape = told
     return AnomalyEvent(
         Phase(phase),
         datetime.fromtimestamp(began_at, UTC),
         datetime.fromtimestamp(last_at, UTC),
         int(point_count),
         int(quiet_count),
+        bool(by_shape),
     )
 
 
@@ -392,7 +400,7 @@ def series_draft(rule: AnomalyRule, series: Series, event: AnomalyEvent, verdict
         f"Usual for this time is {number_text(verdict.expected)}, mostly between {number_text(low)} and "
         f"{number_text(high)}.",
         f"It has been unusual since {_time_text(event.began_at)}.",
-        f"Watched by the anomaly rule {rule.name}. Series: {series.text}",
+        f"Watched by the anomaly rule {rule.name}. Series: {series.shown}",
     ]
     labels = {label: text for label, text in series.labels.items() if label != METRIC_NAME}
     if METRIC_NAME in series.labels:

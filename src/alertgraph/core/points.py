@@ -50,6 +50,16 @@ class Series:
             raise ValueError("the text of no series")
         return cls._made(labels, text.encode())
 
+    @property
+    def shown(self) -> str:
+        """The series as people know it, such as `up{job="api"}`."""
+        others = ", ".join(
+            f"{name}={orjson.dumps(value).decode()}"
+            for name, value in sorted(self.labels.items())
+            if name != METRIC_NAME
+        )
+        return f"{self.labels.get(METRIC_NAME, '')}{{{others}}}"
+
     @classmethod
     def _made(cls, labels: Mapping[str, str], raw: bytes) -> Series:
         name = labels.get(METRIC_NAME, "")

@@ -22,7 +22,7 @@ from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.intake import alertmanager, metrics
-from alertgraph.edge.learning import Learning
+from alertgraph.edge.learning import SWITCHED_OFF, Learning
 from alertgraph.edge.pager import Pager, PagerStores
 from alertgraph.edge.telemetry import Telemetry
 from alertgraph.execution.executor import GraphQLExecutor
@@ -194,7 +194,13 @@ class Service:
             started_at=clock.now(),
             ready=self._ready,
         )
-        self._intake = MetricIntake(stores.points, stores.snapshots, clock, series_max=settings.metric_series_max)
+        self._intake = MetricIntake(
+            stores.points,
+            stores.snapshots,
+            clock,
+            series_max=settings.metric_series_max,
+            why_not=None if settings.ml_enabled else f"Metrics are not watched: {SWITCHED_OFF}.",
+        )
         self._executor = GraphQLExecutor(
             schema,
             report=telemetry.masked,

@@ -150,7 +150,8 @@ class Verdicts:
         began: Whether an event begins with this point.
         ended: Whether an event ends with this point.
         expected: What the best of the seasonal expectations was.
-        spread: How far points usually lie from it, in the mean.
+        spread: How far points have lain from it, in the mean.
+        season_level: What of `level` the season alone says.
     """
 
     status: NDArray[np.int8]
@@ -162,6 +163,7 @@ class Verdicts:
     ended: Flags
     expected: Floats
     spread: Floats
+    season_level: Floats
 
 
 def _fields(settings: BankSettings) -> dict[str, tuple[tuple[int, ...], str, float]]:
@@ -256,6 +258,7 @@ class SeriesBank:
             ended=np.zeros(total, np.bool_),
             expected=np.full(total, np.nan),
             spread=np.full(total, np.nan),
+            season_level=np.full(total, np.nan),
         )
         # A round holds each series once at most, so that a round can be one step of whole arrays.
         rounds: list[list[int]] = []
@@ -365,7 +368,8 @@ class SeriesBank:
         for index in np.flatnonzero(self._relength_due(count + 1)):
             self._relength(int(rows[index]))
         distances[:, SHAPE_PERIOD:] = self._shape(rows, count)
-        distances[:, SEASON], expected, spread = self._season(rows, moments, x, first)
+        distances[:, SEASON], expected = self._season(rows, moments, x, first)
+        spread = state["ratio_sum"][rows, SEASON] / np.maximum(state["ratio_count"][rows, SEASON], 1)
         floor = 1e-9 * (np.abs(mean) + deviation) + 1e-12
         self._judge(rows, count, distances, floor, places, verdicts)
         verdicts.expected[places] = expected + base
@@ -514,8 +518,8 @@ class SeriesBank:
         state["reservoir_at"][rows[kept], expert, place[kept]] = count[kept]
         state["reservoir_seen"][rows, expert] = seen + 1
 
-    def _season(self, rows: Ints, moments: Ints, x: Floats, first: Flags) -> tuple[Floats, Floats, Floats]:
-        """Return how far points lie from what is usual for their hour, what that is, and how far in the mean."""
+    def _season(self, rows: Ints, moments: Ints, x: Floats, first: Flags) -> tuple[Floats, Floats]:
+        """Return how far points lie from what is usual for their hour, and what that is."""
         state = self._arrays
         hour = (moments // HOUR_SECONDS) % WEEK_HOURS
         self._close_hours(rows, hour)
@@ -541,7 +545,7 @@ class SeriesBank:
         bound = 3 * np.maximum(usual_error[:, LEVEL], 1e-12)
         share = np.maximum(1 / (state["count"][rows]), 0.01)
         state["usual"][rows] = usual + share * np.clip(x - usual, -bound, bound)
-        return errors[each, best], expected[each, best], usual_error[each, best]
+        return errors[each, best], expected[each, best]
 
     def _close_hours(self, rows: Ints, hour: Ints) -> None:
         """Where a new hour began, file the mean of the old one among the visits of that hour of the week."""
@@ -593,6 +597,7 @@ class SeriesBank:
         verdicts.status[places] = np.where(warming, PointStatus.WARMING, PointStatus.SCORED)
         verdicts.score[places] = score
         verdicts.level[places] = level
+        verdicts.season_level[places] = np.minimum(against_record, RATIO_MAX)
         verdicts.tail[places] = self._tail(rows, score)
         verdicts.reason[places] = np.where(against_record >= alerting_shape, Reason.SEASON, Reason.SHAPE)
         self._events(rows, count, level, warming, places, verdicts)

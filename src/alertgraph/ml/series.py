@@ -49,6 +49,7 @@ class BankShard:
                 PointVerdict(
                     datetime.fromtimestamp(at[index], UTC),
                     float(verdicts.level[index]),
+                    float(verdicts.season_level[index]),
                     float(values[index]),
                     float(verdicts.expected[index]),
                     float(verdicts.spread[index]),

@@ -817,6 +817,7 @@ class RateReading:
         return PointVerdict(
             datetime.fromtimestamp(told.at, UTC),
             level,
+            level,
             float(told.count),
             told.expected,
             math.sqrt(max(told.expected, 0.25)),

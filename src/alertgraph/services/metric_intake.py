@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Final
 
 from alertgraph.core.anomaly import AnomalyRule, AnomalyTarget, check_series_labels
-from alertgraph.core.errors import AccessDeniedError, ErrorCode, Problem
+from alertgraph.core.errors import AccessDeniedError, DependencyError, ErrorCode, Problem
 from alertgraph.core.ids import EPOCH, TenantId
 from alertgraph.core.points import Points, Series, pack_points
 from alertgraph.core.tenant import Principal, Role
@@ -125,13 +125,23 @@ class MetricIntake:
 
     Args:
         series_max: Watched series of a tenant.
+        why_not: Why nobody watches any; None where somebody may.
     """
 
-    def __init__(self, feed: PointFeed, snapshots: SnapshotSource, clock: Clock, *, series_max: int) -> None:
+    def __init__(
+        self,
+        feed: PointFeed,
+        snapshots: SnapshotSource,
+        clock: Clock,
+        *,
+        series_max: int,
+        why_not: str | None = None,
+    ) -> None:
         self._feed = feed
         self._snapshots = snapshots
         self._clock = clock
         self._series_max = series_max
+        self._why_not = why_not
         self._memories: OrderedDict[TenantId, SeriesMemory] = OrderedDict()
 
     def forget(self, tenant_id: TenantId) -> None:
@@ -216,6 +226,8 @@ class MetricIntake:
             taken.watched += len(good)
             points.add(series.text, good)
         if len(points):
+            if self._why_not is not None:
+                raise DependencyError("anomaly detection", retryable=False, message=self._why_not)
             await self._feed.put(principal.tenant.id, pack_points(points), BACKLOG_SIZE_MAX)
         return taken
 
