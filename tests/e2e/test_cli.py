@@ -144,7 +144,7 @@ def test_schema_prints_the_published_contract(environment: dict[str, str]) -> No
         (("send", "t", "--key", "ag_wrong_key"), "API key"),
         (("tail", "--key", "ag_wrong_key_that_is_long_enough"), "closed the connection: 4403"),
         (("tail", "--after", "nonsense"), "cursor"),
-        (("serve", "--role", "king"), "--role is all, api or engine"),
+        (("serve", "--role", "king"), "--role is all, api, engine or predictor"),
     ],
 )
 def test_errors_are_one_sentence(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:

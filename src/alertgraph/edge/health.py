@@ -16,9 +16,7 @@ from alertgraph.edge.telemetry import Telemetry
 Checks = Callable[[], Awaitable[Mapping[str, str | None]]]
 
 
-def routes(
-    telemetry: Telemetry, checks: Checks, refresh: Callable[[], Awaitable[bytes | None]]
-) -> list[BaseRoute]:
+def routes(telemetry: Telemetry, checks: Checks, refresh: Callable[[], Awaitable[bytes]]) -> list[BaseRoute]:
     """Return /livez, /readyz and /metrics.
 
     Args:
@@ -46,10 +44,48 @@ def routes(
 
     async def metrics(_: Request) -> Response:
         more = await refresh()
-        return Response(telemetry.page() + (more or b""), media_type=CONTENT_TYPE_LATEST)
+        return Response(merged(telemetry.page(), more), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Route("/livez", livez, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
+
+
+def merged(own: bytes, others: bytes) -> bytes:
+    """Return a page of figures with those of another process that are not on it, whole or by their labels.
+
+    A figure stands on a page once, with all its lines together. What both have with the same labels is the page's,
+    but where it has counted nothing: then it is about what only the other one does.
+    """
+    if not others:
+        return own
+    figures = _figures_of(own)
+    for name, (head, lines) in _figures_of(others).items():
+        if not name.startswith("alertgraph_"):
+            continue
+        mine = figures.setdefault(name, (head, {}))[1]
+        counts = head[-1].endswith((b" counter", b" histogram"))
+        for key, line in lines.items():
+            if key not in mine or (counts and mine[key].endswith(b" 0.0")):
+                mine[key] = line
+    return b"".join(line + b"\n" for head, lines in figures.values() for line in (*head, *lines.values()))
+
+
+def _figures_of(page: bytes) -> dict[str, tuple[list[bytes], dict[bytes, bytes]]]:
+    """Return each figure's head and its lines by what stands before the value, by the figure's name."""
+    found: dict[str, tuple[list[bytes], dict[bytes, bytes]]] = {}
+    head: list[bytes] = []
+    lines: dict[bytes, bytes] = {}
+    for line in page.splitlines():
+        if line.startswith(b"# HELP "):
+            head, lines = found.setdefault(line.split(b" ", 3)[2].decode(), ([], {}))
+            if not head:
+                head.append(line)
+        elif line.startswith(b"# TYPE "):
+            if len(head) == 1:
+                head.append(line)
+        elif line:
+            lines[line.rpartition(b" ")[0]] = line
+    return found

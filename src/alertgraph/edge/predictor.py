@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import importlib.util
 import os
 import signal
 import socket
@@ -125,7 +124,7 @@ class Learned:
 def learned(parts: Parts) -> Learned:
     """Return every reader that this process can run: those that need no model, and where it is there the other."""
     readers: list[Reader] = [correlation(parts), *watchers(parts)]
-    if not is_extra_complete():
+    if not is_installed(*EXTRA):
         return Learned(readers, None, WITHOUT_EXTRA)
     if parts.model is None:
         return Learned(readers, None, "no model is installed")
@@ -135,7 +134,7 @@ def learned(parts: Parts) -> Learned:
 def watchers(parts: Parts) -> Sequence[Reader]:
     """Return who watches series and alert rates; without numpy alert rates alone, and senders are told."""
     shards: SeriesShards | None = None
-    if importlib.util.find_spec("numpy") is not None:
+    if is_installed("numpy"):
         from alertgraph.ml.series import BankShards
 
         shards = BankShards()
@@ -170,9 +169,9 @@ def correlation(parts: Parts) -> Reader:
     return CorrelationReader(parts.lanes, parts.log, configuration, parts.snapshots, links, parts.clock)
 
 
-def is_extra_complete() -> bool:
-    """Say whether all that the extra `ml` brings is installed, and no longer being installed."""
-    for name in EXTRA:
+def is_installed(*names: str) -> bool:
+    """Say whether all these packages are installed, and no longer being installed."""
+    for name in names:
         try:
             installed = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
@@ -199,7 +198,14 @@ def serve_predictor(settings: Settings, *, is_supervised: bool, holder: UUID | N
     configure_logging(settings.log_format, settings.log_level, process=PREDICTOR)
     if not settings.ml_enabled:
         raise StartError("Learning is switched off by CRITICAL_ALERT_ML_ENABLED: there is nothing to do.")
-    return asyncio.run(_served(settings, holder or uuid4(), is_supervised=is_supervised))
+    try:
+        return asyncio.run(_served(settings, holder or uuid4(), is_supervised=is_supervised))
+    except (AlertGraphError, StartError) as error:
+        if not is_supervised:
+            raise
+        # Said in the log, among the lines of the service that runs us.
+        structlog.get_logger("alertgraph").error(str(error))
+        return 1
 
 
 async def _served(settings: Settings, holder: UUID, *, is_supervised: bool) -> int:
@@ -294,7 +300,7 @@ class LearningProcess:
             lambda _: None,
             level_max=settings.max_escalation_levels,
         )
-        self._had_extra = is_extra_complete()
+        self._had_extra = is_installed(*EXTRA)
         self._learned = learned(
             Parts(
                 settings,
@@ -390,7 +396,7 @@ class LearningProcess:
 
     async def _await_extra(self, again: asyncio.Event) -> None:
         """Ask to be started anew once the extra has been installed: modules are looked for at the start."""
-        while self._had_extra or not await asyncio.to_thread(is_extra_complete):
+        while self._had_extra or not await asyncio.to_thread(is_installed, *EXTRA):
             await self._clock.sleep(EXTRA_EVERY)
         again.set()
         await asyncio.Event().wait()
@@ -399,14 +405,14 @@ class LearningProcess:
         """Answer questions; where somebody else does at our place, wait until they end."""
         application = Starlette(
             routes=[
-                *health.routes(self._telemetry, self._checks, _nothing),
-                *rpc.routes(self._learned.predictor or rpc.NoPredictor(), self._token, self._figures.page),
+                *health.routes(self._telemetry, self._checks, self._more),
+                *rpc.routes(self._learned.predictor or rpc.NoPredictor(), self._token, self._page),
             ]
         )
         told = False
         while True:
             try:
-                listening = _listening(predictor_url(self._settings))
+                listening = listening_at(predictor_url(self._settings))
             except OSError as error:
                 if not told:
                     self._log.info(f"questions can't be answered at present: {error}")
@@ -421,6 +427,13 @@ class LearningProcess:
                 await server.serve([listening])
             finally:
                 listening.close()
+
+    async def _more(self) -> bytes:
+        return self._figures.page()
+
+    def _page(self) -> bytes:
+        """Return all figures of this process, for the page of the service."""
+        return self._telemetry.page() + self._figures.page()
 
     async def _checks(self) -> Mapping[str, str | None]:
         try:
@@ -441,7 +454,7 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def _listening(url: str) -> socket.socket:
+def listening_at(url: str) -> socket.socket:
     """Return a socket that listens where the URL says, which nobody but this user may open.
 
     Raises:
@@ -480,7 +493,3 @@ def _listening(url: str) -> socket.socket:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-async def _nothing() -> None:
-    """All figures are at hand."""
