@@ -96,6 +96,7 @@ def items_of(catalog: Catalog) -> list[Item]:
         *catalog.schedules.values(),
         *catalog.overrides,
         *catalog.monitors.values(),
+        *catalog.anomaly_rules.values(),
     ]
 
 

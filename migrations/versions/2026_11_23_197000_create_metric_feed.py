@@ -51,10 +51,10 @@ CREATE TABLE series_state (
 ) WITH (toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 10000)
 """
 
-WAITING_METRIC_FEEDS = """
-CREATE FUNCTION waiting_metric_feeds() RETURNS SETOF uuid
+METRIC_FEEDS = """
+CREATE FUNCTION metric_feeds() RETURNS TABLE (tenant_id uuid, waits boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = alertgraph, pg_temp AS $$
-    SELECT f.tenant_id FROM metric_feed f WHERE f.given > f.taken
+    SELECT f.tenant_id, f.given > f.taken FROM metric_feed f
 $$
 """
 
@@ -72,12 +72,12 @@ def upgrade() -> None:
         "SELECT guard('series_state', 'SELECT, INSERT, UPDATE, DELETE')",
         "GRANT SELECT (tenant_id, given, taken) ON metric_feed TO ag_engine",
         "CREATE POLICY of_engine ON metric_feed FOR SELECT TO ag_engine USING (true)",
-        WAITING_METRIC_FEEDS,
-        "REVOKE ALL ON FUNCTION waiting_metric_feeds FROM PUBLIC",
-        "GRANT EXECUTE ON FUNCTION waiting_metric_feeds TO ag_api",
+        METRIC_FEEDS,
+        "REVOKE ALL ON FUNCTION metric_feeds FROM PUBLIC",
+        "GRANT EXECUTE ON FUNCTION metric_feeds TO ag_api",
         # A function's owner must be able to create in its schema at the moment it becomes the owner.
         "GRANT CREATE ON SCHEMA alertgraph TO ag_engine",
-        "ALTER FUNCTION waiting_metric_feeds() OWNER TO ag_engine",
+        "ALTER FUNCTION metric_feeds() OWNER TO ag_engine",
         "REVOKE CREATE ON SCHEMA alertgraph FROM ag_engine",
     ):
         op.execute(statement)
@@ -85,5 +85,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Nobody watches series any more."""
-    op.execute("DROP FUNCTION waiting_metric_feeds()")
+    op.execute("DROP FUNCTION metric_feeds()")
     op.execute("DROP TABLE series_state, metric_batch, metric_feed")

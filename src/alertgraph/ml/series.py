@@ -41,8 +41,10 @@ class BankShard:
         counts = np.bincount(verdicts.status, minlength=len(PointStatus))
         is_taken = (verdicts.status == PointStatus.SCORED) | (verdicts.status == PointStatus.WARMING)
         matters = is_taken & (verdicts.level >= level_min)
-        if followed:
-            matters |= is_taken & np.fromiter((text in followed for text in texts), np.bool_, len(texts))
+        # What begins with one of these points may end with a later one.
+        chosen = {*followed, *(texts[index] for index in np.flatnonzero(matters).tolist())}
+        if chosen:
+            matters = is_taken & np.fromiter((text in chosen for text in texts), np.bool_, len(texts))
         told = [
             (
                 index,

@@ -251,17 +251,17 @@ class WaitingFeeds:
     def __init__(self, buffer: PointBuffer, clock: Clock) -> None:
         self._buffer = buffer
         self._clock = clock
-        self._found: Collection[TenantId] = ()
+        self._found: Mapping[TenantId, bool] = {}
         self._found_at = EPOCH
         self._lock = asyncio.Lock()
 
-    async def has(self, tenant_id: TenantId) -> bool:
-        """Say whether points of a tenant wait, as of half a second ago at most."""
+    async def of(self, tenant_id: TenantId) -> bool | None:
+        """Say whether points of a tenant wait, as of half a second ago at most; None where it never sent any."""
         async with self._lock:
             if not timedelta(0) <= self._clock.now() - self._found_at < WAITING_AGE_MAX:
                 self._found = await self._buffer.waiting()
                 self._found_at = self._clock.now()
-        return tenant_id in self._found
+        return self._found.get(tenant_id)
 
 
 class SeriesBudget:
@@ -361,13 +361,14 @@ class SeriesWatch:
 
     async def tick(self, now: datetime) -> None:
         """Take the points that wait, end what is over, and save what is due."""
-        if self._place is None and not await self._watching.waiting.has(self._tenant_id):
+        waits = await self._watching.waiting.of(self._tenant_id)
+        if self._place is None and waits is None:
             return
         place = self._place or await self._find_place()
         if self._watching.shards is None:
             return
         await self._learn_rules(now)
-        if self._number < place.taken or await self._watching.waiting.has(self._tenant_id):
+        if waits or self._number < place.taken:
             await self._take_waiting()
         await self._end_silent(now)
         if not self._is_reconciled and self._number >= self._known_place.taken:

@@ -18,7 +18,7 @@ from alertgraph.core.checkpoint import Checkpoint, SignedCheckpoint
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Place, Reach, Retry
 from alertgraph.core.document import DocumentMode, DocumentSource, ManifestEntry, TrustedDocument
-from alertgraph.core.event import SealedEvent, StoredEvent
+from alertgraph.core.event import EventKind, SealedEvent, StoredEvent
 from alertgraph.core.flush import (
     Appended,
     Flush,
@@ -54,7 +54,15 @@ from alertgraph.core.monitored_service import Dependencies, MonitoredService
 from alertgraph.core.noise import History, HoldRecord, NoiseEvidence, NoiseFigures, NoisePolicy
 from alertgraph.core.prediction import FeatureContribution, Prediction
 from alertgraph.core.prediction_model import PredictionModel
-from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.query import (
+    AlertQuery,
+    EventQuery,
+    EventVisibility,
+    IncidentQuery,
+    Page,
+    PageRequest,
+    TimelineQuery,
+)
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.sealing import Growth, Refusal, TreeState
 from alertgraph.core.silence import Silence, SilenceState
@@ -624,6 +632,26 @@ class Snapshot(Protocol):
         """
         ...
 
+    async def alerts_by_incident(
+        self, ids: Collection[IncidentId], page: PageRequest
+    ) -> Mapping[IncidentId, Page[Alert]]:
+        """Return the same page of several incidents' alerts, newest first, with their total counts.
+
+        Raises:
+            InputError: A cursor is not of such a list.
+        """
+        ...
+
+    async def incident_timelines(
+        self,
+        ids: Collection[IncidentId],
+        kinds: frozenset[EventKind] | None,
+        page: PageRequest,
+        visibility: EventVisibility,
+    ) -> Mapping[IncidentId, Page[StoredEvent]]:
+        """Return the same page of several incidents' timelines, of their alerts' too, oldest first."""
+        ...
+
     async def alerts_in(
         self, ids: Collection[IncidentId], statuses: Collection[AlertStatus], limit: int
     ) -> Sequence[AlertId]:
@@ -1030,8 +1058,8 @@ class PointFeed(Protocol):
 class PointBuffer(Protocol):
     """The other end of the feed. Every method raises DependencyError where the store is away."""
 
-    async def waiting(self) -> Collection[TenantId]:
-        """Return the tenants of whom batches wait to be taken. Who has work is all that is told."""
+    async def waiting(self) -> Mapping[TenantId, bool]:
+        """Return the tenants that have a feed, and whether batches wait in it. Nothing else is told of them."""
         ...
 
     async def place(self, tenant_id: TenantId, why_not: str | None) -> FeedPlace:
@@ -1080,8 +1108,8 @@ class SeriesShard(Protocol):
             texts: The series of each point.
             at: Seconds since 1970.
             values: What was measured.
-            followed: Series of which every point matters.
-            level_min: Of the others those matter that are this unusual.
+            followed: Series of which every point matters …
+            level_min: … and so it does of those with a point that is this unusual.
         """
         ...
 

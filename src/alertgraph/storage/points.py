@@ -7,7 +7,7 @@ PostgreSQL itself empties them. What was learnt is kept for good, and says of wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -85,11 +85,11 @@ class PostgresPoints:
         if why_not is not None:
             raise DependencyError(WATCHERS, retryable=True, message=f"{WATCHERS.capitalize()}: {why_not}")
 
-    async def waiting(self) -> Collection[TenantId]:
-        """Return the tenants of whom batches wait to be taken."""
+    async def waiting(self) -> Mapping[TenantId, bool]:
+        """Return the tenants that have a feed, and whether batches wait in it."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch("SELECT id FROM waiting_metric_feeds() AS id")
-        return {TenantId(row[0]) for row in rows}
+            rows = await connection.fetch("SELECT tenant_id, waits FROM metric_feeds()")
+        return {TenantId(row[0]): row[1] for row in rows}
 
     async def place(self, tenant_id: TenantId, why_not: str | None) -> FeedPlace:
         """Return where the feed stands, and have senders told why nothing is taken."""

@@ -63,13 +63,14 @@ async def test_who_waits_is_told_of_all_tenants_and_nothing_else(world: World, p
     assert {first, second}.isdisjoint(await points.waiting())
     await points.put(first, b"a", ROOM)
 
-    assert first in await points.waiting()
-    assert second not in await points.waiting()
+    waiting = await points.waiting()
+    assert waiting[first]
+    assert second not in waiting
     other = await points.place(second, None)
     assert await points.batches(second, (await points.place(first, None)).feed_id, 0, 10) == []
     assert await points.batches(second, other.feed_id, 0, 10) == []
     assert await points.took(first, (await points.place(first, None)).feed_id, 0, 1)
-    assert first not in await points.waiting()
+    assert not (await points.waiting())[first]
 
 
 async def test_too_much_is_refused_until_some_is_taken(world: World, points: PostgresPoints) -> None:
