@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from alertgraph.core.action import Acknowledge, ById, ByKey, Escalate, Fire, Resolve, Unacknowledge
+from alertgraph.core.action import Acknowledge, ById, ByKey, Escalate, Fire, Predict, Resolve, Unacknowledge
+from alertgraph.core.actor import MODEL
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.channel import Channel, ChannelKind, EmailConfig, WebhookConfig
 from alertgraph.core.delivery import Delivery, Purpose
@@ -24,7 +25,7 @@ from alertgraph.core.rule import (
     ScheduleTarget,
 )
 from alertgraph.core.schedule import Rotation, Schedule
-from tests.factories import HOUR, MINUTE, SECOND, T0, a_config, a_draft, a_matcher
+from tests.factories import HOUR, MINUTE, SECOND, T0, TENANT, a_config, a_draft, a_matcher, a_prediction
 from tests.memory_log import Fault
 from tests.simulation.story import Story, Trouble
 from tests.simulation.world import World, a_uuid
@@ -36,10 +37,16 @@ REST = 14 * MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a seed comes to."""
+    """What a seed comes to.
+
+    Attributes:
+        rule_of: By source, for alerts of which nothing was said.
+        urgent_of: By source, for those that are likely to need a person.
+    """
 
     config: TenantConfig
     rule_of: dict[str, EscalationRule]
+    urgent_of: dict[str, EscalationRule]
     troubles: tuple[Trouble, ...]
     calm: bool
 
@@ -90,7 +97,7 @@ def plan_of(seed: int) -> Plan:
         EscalationRule(
             RuleId(a_uuid(30 + index)),
             source,
-            index,
+            10 + index,
             tuple(
                 Level(dice.choice((20, 45, 60, 150)) * SECOND, tuple(dice.sample(targets, dice.randint(1, 2))))
                 for _ in range(dice.randint(1, 3))
@@ -100,8 +107,10 @@ def plan_of(seed: int) -> Plan:
         )
         for index, source in enumerate(("alpha", "beta"))
     )
+    # With dice of their own, so that what seeds came to before is what they come to still.
+    urgent = tuple(_urgent_rule(random.Random(f"urgent {seed} {rule.name}"), rule, targets) for rule in rules)
     catalog = Catalog(
-        rules=rules,
+        rules=(*rules, *urgent),
         channels={one.id: one for one in (mail, chat, phone)},
         responders={one.id: one for one in responders},
         schedules={schedule.id: schedule},
@@ -112,7 +121,29 @@ def plan_of(seed: int) -> Plan:
             if dice.random() < 0.6:
                 begins_at = T0 + dice.uniform(0, 400) * SECOND
                 troubles.append(Trouble(channel.id, begins_at, begins_at + dice.uniform(20, 120) * SECOND))
-    return Plan(a_config(catalog=catalog), {rule.name: rule for rule in rules}, tuple(troubles), calm)
+    return Plan(
+        a_config(catalog=catalog),
+        {rule.name: rule for rule in rules},
+        {rule.name: one for rule, one in zip(rules, urgent, strict=True)},
+        tuple(troubles),
+        calm,
+    )
+
+
+def _urgent_rule(dice: random.Random, rule: EscalationRule, targets: Sequence[EscalationTarget]) -> EscalationRule:
+    levels = tuple(
+        Level(dice.choice((15, 30, 60)) * SECOND, tuple(dice.sample(targets, dice.randint(1, 2))))
+        for _ in range(dice.randint(1, 2))
+    )
+    return replace(
+        rule,
+        id=RuleId(a_uuid(rule.id.int + 10)),
+        name=f"likely {rule.name}",
+        position=rule.position - 10,
+        levels=levels,
+        incident_probability_min=dice.choice((0.3, 0.7)),
+        enabled=dice.random() < 0.8,
+    )
 
 
 async def play(seed: int) -> list[str]:
@@ -147,6 +178,7 @@ async def play(seed: int) -> list[str]:
     story = Story(
         world,
         plan.rule_of,
+        plan.urgent_of,
         plan.troubles,
         # In fair weather a level is reached at once: time stands still while anybody is at work.
         climb_late_max=SECOND if plan.calm else 45 * SECOND,
@@ -182,6 +214,7 @@ def _happenings(world: World, plan: Plan, dice: random.Random):  # type: ignore[
                 )
             )
             yield at, lambda action=action: world.act(action, by_person=True)
+    yield from _predictions(world, random.Random(f"model {world.seed}"))
     if plan.calm:
         return
     for _ in range(dice.randint(0, 3)):
@@ -192,6 +225,23 @@ def _happenings(world: World, plan: Plan, dice: random.Random):  # type: ignore[
         at = T0 + dice.uniform(5, 500) * SECOND
         yield at, lambda: setattr(world.outage, "away", True)
         yield at + dice.uniform(1, 8) * SECOND, lambda: setattr(world.outage, "away", False)
+
+
+def _predictions(world: World, dice: random.Random):  # type: ignore[no-untyped-def]
+    """Yield when the model says something of an alert, sooner or later, and perhaps once more."""
+
+    def predict(key: str, chance: float) -> None:
+        rows = world.log.tenants[TENANT]
+        of_key = [one for one in (*rows.closed.values(), *rows.open.values()) if one.dedup_key == key]
+        if of_key:
+            said = a_prediction(incident_probability=chance)
+            world.act(Predict(ById(of_key[-1].id), said), actor=MODEL)
+
+    for index in range(5):
+        for _ in range(dice.choice((0, 1, 1, 2))):
+            chance = dice.choice((0.1, 0.5, 0.9))
+            at = T0 + dice.uniform(0, 500) * SECOND
+            yield at, lambda key=f"alert {index}", chance=chance: predict(key, chance)
 
 
 async def _react_in_between(world: World, dice: random.Random, due: Sequence[Delivery]) -> None:

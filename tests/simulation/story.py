@@ -35,6 +35,8 @@ class Story:
     """What happened, and what is held against it.
 
     Attributes:
+        rule_of: By source, what is climbed while nothing is known of an alert's chances.
+        urgent_of: By source, what is climbed from when its chance is known to be as high as that asks.
         climb_late_max: How late a level may be reached.
         send_late_max: How late a first attempt may begin where its channel was well.
         fallback_within: By when the fallback has a page whose channel is in trouble.
@@ -42,6 +44,7 @@ class Story:
 
     world: World
     rule_of: dict[str, EscalationRule]
+    urgent_of: dict[str, EscalationRule]
     troubles: Sequence[Trouble]
     climb_late_max: timedelta
     send_late_max: timedelta
@@ -69,7 +72,9 @@ class Story:
         first = events[0].event
         rule = self.rule_of[first.source]
         count, rounds = len(rule.levels), rule.repeat_count
+        urgent = self.urgent_of[first.source]
         level, round_, due_at, resumes = 0, 0, first.decided_at, False
+        taken, said = False, False
         for stored in (*events[1:], None):
             at = stored.event.decided_at if stored is not None else self.world.clock.now()
             if due_at is not None and at > due_at + self.climb_late_max:
@@ -78,6 +83,7 @@ class Story:
             if stored is None:
                 return
             event = stored.event
+            taken = event.kind in REACTIONS or (taken and event.kind is not EventKind.UNACKNOWLEDGED)
             by_engine = event.actor.kind is ActorKind.ENGINE
             match event.kind:
                 case EventKind.ESCALATED if by_engine:
@@ -96,6 +102,17 @@ class Story:
                     resumes = False
                 case EventKind.UNACKNOWLEDGED:
                     due_at, resumes = at, True
+                case EventKind.PREDICTED:
+                    if said:
+                        yield f"{alert_id}: the model said something twice"
+                    said = True
+                    least = urgent.incident_probability_min or 0.0
+                    takes_over = urgent.enabled and not taken and event.detail["incidentProbability"] >= least
+                    if takes_over is not ("escalationRuleId" in event.detail):
+                        yield f"{alert_id}: likely or not, its ladder is not the one for that since {at}"
+                    if takes_over:
+                        rule, level, round_, due_at, resumes = urgent, 0, 0, at, False
+                        count, rounds = len(rule.levels), rule.repeat_count
                 case EventKind.HELD:
                     if level < count or round_ < rounds:
                         yield f"{alert_id}: was given up on level {level} of {count}, round {round_}"

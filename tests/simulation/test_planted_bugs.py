@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from alertgraph.core import escalation, lifecycle
-from alertgraph.core.alert import Alert
-from alertgraph.core.decision import Decision
+from alertgraph.core.alert import Alert, AlertStatus
+from alertgraph.core.decision import Decision, Situation
 from alertgraph.core.delivery import Claim, Place, Reach
 from alertgraph.core.event import Event
 from alertgraph.core.ids import DeliveryId, TenantId
@@ -75,6 +75,24 @@ def be_off_by_one_at_the_due_instant(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "_comes_to_climb", comes_to_climb)
 
 
+def leave_a_likely_alert_where_it_is(patch: pytest.MonkeyPatch) -> None:
+    """A rule that asks for the chance is never looked for again."""
+    patch.setattr(lifecycle, "_made_urgent", lambda alert, _: alert)
+
+
+def hurry_whoever_has_it(patch: pytest.MonkeyPatch) -> None:
+    """What is likely climbs, though somebody has it."""
+    real = lifecycle._made_urgent
+
+    def made_urgent(alert: Alert, situation: Situation) -> Alert:
+        if alert.status is AlertStatus.ACKNOWLEDGED:
+            triggered = replace(alert, status=AlertStatus.TRIGGERED, held=None, acknowledged_until=None)
+            return real(triggered, situation)
+        return real(alert, situation)
+
+    patch.setattr(lifecycle, "_made_urgent", made_urgent)
+
+
 def update_whoever_was_meant(patch: pytest.MonkeyPatch) -> None:
     """An update goes to every channel that was to be paged, whether its page went or not."""
 
@@ -92,6 +110,8 @@ def update_whoever_was_meant(patch: pytest.MonkeyPatch) -> None:
         climb_two_levels,
         drop_the_fallback,
         be_off_by_one_at_the_due_instant,
+        leave_a_likely_alert_where_it_is,
+        hurry_whoever_has_it,
         update_whoever_was_meant,
     ],
 )

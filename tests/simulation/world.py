@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from alertgraph.core.action import Action
+from alertgraph.core.actor import Actor
 from alertgraph.core.batch import Request
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.flush import TenantConfig
@@ -224,11 +225,11 @@ class World:
         self.processes.remove(process)
         process.crash()
 
-    def act(self, *actions: Action, by_person: bool = False) -> None:
+    def act(self, *actions: Action, by_person: bool = False, actor: Actor = SENDER) -> None:
         """Have one of the processes carry out what somebody asks for; whether it was done, the log tells."""
         process = self.dice.choice(self.processes)
         ids = tuple(AlertId(uuid7(self.clock.now(), self.dice.getrandbits(80))) for _ in actions)
-        process.spawn(self._asked(process, Request(actions, ids, ADA if by_person else SENDER)))
+        process.spawn(self._asked(process, Request(actions, ids, ADA if by_person else actor)))
 
     async def _asked(self, process: Process, request: Request) -> None:
         with contextlib.suppress(Exception):
