@@ -41,8 +41,8 @@ from alertgraph.core.monitored_service import SUBJECT_TYPE, Dependencies, read_c
 FORM: Final = 1
 """Of what `told` returns."""
 KEY_COUNT_MAX: Final = 4_000
-ENTRY_COUNT_MAX: Final = 10_000
-RECENT_COUNT_MAX: Final = 4_000
+ENTRY_COUNT_MAX: Final = 20_000
+RECENT_COUNT_MAX: Final = 2_000
 """Alerts of which it is remembered what they were paired with: what people say of them is learned from."""
 GROUP_COUNT_MAX: Final = 500
 ORIGIN_COUNT_MAX: Final = 2_000
