@@ -73,12 +73,7 @@ async def alerts_by_incident(
 ) -> Mapping[IncidentId, Page[Alert]]:
     """Return the same page of each incident's alerts."""
     page, reading = page_of(first, after, last, before), info.context.reading
-    return {
-        key: await reading.alert_page(
-            query.AlertFilter(incident=(key,)), query.AlertOrder(), page, with_total=True
-        )
-        for key in keys
-    }
+    return await in_parts(lambda part: reading.alerts_by_incident(part, page), keys)
 
 
 def shown_alerts(info: Info, page: Page[Alert]) -> CriticalAlertConnection:
@@ -99,10 +94,7 @@ async def events_by_incident(
     page, reading = page_of(first, after, last, before), info.context.reading
     asked = given(kinds)
     only = frozenset(asked) if asked is not None else None
-    return {
-        key: await reading.event_page(query.EventFilter(kinds=only, incident_ids=frozenset((key,))), page)
-        for key in keys
-    }
+    return await in_parts(lambda part: reading.incident_timelines(part, only, page), keys)
 
 
 @strawberry.type(description="Alerts that people handle together because they share a cause.")

@@ -273,6 +273,20 @@ class Reading:
             if alert_id in found or (looked_at is not None and alert_id < looked_at)
         }
 
+    async def alerts_by_incident(
+        self, ids: Collection[IncidentId], page: PageRequest
+    ) -> Mapping[IncidentId, Page[Alert]]:
+        """Return the same page of several incidents' alerts, newest first, for incidents the caller was shown."""
+        self._require_unscoped()
+        return await self._snapshot.alerts_by_incident(ids, page)
+
+    async def incident_timelines(
+        self, ids: Collection[IncidentId], kinds: frozenset[EventKind] | None, page: PageRequest
+    ) -> Mapping[IncidentId, Page[StoredEvent]]:
+        """Return the same page of several incidents' timelines, for incidents the caller was shown."""
+        self._require_unscoped()
+        return await self._snapshot.incident_timelines(ids, kinds, page, self.visibility)
+
     async def event_page(self, wanted: EventFilter, page: PageRequest) -> Page[StoredEvent]:
         """Return a page of the log, oldest first: what the caller's role may see of it."""
         self._principal.require(Role.VIEWER)

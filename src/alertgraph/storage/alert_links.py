@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from alertgraph.core.alert_link import AlertLink, Related
 from alertgraph.core.correlation import Evidence, EvidenceKind
 from alertgraph.core.ids import AlertId, TenantId
@@ -17,8 +19,8 @@ from alertgraph.storage.reader import Reader
 # What is found again, after a crash, is found the same.
 _WRITE = """
 INSERT INTO alert_link (tenant_id, alert_id, earlier_id, score, evidence)
-SELECT $1, one.alert_id, one.earlier_id, one.score, one.evidence
-FROM unnest($2::uuid[], $3::uuid[], $4::real[], $5::jsonb[]) AS one (alert_id, earlier_id, score, evidence)
+SELECT $1, one.alert_id, one.earlier_id, one.score, one.evidence::jsonb
+FROM unnest($2::uuid[], $3::uuid[], $4::real[], $5::text[]) AS one (alert_id, earlier_id, score, evidence)
 ON CONFLICT DO NOTHING
 """
 
@@ -58,7 +60,8 @@ class PostgresAlertLinks:
                     [link.alert for link in links],
                     [link.earlier for link in links],
                     [link.score for link in links],
-                    [[[each.kind, each.weight, each.text] for each in link.evidence] for link in links],
+                    # As texts: of lists, the driver would make an array of more dimensions.
+                    [_told(link.evidence) for link in links],
                 )
             await connection.execute(_MOVE, tenant_id, until)
 
@@ -80,6 +83,10 @@ async def load_until(reader: Reader) -> datetime | None:
     """Return up to when alerts have been looked at for links; None where nobody has looked at any."""
     rows = await reader.fetch(_UNTIL, reader.tenant_id)
     return rows[0]["until"] if rows else None
+
+
+def _told(evidence: Sequence[Evidence]) -> str:
+    return orjson.dumps([[each.kind, each.weight, each.text] for each in evidence]).decode()
 
 
 def _evidence_of(told: Sequence[Any]) -> Evidence:

@@ -33,6 +33,7 @@ from alertgraph.core.catalog import Catalog
 from alertgraph.core.errors import InputError
 from alertgraph.core.ids import (
     AlertId,
+    IncidentId,
     NodeKind,
     ResponderId,
     encode_id,
@@ -51,6 +52,7 @@ from alertgraph.core.query import (
     AlertOrderField,
     AlertQuery,
     Page,
+    PageRequest,
 )
 from alertgraph.core.search import alert_words, label_term, search_words
 from alertgraph.core.severity import Severity
@@ -1109,6 +1111,73 @@ async def matching_alerts(
 
 
 _OPEN_BY_KEY = f"SELECT {ALERT_SELECT} FROM alert_open WHERE tenant_id = $1 AND dedup_key = ANY ($2::text[])"
+
+
+def _of_incidents(columns: str, bounds: str, tail: str) -> str:
+    """Return what reads alerts of the incident that `one` names, wherever they are kept."""
+    return " UNION ALL ".join(
+        f"(SELECT {columns} FROM {table} WHERE tenant_id = $1 AND {table}.incident_id = one.incident_id"
+        f" AND incident_id IS NOT NULL{bounds} {tail})"
+        for table in ("alert_open", "alert_closed", "alert_closed_late")
+    )
+
+
+async def alerts_by_incident(
+    reader: Reader, ids: Collection[IncidentId], page: PageRequest
+) -> dict[IncidentId, Page[Alert]]:
+    """Return the same page of several incidents' alerts, newest first, with their total counts.
+
+    All are read by one statement, and those that have more than a page counted by another.
+
+    Raises:
+        InputError: A cursor is not of such a list.
+    """
+    order = AlertOrder()
+    parameters = Parameters(reader.tenant_id, list(dict.fromkeys(ids)))
+    bounds = ""
+    for name, cursor, comparison in (("after", page.after, "<"), ("before", page.before, ">")):
+        if cursor is not None:
+            place = _place_of_cursor(cursor, order, name)
+            bounds += (
+                f" AND (triggered_at, id) {comparison} ({parameters.add(place.value)}, {parameters.add(place.id)})"
+            )
+    way = "ASC" if page.backward else "DESC"
+    tail = f"ORDER BY triggered_at {way}, id {way} LIMIT {next(size for size in _LIMITS if size > page.size)}"
+    text = (
+        "SELECT found.* FROM unnest($2::uuid[]) WITH ORDINALITY AS one (incident_id, number) CROSS JOIN LATERAL ("
+        f"SELECT * FROM ({_of_incidents(ALERT_SELECT, bounds, tail)}) AS page {tail}"
+        f") AS found ORDER BY one.number, found.triggered_at {way}, found.id {way}"
+    )
+    found: dict[IncidentId, list[Alert]] = {incident_id: [] for incident_id in ids}
+    for alert in map(alert_of, await reader.run(Statement(text, parameters.values, is_keyed=True))):
+        assert alert.incident_id is not None, "the statement asks for alerts of incidents"
+        found[alert.incident_id].append(alert)
+    begins = page.after is None and page.before is None
+    counts = {key: len(alerts) for key, alerts in found.items() if begins and len(alerts) <= page.size}
+    uncounted = [key for key in found if key not in counts]
+    if uncounted:
+        counted = _of_incidents("1", "", "")
+        rows = await reader.fetch(
+            "SELECT one.incident_id, (SELECT count(*) FROM ("
+            f"SELECT 1 FROM ({counted}) AS found LIMIT {TOTAL_COUNT_MAX}) AS counted) AS count"
+            " FROM unnest($2::uuid[]) AS one (incident_id)",
+            reader.tenant_id,
+            uncounted,
+        )
+        counts.update((IncidentId(row["incident_id"]), row["count"]) for row in rows)
+    as_of = await reader.as_of()
+    pages = {}
+    for key, alerts in found.items():
+        more, shown = len(alerts) > page.size, alerts[: page.size]
+        items = [(_cursor_text(_Place(alert.triggered_at, alert.id), order), alert) for alert in shown]
+        pages[key] = Page(
+            items[::-1] if page.backward else items,
+            has_next=page.before is not None if page.backward else more or page.before is not None,
+            has_previous=more or page.after is not None if page.backward else page.after is not None,
+            as_of=as_of,
+            total_count=counts[key],
+        )
+    return pages
 
 
 async def load_open_alerts_by_key(reader: Reader, keys: Collection[str]) -> dict[str, Alert]:

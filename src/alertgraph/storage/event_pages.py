@@ -15,7 +15,7 @@ import orjson
 from alertgraph.core.cursor import LogCursor, decode_log_cursor
 from alertgraph.core.errors import CursorExpiredError, InputError
 from alertgraph.core.event import ADMIN_SUBJECT_TYPES, CONFIG_KINDS, EventKind, StoredEvent
-from alertgraph.core.ids import AlertId, EventKey
+from alertgraph.core.ids import AlertId, EventKey, IncidentId
 from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.query import EventFilter, EventQuery, EventVisibility, Page, PageRequest, TimelineQuery
 from alertgraph.core.severity import Severity
@@ -405,6 +405,45 @@ async def timelines(reader: Reader, query: TimelineQuery) -> dict[AlertId, Page[
     return {
         alert_id: await _page(reader, query.page, found[alert_id][:size], more=len(found[alert_id]) > size)
         for alert_id in query.alert_ids
+    }
+
+
+async def incident_timelines(
+    reader: Reader,
+    ids: Collection[IncidentId],
+    kinds: frozenset[EventKind] | None,
+    page: PageRequest,
+    visibility: EventVisibility,
+) -> dict[IncidentId, Page[StoredEvent]]:
+    """Return the same page of several incidents' timelines, of their alerts' too, all read by one statement.
+
+    Raises:
+        InputError: A cursor is none of the log's.
+        CursorExpiredError: What is behind a cursor is gone, or it is of another log.
+    """
+    assert not visibility.scope, "a key that is limited by matchers sees no incident"
+    size = page.size
+    span = await _span_of_page(reader, page)
+    parameters = Parameters(reader.tenant_id, list(dict.fromkeys(ids)))
+    where = ["tenant_id = $1", "event.incident_id = one.incident_id", "incident_id IS NOT NULL"]
+    where += span.where(parameters)
+    if kinds is not None:
+        where.append(f"kind = ANY ({parameters.add(_codes(kinds))}::smallint[])")
+    where += _visibility_where(visibility, parameters)
+    way = "DESC" if span.downward else "ASC"
+    tail = f"ORDER BY number {way} LIMIT {next(each for each in _LIMITS if each > size)}"
+    text = (
+        "SELECT found.* FROM unnest($2::uuid[]) WITH ORDINALITY AS one (incident_id, place) CROSS JOIN LATERAL ("
+        f"SELECT {EVENT_SELECT} FROM event WHERE {' AND '.join(where)} {tail}"
+        f") AS found ORDER BY one.place, found.number {way}"
+    )
+    found: dict[IncidentId, list[StoredEvent]] = {incident_id: [] for incident_id in ids}
+    for stored in map(event_of, await reader.fetch(text, *parameters.values)):
+        assert stored.event.incident_id is not None, "the statement asks for events of incidents"
+        found[stored.event.incident_id].append(stored)
+    return {
+        incident_id: await _page(reader, page, stored[:size], more=len(stored) > size)
+        for incident_id, stored in found.items()
     }
 
 

@@ -15,7 +15,7 @@ from alertgraph.core.checkpoint import SignedCheckpoint
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.errors import NotFoundError
-from alertgraph.core.event import StoredEvent
+from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.flush import TenantConfig
 from alertgraph.core.health import EngineFigures
 from alertgraph.core.ids import (
@@ -39,7 +39,15 @@ from alertgraph.core.monitored_service import MonitoredService
 from alertgraph.core.noise import NoiseFigures
 from alertgraph.core.prediction import Prediction
 from alertgraph.core.prediction_model import PredictionModel
-from alertgraph.core.query import AlertQuery, EventQuery, IncidentQuery, Page, PageRequest, TimelineQuery
+from alertgraph.core.query import (
+    AlertQuery,
+    EventQuery,
+    EventVisibility,
+    IncidentQuery,
+    Page,
+    PageRequest,
+    TimelineQuery,
+)
 from alertgraph.core.schedule import ShiftOverride
 from alertgraph.core.silence import Silence, SilenceState
 from alertgraph.core.slo import SlaTarget
@@ -236,6 +244,22 @@ class PostgresSnapshot:
     async def incident_page(self, query: IncidentQuery) -> Page[Incident]:
         """Return a page of incidents, newest first; errors as `incident_pages.incident_page` says."""
         return await incident_pages.incident_page(self._reader, query)
+
+    async def alerts_by_incident(
+        self, ids: Collection[IncidentId], page: PageRequest
+    ) -> Mapping[IncidentId, Page[Alert]]:
+        """Return the same page of several incidents' alerts, newest first, with their total counts."""
+        return await alert_pages.alerts_by_incident(self._reader, ids, page)
+
+    async def incident_timelines(
+        self,
+        ids: Collection[IncidentId],
+        kinds: frozenset[EventKind] | None,
+        page: PageRequest,
+        visibility: EventVisibility,
+    ) -> Mapping[IncidentId, Page[StoredEvent]]:
+        """Return the same page of several incidents' timelines, of their alerts' too, oldest first."""
+        return await event_pages.incident_timelines(self._reader, ids, kinds, page, visibility)
 
     async def alerts_in(
         self, ids: Collection[IncidentId], statuses: Collection[AlertStatus], limit: int

@@ -9,6 +9,7 @@ import pytest
 
 from alertgraph.core.tenant import Principal, Role
 from alertgraph.services import incidents as service
+from alertgraph.storage.reader import Reader
 from tests.factories import a_matcher
 from tests.integration.resolvers.api import Api, a_caller, scoped
 
@@ -485,3 +486,54 @@ async def test_viewers_read_and_do_nothing(api: Api, responder: Principal, viewe
     ):
         document = f"mutation($input: {ACTIONS[name]}!) {{ {name}(input: $input) {{ incident {{ id }} }} }}"
         assert await api.codes(viewer, document, input=input) == ["FORBIDDEN"]
+
+
+# ---------------------------------------------------------------------------------- below a list
+
+BELOW = """query($alerts: Int, $after: String, $last: Int, $before: String, $events: Int) {
+  incidents(first: 20) { nodes { title
+    alerts(first: $alerts, after: $after, last: $last, before: $before) { totalCount
+      pageInfo { hasNextPage hasPreviousPage endCursor startCursor } nodes { title } }
+    events(first: $events) { pageInfo { hasNextPage } nodes { kind } } } } }"""
+
+
+async def test_below_a_list_alerts_and_events_of_all_are_read_at_once(
+    api: Api, admin: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = await done(api, admin, "createIncident", title="big", alertIds=await fire_all(api, admin, "a", "b", "c"))
+    await done(api, admin, "createIncident", title="small", alertIds=await fire_all(api, admin, "d"))
+    await resolve(api, admin, "b")
+    lengths: list[int] = []
+    read = Reader.fetch
+
+    async def counted(self: Reader, statement: str, *parameters: Any) -> Any:
+        if "FROM unnest($2::uuid[])" in statement:
+            lengths.append(len(parameters[1]))
+        return await read(self, statement, *parameters)
+
+    monkeypatch.setattr(Reader, "fetch", counted)
+    found = (await api.data(admin, BELOW, alerts=2, events=2))["incidents"]["nodes"]
+
+    assert [node["title"] for node in found] == ["small", "big"]
+    small, large = (node["alerts"] for node in found)
+    assert (small["totalCount"], [each["title"] for each in small["nodes"]]) == (1, ["d"])
+    assert (large["totalCount"], [each["title"] for each in large["nodes"]]) == (3, ["c", "b"])
+    assert [each["pageInfo"]["hasNextPage"] for each in (small, large)] == [False, True]
+    assert [event["kind"] for event in found[1]["events"]["nodes"]] == ["INCIDENT_OPENED", "GROUPED"]
+    assert found[1]["events"]["pageInfo"]["hasNextPage"]
+    assert sorted(lengths[:3]) == [1, 2, 2], "alerts of both, events of both, and a count of the one with more"
+
+    end = large["pageInfo"]["endCursor"]
+    rest = (await api.data(admin, BELOW, alerts=2, events=1, after=end))["incidents"]["nodes"]
+    assert [[each["title"] for each in node["alerts"]["nodes"]] for node in rest] == [[], ["a"]]
+    assert rest[1]["alerts"]["totalCount"] == 3
+    back = (await api.data(admin, BELOW, last=1, before=end, events=1))["incidents"]["nodes"]
+    assert [[each["title"] for each in node["alerts"]["nodes"]] for node in back] == [["d"], ["c"]]
+    alone = (await read_alerts(api, admin, big["id"]))["nodes"]
+    assert [each["title"] for each in alone] == ["c", "b", "a"]
+    assert set(await api.codes(admin, BELOW, alerts=1, after="nonsense")) == {"BAD_REQUEST"}
+
+
+async def read_alerts(api: Api, caller: Principal, incident_id: str) -> dict[str, Any]:
+    alerts: dict[str, Any] = (await read(api, caller, incident_id))["alerts"]
+    return alerts
