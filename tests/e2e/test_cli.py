@@ -220,3 +220,28 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
     assert "127.0.0.1:" in said
     assert "CRITICAL_ALERT_DATABASE_URL" in said
     assert "canary" not in said
+
+
+def test_dependencies_come_from_a_file(
+    service: RunningService, environment: dict[str, str], tmp_path: Path
+) -> None:
+    table, tree = tmp_path / "needs.csv", tmp_path / "needs.json"
+    table.write_text("service,dependsOn\nweb,api\nweb,cache\napi,db\n", encoding="utf-8")
+    tree.write_text(json.dumps({"web": ["api"]}), encoding="utf-8")
+
+    first = run(environment, "dependencies", "import", str(table))
+    second = run(environment, "dependencies", "import", str(tree), "--replace-all", "--json")
+
+    assert first.stdout == "2 services are set; there are 3 dependencies now.\n"
+    assert json.loads(second.stdout) == {"services": 1, "dependencies": 1}
+    seen = service.data('{ monitoredServices(prefix: "w") { nodes { name dependsOn(first: 9) { name } } } }')
+    assert seen["monitoredServices"]["nodes"] == [{"name": "web", "dependsOn": [{"name": "api"}]}]
+
+
+def test_a_file_of_dependencies_that_can_not_be_used_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "needs"
+    for text, word in (("{", "no JSON"), ('{"a": "b"}', "entry 1"), ("a,b,c", "line 1"), ("a,a", "itself")):
+        file.write_text(text, encoding="utf-8")
+        done = run(environment, "dependencies", "import", str(file))
+        assert (done.exit_code, word in sentence(done)) == (1, True), text
+    assert "can't be read" in sentence(run(environment, "dependencies", "import", str(tmp_path / "nowhere")))

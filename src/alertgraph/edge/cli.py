@@ -29,11 +29,13 @@ documents = typer.Typer(
     help="Register GraphQL documents, and choose which are executed. Works on the database directly.",
     no_args_is_help=True,
 )
+dependencies = typer.Typer(help="Say what services need of one another.", no_args_is_help=True)
 bench = typer.Typer(help="Measure alertgraph, and make what it is measured on.", no_args_is_help=True)
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
 app.add_typer(audit, name="audit")
 app.add_typer(documents, name="documents")
+app.add_typer(dependencies, name="dependencies")
 app.add_typer(bench, name="bench")
 
 T = TypeVar("T")
@@ -291,9 +293,9 @@ def documents_own() -> None:
     """Print a manifest of what this command line sends itself, for tenants that execute trusted documents only."""
     import hashlib
 
-    from alertgraph.edge.client import FOLLOW
+    from alertgraph.edge.client import FOLLOW, SET_DEPENDENCIES
 
-    say_json({hashlib.sha256(FOLLOW.encode()).hexdigest(): FOLLOW})
+    say_json({hashlib.sha256(text.encode()).hexdigest(): text for text in (FOLLOW, SET_DEPENDENCIES)})
 
 
 @documents.command("list")
@@ -471,6 +473,33 @@ def send(
         say(f"{alert['id']} is open.")
     else:
         say(f"{alert['id']} fired again: {alert['occurrenceCount']} times now.")
+
+
+@dependencies.command("import")
+def dependencies_import(
+    file: Annotated[
+        Path, typer.Argument(help="JSON: an object of lists by service. Or CSV: a service and what it needs.")
+    ],
+    replace_all: Annotated[
+        bool, typer.Option("--replace-all", help="Also forget those of services that the file does not name.")
+    ] = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what services need, as a file has it, to a running alertgraph; the key must be an admin's."""
+    from alertgraph.edge.client import ClientError, set_dependencies
+    from alertgraph.edge.dependencies_file import FileError, read_dependencies
+
+    try:
+        named = read_dependencies(file)
+        count = set_dependencies(_url(url), _key(key), named, replace_all=replace_all)
+    except (FileError, ClientError) as error:
+        fail(str(error))
+    if as_json:
+        say_json({"services": len(named), "dependencies": count})
+    else:
+        say(f"{len(named)} services are set; there are {count} dependencies now.")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -16,6 +16,11 @@ from websockets.typing import Subprotocol
 SEND_TIMEOUT_SECONDS = 10.0
 RECONNECT_SECONDS_MAX = 10.0
 FATAL_CLOSE_CODES = {4400, 4401, 4403, 4406, 4409, 4429}
+# As many services as one call may name.
+SERVICES_AT_ONCE = 1000
+SET_DEPENDENCIES = """mutation SetServiceDependencies($input: SetServiceDependenciesInput!) {
+  setServiceDependencies(input: $input) { dependencyCount errors { message path } }
+}"""
 FOLLOW = """subscription Tail($after: Cursor) {
   alertEventBatches(after: $after) {
     cursor
@@ -54,6 +59,49 @@ def send_alert(url: str, key: str, fields: dict[str, Any]) -> tuple[dict[str, An
     if response.status_code >= 400:
         raise ClientError(_reason(answer, response.status_code))
     return dict(answer), response.status_code == 201
+
+
+def set_dependencies(
+    url: str, key: str, dependencies: Sequence[tuple[str, Sequence[str]]], *, replace_all: bool
+) -> int:
+    """Return how many dependencies there are after some were set, as many services at once as the API takes.
+
+    Raises:
+        ClientError: The service can't be reached, or refuses; the calls before stand.
+    """
+    count = 0
+    for start in range(0, max(1, len(dependencies)), SERVICES_AT_ONCE):
+        part = dependencies[start : start + SERVICES_AT_ONCE]
+        input = {
+            "dependencies": [{"service": service, "dependsOn": list(needs)} for service, needs in part],
+            # Those that are named later are not forgotten, but set anew.
+            "replaceAll": replace_all and start == 0,
+        }
+        payload = _asked(url, key, SET_DEPENDENCIES, {"input": input})["setServiceDependencies"]
+        if payload["errors"]:
+            raise ClientError(str(payload["errors"][0]["message"]))
+        count = int(payload["dependencyCount"])
+    return count
+
+
+def _asked(url: str, key: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a GraphQL operation."""
+    try:
+        response = httpx2.post(
+            f"{url.rstrip('/')}/graphql",
+            json={"query": document, "variables": variables},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=SEND_TIMEOUT_SECONDS,
+        )
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ClientError(f"{url} can't be reached ({error}); is `alertgraph serve` running?") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        raise ClientError(f"{url} answered {response.status_code} and no JSON: is it alertgraph?") from None
+    if response.status_code >= 400 or answer.get("errors"):
+        raise ClientError(_reason(answer, response.status_code))
+    return dict(answer["data"])
 
 
 def follow(
