@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from alertgraph.core.alert import (
+    DESCRIPTION_LENGTH_MAX,
     LABEL_COUNT_MAX,
     LABEL_NAME_LENGTH_MAX,
     NAME_LENGTH_MAX,
@@ -381,7 +382,8 @@ def event_of(told: list[Any]) -> AnomalyEvent:
 
 def series_draft(rule: AnomalyRule, series: Series, event: AnomalyEvent, verdict: PointVerdict) -> Draft:
     """Return the alert about a series that is unusual."""
-    name = series.labels.get(METRIC_NAME) or rule.name
+    # A label may hold line breaks, and a title none.
+    name = " ".join(series.labels.get(METRIC_NAME, "").split()) or rule.name
     low, high = usual_range(verdict)
     usually = f"usually {number_text(low)} to {number_text(high)}"
     value = number_text(verdict.value)
@@ -445,10 +447,10 @@ def _draft(
     labels[RULE_LABEL] = rule.name
     low, high = usual_range(verdict)
     return Draft(
-        title=title if len(title) <= TITLE_LENGTH_MAX else f"{title[: TITLE_LENGTH_MAX - 1]}…",
+        title=_cut(title, TITLE_LENGTH_MAX),
         severity=rule.severity,
         source=SOURCE,
-        description="\n".join(lines),
+        description=_cut("\n".join(lines), DESCRIPTION_LENGTH_MAX),
         monitored_service=service,
         dedup_key=rule.dedup_key(digest),
         labels=labels,
@@ -470,7 +472,11 @@ def _service_of(rule: AnomalyRule, series: Series) -> str | None:
     labels = series.labels
     name = labels.get(rule.service_label) if rule.service_label else labels.get("service") or labels.get("job")
     # Another label may hold what no service can be called.
-    return name if name and not check_text(name, "service", NAME_LENGTH_MAX, one_line=True) else None
+    return name if name and not check_text(name, "", NAME_LENGTH_MAX, length_min=1, one_line=True) else None
+
+
+def _cut(text: str, length_max: int) -> str:
+    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"
 
 
 def usual_range(verdict: PointVerdict) -> tuple[float, float]:
