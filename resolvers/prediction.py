@@ -89,6 +89,8 @@ class AlertPrediction:
     @computed(
         "What moved incidentProbability, strongest first, at most 20; null where the model is away. Costs 10.",
         cost=10,
+        # All of them together, however many there are.
+        page_size_default=1,
         batch=relation(attrgetter("alert_id"), contributions_by_alert, shown_contributions),
     )
     @reads(Role.VIEWER)

@@ -143,6 +143,8 @@ def _predicted(event: Event) -> str:
 def _who(actor: Actor) -> str:
     if actor.kind is ActorKind.ENGINE:
         return "The escalation engine"
+    if actor.kind is ActorKind.MODEL:
+        return "The prediction model"
     return shortened(actor.name) or "Somebody"
 
 
