@@ -202,7 +202,7 @@ async def test_where_nobody_watches_nothing_is_kept() -> None:
 
 
 async def test_too_much_that_waits_is_told(taking: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric_intake, "BACKLOG_SIZE_MAX", 100)
+    monkeypatch.setattr(metric_intake, "BACKLOG_SIZE_MAX", 150)
     await taking.send((QUEUE, [(taking.now, 1.0)]))
     await taking.send((QUEUE, [(taking.now, 1.0)]))
     await taking.send((QUEUE, [(taking.now, 1.0)]))
