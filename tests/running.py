@@ -91,11 +91,11 @@ def environment_of(database_url: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def served_in_thread(database_url: str, **more: str) -> Iterator[tuple[str, dict[str, str]]]:
+def served_in_thread(database_url: str, *, role: str = "all", **more: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Run the application in a thread of this process; yield its URL and its variables."""
     environment = environment_of(database_url, **more)
     port = free_port()
-    application = Application(read_settings(environment), announce=lambda _: None)
+    application = Application(read_settings(environment), role=role, announce=lambda _: None)
     config = uvicorn.Config(
         application,
         host="127.0.0.1",
