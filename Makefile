@@ -9,7 +9,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
+.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,12 +32,17 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	@$(BIN)/pytest --version >/dev/null
 	@touch $@
 
+$(VENV)/.ml: $(VENV)/.runtime requirements-ml.txt
+	@sh tools/install_ml.sh $(VENV)
+
 install: $(VENV)/.runtime ## Make .venv with everything alertgraph needs to run
 
-run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its URL and first key
-	@exec $(BIN)/alertgraph serve
+ml: $(VENV)/.ml ## Install what learns, torch and scikit-learn; make run does it by itself, beside the service
 
-test: $(VENV)/.dev ## Run the tests
+run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its URL and first key
+	@exec sh tools/run.sh $(VENV)
+
+test: $(VENV)/.dev $(VENV)/.ml ## Run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not faults and not second_server"
 
 test-second-server: $(VENV)/.dev ## Run the tests of storage and wake-ups once more, on Debian's PostgreSQL or a named one

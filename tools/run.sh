@@ -1,0 +1,15 @@
+#!/bin/sh
+# Starts alertgraph. What learns is large and is installed meanwhile: predictions begin once it is there.
+# Usage: run.sh VENV
+set -eu
+venv=$1
+case ${CRITICAL_ALERT_ML_ENABLED:-true} in
+    [Ff]alse | [Nn]o | [Oo]ff | 0) ;;
+    *)
+        if [ ! -e "$venv/.ml" ] || [ requirements-ml.txt -nt "$venv/.ml" ]; then
+            # In place of this shell, under its number, the service runs.
+            sh tools/install_ml.sh "$venv" $$ &
+        fi
+        ;;
+esac
+exec "$venv/bin/alertgraph" serve
