@@ -45,6 +45,7 @@ from alertgraph.services.ports import (
     SnapshotSource,
     TenantLog,
     Vault,
+    Wakeups,
 )
 from alertgraph.services.responders import ResponderService
 from alertgraph.services.rules import EscalationRuleService
@@ -156,10 +157,11 @@ class Pager:
             lambda: float(self.deliveries.under_way_count),
         )
 
-    def loops(self) -> Sequence[Coroutine[Any, Any, Any]]:
+    def loops(self, wakeups: Wakeups) -> Sequence[Coroutine[Any, Any, Any]]:
         """Return the work that nobody asks for."""
         return (
             self.engine.run(),
+            self.engine.heed(wakeups),
             self.deliveries.run(),
             self._watch_monitors(),
             self._dead_man.run(),

@@ -224,7 +224,12 @@ class Service:
         """Begin the work that nobody asks for."""
         self._run(self._streams.listen(), self._streams.sweep(), self._streams.beat())
         if self._role in ("all", "engine"):
-            self._run(*self._pager.loops(), self._indexing.run(), self._upkeep.run(), self._sealer.run())
+            self._run(
+                *self._pager.loops(self._stores.wakeups),
+                self._indexing.run(),
+                self._upkeep.run(),
+                self._sealer.run(),
+            )
         self._run(*self._learning.loops())
 
     async def drain(self) -> None:

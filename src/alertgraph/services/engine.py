@@ -17,12 +17,14 @@ from alertgraph.core.inhibition import InhibitionRule, source_keys, target_keys
 from alertgraph.core.noise import JUDGED_WITHIN, NO_EVIDENCE, NoiseEvidence, may_be_held, waits_until
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
-from alertgraph.services.ports import Clock, Dice, DueWork, NoiseBook, PagerObserver
+from alertgraph.services.ports import Clock, Dice, DueWork, NoiseBook, PagerObserver, Wakeups
 
 TENANT_COUNT_MAX = 50
 ALERT_COUNT_MAX = 100
 SOURCE_COUNT_MAX = 1000
 POLL_EVERY = timedelta(seconds=5)
+HEED_EVERY = timedelta(seconds=1)
+"""How often hints of other processes make the engine look before its time."""
 UNJUDGED_EVERY = timedelta(seconds=1)
 """How often tenants are looked for whose configuration has changed."""
 AGAIN_AFTER = timedelta(seconds=5)
@@ -102,6 +104,24 @@ class Engine:
             except Exception as error:  # noqa: BLE001  (the loop outlives any failure)
                 self._observer.failed("engine", error)
                 await self._clock.sleep(timedelta(seconds=1))
+
+    async def heed(self, wakeups: Wakeups) -> NoReturn:
+        """Look at once for what has fallen due by what other processes wrote, as long as it runs."""
+        while True:
+            try:
+                told = wakeups.listen()
+                while True:
+                    await anext(told)
+                    # What is told meanwhile, of whatever tenant, comes to one look more.
+                    told = wakeups.listen()
+                    self.schedule(self._clock.now())
+                    await self._clock.sleep(HEED_EVERY)
+            except StopAsyncIteration:
+                # The wake-ups are closed, or begin anew.
+                pass
+            except Exception as error:  # noqa: BLE001  (the loop outlives any failure; the poll finds what is due)
+                self._observer.failed("engine hints", error)
+            await self._clock.sleep(POLL_EVERY)
 
     async def turn(self) -> int:
         """Give every tenant that has something due one turn; return how many alerts were acted on."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,8 +14,11 @@ from alertgraph.core.alert import Alert, alert_match_values
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.ids import AlertId, InhibitionRuleId, TenantId
 from alertgraph.core.inhibition import InhibitionRule, source_keys
+from alertgraph.services.engine import Engine
+from alertgraph.services.wakeups import Audience
 from tests.factories import SECOND, T0, TENANT, a_config, a_draft, a_matcher
 from tests.simulation.world import World, a_uuid
+from tests.virtual import VirtualClock
 
 # A dead node covers what runs on it.
 NODES = InhibitionRule(
@@ -54,3 +59,34 @@ async def test_an_alert_that_is_rewritten_meanwhile_is_a_source_as_it_was_rewrit
     ((alert_id, alert),) = rows.open.items()
     assert alert.labels["node"] == "n2"
     assert rows.inhibits[alert_id] == source_keys((NODES,), alert_match_values(alert))
+
+
+async def test_what_other_processes_write_makes_it_look_once_a_second_at_most() -> None:
+    clock, audience, looked = VirtualClock(), Audience(), []
+    engine = Engine(*[None] * 3, clock, *[None] * 2)  # type: ignore[list-item,arg-type]
+    engine.schedule = looked.append  # type: ignore[method-assign]
+    task = asyncio.create_task(engine.heed(audience))  # type: ignore[arg-type]
+
+    async def let(duration: timedelta) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        clock.advance(duration)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    await let(timedelta(0))
+    for number in range(1, 6):
+        audience.tell(TenantId(a_uuid(number)), number)
+    await let(timedelta(0))
+    assert looked == [T0]
+    await let(SECOND)
+    assert looked == [T0]
+
+    audience.tell(TENANT, 7)
+    await let(timedelta(0))
+    assert looked == [T0, T0 + SECOND]
+    audience.tell(TENANT, 8)
+    await let(SECOND)
+    assert looked == [T0, T0 + SECOND, T0 + 2 * SECOND]
+    task.cancel()
+    await asyncio.wait({task})
