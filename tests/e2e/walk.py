@@ -46,10 +46,12 @@ YESTERDAY, TOMORROW = (
 )
 
 ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
-# How a type whose fields take arguments is reached: by `{route} { field }`, with these variables.
+# How a type whose fields take arguments is reached: by `{route} { field }`, with these variables; what a route
+# leaves open is closed behind the field.
 ROUTES: Mapping[str, tuple[str, str]] = {
     "CriticalAlert": ("$own: ID!", "alert(id: $own)"),
     "Incident": ("$own: ID!", "incident(id: $own)"),
+    "MonitoredService": ("", "monitoredServices(first: 1) { nodes"),
     "AlertMetrics": ("", f'alertMetrics(since: "{YESTERDAY}", until: "{TOMORROW}")'),
     "OnCallSchedule": ("$own: ID!", "onCallSchedule(id: $own)"),
     "Responder": ("$own: ID!", "responder(id: $own)"),
@@ -146,9 +148,13 @@ PLAIN: Mapping[str, Any] = {
     "resolveTimeout": "PT1H",
     "groupingLabels": "walk",
     "groupingWindow": "PT1H",
+    "correlationEnabled": False,
     "noiseHoldMax": "PT1M",
     "noiseRegretBudget": "PT1H",
     "retention": "P30D",
+    "service": "paths",
+    "dependsOn": "pavement",
+    "replaceAll": False,
     "first": 100,
     "last": 100,
     "bucket": "P1D",
@@ -191,6 +197,7 @@ PLAIN: Mapping[str, Any] = {
 CHOSEN = {"role": "INGEST", "by": "MONITORED_SERVICE", "status": "TRIGGERED"}
 _ID = re.compile(
     r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv|inc)_[A-Za-z0-9_-]{22}"
+    r"|svc_[A-Za-z0-9_-]+"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}"
 )
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -319,8 +326,10 @@ def cases(root: str) -> Iterator[Case]:
                     if type_.name not in ROUTES:
                         teach(f"how to reach {type_.name}, whose field {name} takes arguments")
                     declared, route = ROUTES[type_.name]
+                    closing = "}" * (1 + route.count("{") - route.count("}"))
                     route = route.replace("{", "{{").replace("}", "}}")
-                    form = f"query {{declared}}{{{{ {route} {{{{ {name}{{given}}{{body}} }}}} }}}}"
+                    ends = closing.replace("}", "}}")
+                    form = f"query {{declared}}{{{{ {route} {{{{ {name}{{given}}{{body}} }}}} {ends}"
                     yield from _cases(root, f"{type_.name}.{name}", field, form, declared)
 
 
