@@ -103,6 +103,14 @@ class Child:
             await self._clock.sleep(pause)
             self.restart_count += 1
 
+    def kill(self, why: str) -> None:
+        """End it without more ado, so that it is started again."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            self._log.warning(f"the {self._name} is killed: {why}", pid=process.pid)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
     async def stop(self) -> None:
         """End it, and have it save what it has; in bounded time."""
         if self._starting is not None:

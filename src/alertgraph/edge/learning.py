@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,6 +21,9 @@ from alertgraph.settings import PREFIX, Settings, environment_of
 SOCKET_FILE = "predictor.sock"
 LOCK_FILE = "predictor.lock"
 HEALTH_EVERY = timedelta(seconds=3)
+WATCH_EVERY = timedelta(seconds=15)
+# It says how it does every three seconds; beside much other work a start alone may take a minute.
+SILENT_MAX = timedelta(minutes=3)
 SWITCHED_OFF = "learning is switched off by CRITICAL_ALERT_ML_ENABLED"
 NOT_UP = "no learning process is up"
 
@@ -96,7 +99,7 @@ class Learning:
 
     def loops(self) -> Sequence[Coroutine[Any, Any, Any]]:
         """Return the work that nobody asks for."""
-        return (self._child.run(),) if self._child is not None else ()
+        return (self._child.run(), self._watch(self._child)) if self._child is not None else ()
 
     async def stop(self) -> None:
         """End the learning process, once its loop was cancelled; in bounded time."""
@@ -104,6 +107,24 @@ class Learning:
             await self._child.stop()
         if self._remote is not None:
             await self._remote.aclose()
+
+    async def _watch(self, child: Child) -> NoReturn:
+        """End a learning process that runs and yet says nothing: another one is started in its place."""
+        watched, heard_at = None, self._clock.now()
+        while True:
+            await self._clock.sleep(WATCH_EVERY)
+            try:
+                said = {report.pid for report in await self._reports.alive()}
+            except DependencyError:
+                # Nor can it say anything, while the store is away.
+                heard_at = self._clock.now()
+                continue
+            now = self._clock.now()
+            if child.pid is None or child.pid != watched or child.pid in said or now < heard_at:
+                watched, heard_at = child.pid, now
+            elif now - heard_at >= SILENT_MAX:
+                child.kill(f"it has said nothing for {(now - heard_at).total_seconds():.0f} s")
+                heard_at = now
 
     async def health(self) -> LearningHealth:
         """Return how learning stands; what was known a few seconds ago will do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 from alertgraph.core.errors import DependencyError
 from alertgraph.edge import models
+from alertgraph.edge.child import Child
 from alertgraph.edge.clock import SystemDice
 from alertgraph.edge.installation import StartError
-from alertgraph.edge.learning import NOT_UP, SWITCHED_OFF, Learning, predictor_url
+from alertgraph.edge.learning import NOT_UP, SILENT_MAX, SWITCHED_OFF, WATCH_EVERY, Learning, predictor_url
 from alertgraph.edge.models import model_names, model_path
 from alertgraph.edge.rpc import NoPredictor
 from alertgraph.edge.telemetry import Telemetry
@@ -106,6 +108,38 @@ async def test_who_runs_one_says_what_becomes_of_it(tmp_path: Path) -> None:
     assert b"alertgraph_predictor_running 0.0" in world.telemetry.page()
     assert world.learning.child_pid is None
     await world.learning.stop()
+
+
+async def test_one_that_runs_and_says_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(settings_with(tmp_path), "all")
+    killed: list[str] = []
+    monkeypatch.setattr(Child, "pid", 7)
+    monkeypatch.setattr(Child, "kill", lambda _, why: killed.append(why))
+    run, watch = world.learning.loops()
+    run.close()
+    task = asyncio.create_task(watch)
+
+    async def let(duration: timedelta) -> None:
+        for _ in range(duration // WATCH_EVERY):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            world.clock.advance(WATCH_EVERY)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    world.reports.said = [a_report()]
+    await let(SILENT_MAX * 2)
+    world.reports.is_away = True
+    await let(SILENT_MAX * 2)
+    world.reports.is_away, world.reports.said = False, []
+    await let(SILENT_MAX - 2 * WATCH_EVERY)
+    assert killed == []
+    await let(3 * WATCH_EVERY)
+    assert len(killed) == 1
+    await let(SILENT_MAX - 2 * WATCH_EVERY)
+    assert len(killed) == 1
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def test_models_are_told_by_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
