@@ -63,13 +63,13 @@ def levels(*values: float, **fields: Any) -> list[PointVerdict]:
 
 
 def test_an_event_goes_on_until_enough_points_are_ordinary() -> None:
-    assert played(a_rule(), *levels(0.2, 1.2, 0.8, 0.4, 0.4, 0.4, 0.4, 0.6, *[0.4] * 5, 0.4)) == [
+    assert played(a_rule(), *levels(0.2, 1.6, 0.8, 0.4, 0.4, 0.4, 0.4, 0.6, *[0.4] * 5, 0.4)) == [
         (1, Turn.RAISE),
         (12, Turn.END),
     ]
 
 
-@pytest.mark.parametrize(("sensitivity", "level"), [("LOW", 2.0), ("NORMAL", 1.0), ("HIGH", 0.75)])
+@pytest.mark.parametrize(("sensitivity", "level"), [("LOW", 2.5), ("NORMAL", 1.5), ("HIGH", 1.0)])
 def test_sensitivity_says_how_unusual_is_unusual(sensitivity: str, level: float) -> None:
     rule = a_rule(sensitivity=AnomalySensitivity[sensitivity])
 
@@ -83,11 +83,11 @@ def test_while_it_warms_up_nothing_begins() -> None:
 def test_what_does_not_last_is_not_told() -> None:
     rule = a_rule(min_duration=3 * SECOND)
 
-    assert played(rule, *levels(1.2, 0.8, 0.8, 0.8)) == [(3, Turn.RAISE)]
-    assert played(rule, *levels(1.2, 0.1, 0.1, 0.1, 0.8)) == [(4, Turn.RAISE)], (
+    assert played(rule, *levels(1.6, 0.8, 0.8, 0.8)) == [(3, Turn.RAISE)]
+    assert played(rule, *levels(1.6, 0.1, 0.1, 0.1, 0.8)) == [(4, Turn.RAISE)], (
         "it is not told by an ordinary point"
     )
-    assert played(rule, *levels(1.2, *[0.1] * 20, 0.8)) == []
+    assert played(rule, *levels(1.6, *[0.1] * 20, 0.8)) == []
 
 
 def test_the_other_side_of_the_usual_is_ordinary() -> None:
