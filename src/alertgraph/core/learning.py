@@ -34,6 +34,10 @@ LABELS_EACH = 64
 CANDIDATE_EVERY = timedelta(days=1)
 
 
+class ForeignStateError(ValueError):
+    """What was kept cannot be gone on from: another format, schema, tenant or version; the message says which."""
+
+
 class ModelState(IntEnum):
     """How a version of the model is used. The numbers are stored: never reuse one."""
 

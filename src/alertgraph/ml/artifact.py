@@ -122,17 +122,24 @@ class Artifact:
     blends: Mapping[str, Blend]
     baseline: Baseline
 
+    def members(
+        self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]
+    ) -> tuple[dict[str, dict[str, Floats]], Answers]:
+        """Return what each model says of rows, by question and model, and all that the network says."""
+        told = self.network.answers(numbers, tokens)
+        each: dict[str, dict[str, Floats]] = {}
+        for question in self.blends:
+            each[question] = {NETWORK: told.probabilities[question]}
+            if question in self.trees:
+                each[question][TREES] = self.trees[question].probabilities(numbers)
+            if question in self.linear:
+                each[question][LINEAR] = self.linear[question].probabilities(numbers, tokens)
+        return each, told
+
     def answers(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Answers:
         """Return what all models together say of rows."""
-        told = self.network.answers(numbers, tokens)
-        together: dict[str, Floats] = {}
-        for question, blend in self.blends.items():
-            each = {NETWORK: told.probabilities[question]}
-            if blend.weights.get(TREES):
-                each[TREES] = self.trees[question].probabilities(numbers)
-            if blend.weights.get(LINEAR):
-                each[LINEAR] = self.linear[question].probabilities(numbers, tokens)
-            together[question] = blend(each)
+        each, told = self.members(numbers, tokens)
+        together = {question: blend(each[question]) for question, blend in self.blends.items()}
         return Answers(together, told.survival, told.survivals)
 
     def to_bytes(self) -> bytes:

@@ -6,6 +6,7 @@ stored, so nothing that is loaded can run, and answering needs numpy alone.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -251,6 +252,7 @@ def fit_linear(
 ) -> Linear:
     """Return a logistic regression fitted to answers in [0, 1]; `strength` is scikit-learn's C."""
     from scipy import sparse
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     middle = numbers.mean(0, dtype=np.float64)
@@ -268,7 +270,10 @@ def fit_linear(
         shape=(len(tokens), bucket_count),
     )
     table = sparse.hstack([sparse.csr_matrix(scaled), hot]).tocsr()
-    found = LogisticRegression(C=strength, max_iter=80).fit(table[rows], said, sample_weight=shares)
+    with warnings.catch_warnings():
+        # Nearly there is good enough: what it says is straightened afterwards.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = LogisticRegression(C=strength, max_iter=80).fit(table[rows], said, sample_weight=shares)
     coefficients = found.coef_[0]
     number_count = numbers.shape[1]
     return Linear(

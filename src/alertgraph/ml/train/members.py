@@ -30,6 +30,9 @@ class Recipe:
         trees: How trees are fitted.
         linear_strength: scikit-learn's C.
         seed: Of everything drawn.
+        times: Which times are asked for.
+        bin_count: Pieces that each number is cut into.
+        embedding_size: Of a token.
     """
 
     questions: tuple[str, ...]
@@ -42,6 +45,25 @@ class Recipe:
     trees: TreeFitting = field(default_factory=TreeFitting)
     linear_strength: float = 0.3
     seed: int = 20261123
+    times: tuple[str, ...] = ("end",)
+    bin_count: int = 12
+    embedding_size: int = 16
+
+    def shape(self, number_count: int, token_count: int) -> ModelShape:
+        """Return the sizes of a network for rows of so many numbers and tokens."""
+        return ModelShape(
+            number_count=number_count,
+            field_count=token_count - self.word_count,
+            word_count=self.word_count,
+            bucket_count=self.bucket_count,
+            questions=self.questions,
+            time_edges=self.time_edges,
+            times=self.times,
+            bin_count=self.bin_count,
+            embedding_size=self.embedding_size,
+            hidden_size=self.hidden_size,
+            head_count=self.head_count,
+        )
 
 
 @dataclass(slots=True)
@@ -77,18 +99,15 @@ def fit_members(examples: Examples, recipe: Recipe, tree_weights: Floats | None 
         recipe: How.
         tree_weights: (n,) how much each row counts for trees; None as for the others.
     """
-    shape = ModelShape(
-        number_count=examples.numbers.shape[1],
-        field_count=examples.tokens.shape[1] - recipe.word_count,
-        word_count=recipe.word_count,
-        bucket_count=recipe.bucket_count,
-        questions=recipe.questions,
-        time_edges=recipe.time_edges,
-        hidden_size=recipe.hidden_size,
-        head_count=recipe.head_count,
-    )
-    network = NeuralModel(shape, recipe.seed)
+    network = NeuralModel(recipe.shape(examples.numbers.shape[1], examples.tokens.shape[1]), recipe.seed)
     network.fit(examples, recipe.network)
+    return with_companions(network, examples, recipe, tree_weights)
+
+
+def with_companions(
+    network: NeuralModel, examples: Examples, recipe: Recipe, tree_weights: Floats | None = None
+) -> Members:
+    """Return a network with trees and lines beside it that are fitted on the rows."""
     weights = examples.weights if tree_weights is None else tree_weights
     asked = range(len(recipe.questions))
     return Members(

@@ -1,0 +1,192 @@
+"""How alerts of the service become what a model looks at: one schema, the same in training and serving.
+
+A live alert has a severity, a source, a service, labels and a title. What it is about is told by labels under many
+names; the usual ones are found here. Names hash with the tenant's own salt; only a severity means the same to all.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertgraph.core.event import StoredEvent, instant_of
+from alertgraph.ml.features import (
+    DAY_SECONDS,
+    FeatureRow,
+    FeatureSchema,
+    Observation,
+    StateMismatchError,
+    words,
+)
+
+INCIDENT, BREACH, SELF_RESOLVE = QUESTIONS = ("incident", "breach", "self_resolve")
+ACKNOWLEDGE, RESOLVE = TIMES = ("acknowledge", "resolve")
+# Half a minute to a week, in hours: after a week nothing more is waited for.
+TIME_EDGES = tuple(float(edge) for edge in np.exp(np.linspace(math.log(1 / 120), math.log(24 * 7), 20)))
+
+# What becomes known later, as features of alerts that come after; the first three are the questions, in order.
+NEEDED, BREACHED, RESOLVED_ITSELF, LOG_ACKNOWLEDGED, LOG_RESOLVED, LOG_FIRED = OUTCOMES = (
+    "share that needed a person",
+    "share that missed an SLA time",
+    "share that resolved themselves",
+    "log of seconds to acknowledge",
+    "log of seconds to resolve",
+    "log of times fired",
+)
+# Under which names, most telling first, labels say what an alert is about.
+LABELS_OF: Mapping[str, tuple[str, ...]] = {
+    "kind": ("alertname", "rule", "check", "check_name", "monitor", "alert_type", "type"),
+    "service": ("service", "service_name", "app", "application", "job", "component"),
+    "team": ("team", "owner", "squad", "group"),
+    "environment": ("environment", "env", "stage", "tier"),
+    "place": ("cluster", "region", "zone", "datacenter", "site"),
+    "namespace": ("namespace", "project", "account"),
+    "host": ("host", "hostname", "instance", "node", "device", "pod"),
+}
+SLA_ACKNOWLEDGE, SLA_RESOLVE = "log of seconds allowed to acknowledge", "log of seconds allowed to resolve"
+LATE, LABEL_COUNT, TITLE_WORDS = "log of seconds until heard of", "labels", "words of the title"
+TITLE_WORDS_MAX = 8
+# What nothing is known of is as likely as not; that weighs as much as so many outcomes. Rates of other people's
+# alarms would be no better a guess.
+EVEN_STRENGTH = 2.0
+
+SCHEMA = FeatureSchema(
+    fields=(
+        "severity",
+        "source",
+        "service",
+        "kind",
+        "team",
+        "environment",
+        "place",
+        "namespace",
+        "host",
+        "label names",
+    ),
+    shared=("severity",),
+    crosses=(("service", "kind"), ("severity", "kind")),
+    groups=((), ("severity",), ("kind",), ("service",), ("service", "kind"), ("host",)),
+    half_lives=(300.0, 3_600.0, DAY_SECONDS),
+    outcomes=OUTCOMES,
+    outcome_half_life=14 * DAY_SECONDS,
+    outcome_strength=5.0,
+    numbers=(SLA_ACKNOWLEDGE, SLA_RESOLVE, LATE, LABEL_COUNT, TITLE_WORDS),
+    kind_windows=(900.0,),
+    # Who depends on whom is told to the correlator only, so far.
+    neighbour_window=0.0,
+    kind_count=12,
+    token_count=TITLE_WORDS_MAX,
+    bucket_count=4_096,
+    key_count_max=4_096,
+)
+NUMBER_NAMES = SCHEMA.number_names()
+
+
+def _place_of(group: str, name: str) -> int:
+    return NUMBER_NAMES.index(f"{name} of the same {group}")
+
+
+NARROWEST = " and ".join(SCHEMA.groups[4])
+# Where a row says how alerts of the same service and kind ended, each drawn towards wider groups.
+RATE_PLACES = tuple(_place_of(NARROWEST, name) for name in OUTCOMES[: len(QUESTIONS)])
+# Where it says how many outcomes of the tenant that rests on, as log1p, and how many of the narrowest group.
+TENANT_KNOWN = _place_of("tenant", "known outcomes")
+TENANT_ARRIVALS = NUMBER_NAMES.index("alerts of the same tenant, fading by half in 1 h")
+
+FEATURES_MAGIC = b"LF1" + bytes.fromhex(SCHEMA.digest())[:8]
+
+
+def seconds_of(at: datetime) -> float:
+    """Return an instant as features know it, in seconds since 1970."""
+    return at.timestamp()
+
+
+def observation_of(stored: StoredEvent) -> Observation:
+    """Return a new alert as it was known when it came in."""
+    event = stored.event
+    labels = event.labels
+    detail = event.detail
+    at = seconds_of(stored.recorded_at)
+    title = words(event.title)
+    told = {name: _told(labels, name) for name in LABELS_OF}
+    triggered_at = triggered_of(stored)
+    return Observation(
+        at=at,
+        service=event.service_after or told["service"],
+        # Without a rule's name the title is one, numbers and ids masked.
+        kind=told["kind"] or " ".join(title),
+        fields={
+            "severity": event.severity_after.name if event.severity_after is not None else "",
+            "source": event.source,
+            "label names": ",".join(sorted(labels)),
+            **{name: told[name] for name in ("team", "environment", "place", "namespace", "host")},
+        },
+        numbers={
+            SLA_ACKNOWLEDGE: _allowed(detail.get("acknowledgeBy"), triggered_at),
+            SLA_RESOLVE: _allowed(detail.get("resolveBy"), triggered_at),
+            LATE: math.log1p(max(at - triggered_at, 0.0)),
+            LABEL_COUNT: float(len(labels)),
+            TITLE_WORDS: float(len(title)),
+        },
+        tokens=title,
+    )
+
+
+def triggered_of(stored: StoredEvent) -> float:
+    """Return when an alert began, as its first event tells; when that was decided where it does not."""
+    told = stored.event.detail.get("triggeredAt")
+    return seconds_of(instant_of(told) if isinstance(told, str) else stored.event.decided_at)
+
+
+def _told(labels: Mapping[str, str], name: str) -> str:
+    return next((labels[label] for label in LABELS_OF[name] if labels.get(label)), "")
+
+
+def _allowed(due: object, triggered_at: float) -> float:
+    return math.log1p(max(seconds_of(instant_of(due)) - triggered_at, 0.0)) if isinstance(due, str) else 0.0
+
+
+def packed(row: FeatureRow) -> bytes:
+    """Return a row as it is kept with its prediction: a few hundred bytes."""
+    numbers = row.numbers.astype("<f4").tobytes()
+    return FEATURES_MAGIC + zlib.compress(numbers + row.tokens.astype("<i4").tobytes(), 1)
+
+
+def unpacked(features: bytes) -> FeatureRow:
+    """Return the row that `packed` gave.
+
+    Raises:
+        StateMismatchError: It is of another schema, or none.
+    """
+    size = 4 * (len(NUMBER_NAMES) + len(SCHEMA.token_names()))
+    if features[: len(FEATURES_MAGIC)] != FEATURES_MAGIC:
+        raise StateMismatchError("these features were written with another schema")
+    try:
+        decompressor = zlib.decompressobj()
+        kept = decompressor.decompress(features[len(FEATURES_MAGIC) :], size + 1)
+    except zlib.error as error:
+        raise StateMismatchError("these features are damaged") from error
+    if len(kept) != size:
+        raise StateMismatchError("these features are of another length")
+    numbers = np.frombuffer(kept, "<f4", len(NUMBER_NAMES)).astype(np.float32)
+    tokens = np.frombuffer(kept, "<i4", offset=4 * len(NUMBER_NAMES)).astype(np.int32)
+    if not np.isfinite(numbers).all() or tokens.min() < 0 or tokens.max() >= SCHEMA.bucket_count:
+        raise StateMismatchError("these features hold what no alert has")
+    return FeatureRow(numbers, tokens)
+
+
+def shrunken(rate: NDArray[np.float64] | float, known: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+    """Return a rate of a tenant with so many known outcomes, drawn towards even chances where there are few."""
+    return (known * rate + EVEN_STRENGTH * 0.5) / (known + EVEN_STRENGTH)
+
+
+def rates(numbers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return for each row of (n, number_count) how often alerts like it turned out so: (n, question_count)."""
+    known = np.expm1(numbers[:, TENANT_KNOWN].astype(np.float64))[:, None]
+    own = np.clip(numbers[:, RATE_PLACES].astype(np.float64), 0.0, 1.0)
+    return np.asarray(shrunken(own, known))
