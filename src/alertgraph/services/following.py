@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
 from alertgraph.core.cursor import LogCursor
-from alertgraph.core.errors import CursorExpiredError, DependencyError
+from alertgraph.core.errors import CursorExpiredError, DependencyError, NotFoundError
 from alertgraph.core.event import StoredEvent
 from alertgraph.core.flush import Head
 from alertgraph.core.hint import pause_before
@@ -153,6 +153,11 @@ class _Tenant:
     task: asyncio.Task[None] | None = None
     is_lost: bool = False
 
+    @property
+    def number(self) -> int:
+        """How far its furthest reading has come."""
+        return max((seat.number for seat in self.seats if seat.reading is not None), default=0)
+
 
 @dataclass(frozen=True, slots=True)
 class ReaderFigures:
@@ -257,13 +262,7 @@ class Follower:
         self._is_closing = True
         tenants = list(self._tenants.values())
         await asyncio.gather(*(self._let_go(tenant) for tenant in tenants))
-        if tenants:
-            try:
-                async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
-                    await self._states.release([tenant.id for tenant in tenants if not tenant.is_lost])
-            except (DependencyError, TimeoutError) as error:
-                # They are free when the lease runs out.
-                self._observer.failed("leases", error)
+        await self._release([tenant for tenant in tenants if not tenant.is_lost])
 
     # ----------------------------------------------------------------------------------- tenants
 
@@ -301,7 +300,7 @@ class Follower:
         tenant.is_lost = True
         if self._tenants.get(tenant.id) is tenant:
             del self._tenants[tenant.id]
-        if tenant.task is not None:
+        if tenant.task is not None and tenant.task is not asyncio.current_task():
             tenant.task.cancel()
 
     async def _give_up_beyond(self, share: int) -> None:
@@ -311,7 +310,17 @@ class Follower:
             return
         leaving = list(self._tenants.values())[-excess:]
         await asyncio.gather(*(self._let_go(tenant) for tenant in leaving))
-        await self._states.release([tenant.id for tenant in leaving if not tenant.is_lost])
+        await self._release([tenant for tenant in leaving if not tenant.is_lost])
+
+    async def _release(self, tenants: Sequence[_Tenant]) -> None:
+        if not tenants:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+                await self._states.release([tenant.id for tenant in tenants])
+        except (DependencyError, TimeoutError) as error:
+            # They are free when the lease runs out, or taken up again where it does not.
+            self._observer.failed("leases", error)
 
     async def _let_go(self, tenant: _Tenant) -> None:
         """End a tenant's work and save it, in bounded time."""
@@ -338,6 +347,11 @@ class Follower:
                 failed_count = 0
             except LeaseLostError:
                 self._lose(tenant)
+                return
+            except NotFoundError:
+                # It was erased, and so is what there was of it.
+                self._lose(tenant)
+                await self._release([tenant])
                 return
             except Exception as error:  # noqa: BLE001  (one tenant's trouble is nobody else's)
                 self._observer.failed("following", error)
@@ -396,8 +410,7 @@ class Follower:
             return
         head = await self._log.head(tenant.id)
         if head is None:
-            # It was erased; what there is of it goes with the lease.
-            raise LeaseLostError("there is no such tenant")
+            raise NotFoundError("There is no such tenant.")
         tenant.wanted = max(tenant.wanted, head.number)
         saved = await self._states.load(tenant.id)
         for seat in closed:
@@ -586,21 +599,22 @@ class Follower:
         while True:
             await self._clock.sleep(TICK_EVERY)
             try:
-                if self._tenants:
-                    heads = await self._log.heads(list(self._tenants))
-                    for tenant_id, number in heads.items():
-                        self._learn_head(tenant_id, number)
+                # As they stood before: who reads on meanwhile is not ahead of its log.
+                known = {tenant.id: tenant.number for tenant in self._tenants.values()}
+                heads = await self._log.heads(list(known)) if known else {}
+                for tenant_id, number in heads.items():
+                    self._learn_head(tenant_id, number, known[tenant_id])
             except Exception as error:  # noqa: BLE001  (the loop outlives any failure)
                 self._observer.failed("sweep", error)
             for tenant in self._tenants.values():
                 tenant.woken.set()
 
-    def _learn_head(self, tenant_id: TenantId, number: int) -> None:
+    def _learn_head(self, tenant_id: TenantId, number: int, known: int) -> None:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             return
         now = self._clock.now()
-        if any(seat.reading is not None and seat.number > number for seat in tenant.seats):
+        if number < known:
             # A log only grows: this is another one, put back from a backup, and so is what is saved.
             for seat in tenant.seats:
                 seat.reading = None

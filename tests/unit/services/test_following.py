@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -389,6 +389,21 @@ async def test_the_tenants_of_who_dies_are_taken_over_when_the_lease_has_run_out
     assert world.store.states[ONE, "digests"].content[9:] == expected(1, 7)
 
 
+async def test_who_slept_past_the_lease_begins_with_what_is_saved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "RENEW_EVERY", timedelta(hours=1))
+    world.logs.append(ONE, 5)
+    async with world.running() as follower:
+        await world.let(6 * SECOND)
+        assert world.reader.opened == [(ONE, -1)]
+        await world.let(LEASE)
+
+        # Somebody else may have had it meanwhile, and have come further.
+        assert world.reader.opened == [(ONE, -1), (ONE, 5)]
+        assert world.number(follower) == 5
+
+
 async def test_processes_share_the_tenants(world: World) -> None:
     tenants = [TenantId(UUID(int=number)) for number in range(20, 40)]
     for tenant_id in tenants:
@@ -415,6 +430,38 @@ async def test_an_erased_tenant_is_let_go(world: World) -> None:
         await world.let(2 * SECOND)
 
         assert (follower.reading(ONE, "digests"), world.number(follower, TWO)) == (None, 5)
+        await world.let(10 * SECOND)
+        assert set(world.store.leases) == {TWO}
+        assert follower.tenant_count == 1
+
+
+async def test_who_reads_on_while_heads_are_read_is_not_ahead_of_its_log(world: World) -> None:
+    world.logs.append(ONE, 1)
+    async with world.running() as follower:
+        read = world.logs.heads
+
+        async def slowly(tenant_ids: Collection[TenantId]) -> Mapping[TenantId, int]:
+            heads = await read(tenant_ids)
+            await world.hints.announce(ONE, world.logs.append(ONE))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return heads
+
+        world.logs.heads = slowly  # type: ignore[method-assign]
+        await world.let(5 * SECOND)
+        assert world.number(follower) == 6
+    assert world.reader.opened == [(ONE, -1)]
+
+
+async def test_a_log_that_became_shorter_is_another_one(world: World) -> None:
+    world.logs.append(ONE, 5)
+    async with world.running() as follower:
+        world.logs.lengths[ONE] = 3
+        world.logs.log_epoch += 1
+        await world.let(6 * SECOND)
+
+        assert world.number(follower) == 3
+    assert world.store.states[ONE, "digests"].cursor.log_epoch == 2
 
 
 async def test_how_long_events_wait_is_told(world: World) -> None:
