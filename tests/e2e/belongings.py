@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from secrets import token_bytes, token_hex
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 
-from alertgraph.core.ids import decode_id, pack
+from alertgraph.core.action import ById, Predict
+from alertgraph.core.actor import MODEL
+from alertgraph.core.batch import Batch, Request
+from alertgraph.core.ids import AlertId, FlushId, ModelId, TenantId, decode_id, pack
+from alertgraph.core.learning import ModelState
+from alertgraph.core.prediction_model import PredictionModel
+from alertgraph.storage.database import Database
+from alertgraph.storage.log import PostgresLog
+from alertgraph.storage.prediction_models import PostgresPredictionModels
 from tests.e2e import walk
 from tests.e2e.walk import Case
+from tests.factories import a_prediction
 from tests.running import RunningService
 
 INDEXED_SECONDS = 10.0
@@ -32,6 +43,8 @@ PAGER = (
     "heartbeatMonitors",
     "anomalyRules",
 )
+# Lists of alerts, each by what it is ordered by.
+BY_ORDER = ("alerts", "seen", "worst", "likeliest")
 # What an id begins with, by what it is of.
 PREFIXES = {
     "alert": "alr",
@@ -47,12 +60,18 @@ PREFIXES = {
     "monitor": "mon",
     "anomaly": "ano",
     "incident": "inc",
+    "model": "mdl",
 }
 TEST = "mutation Test($id: ID!) { testNotificationChannel(input: {id: $id}) { delivered errors { message } } }"
+NEED = (
+    "mutation Need($input: SetServiceDependenciesInput!) { setServiceDependencies(input: $input) { __typename } }"
+)
 LISTS = """{
   alerts(first: 100) { nodes { id } edges { cursor } asOf }
   seen: alerts(first: 100, orderBy: {field: LAST_SEEN_AT}) { edges { cursor } }
   worst: alerts(first: 100, orderBy: {field: SEVERITY}) { edges { cursor } }
+  likeliest: alerts(first: 100, orderBy: {field: INCIDENT_PROBABILITY}) { edges { cursor } }
+  predictionModels(first: 100) { nodes { id } edges { cursor } }
   events(last: 100) { nodes { id cursor kind subjectType } pageInfo { hasPreviousPage } }
   savedViews(first: 100) { nodes { id } edges { cursor } }
   apiKeys(first: 100) { nodes { id prefix } edges { cursor } }
@@ -74,12 +93,13 @@ STATE = """{
   alerts(first: 100, orderBy: {direction: ASC}) {
     nodes {
       id version status title description severity labels annotations occurrenceCount lastSeenAt
-      acknowledgedAt acknowledgedUntil resolvedAt escalationLevel verdict
+      acknowledgedAt acknowledgedUntil resolvedAt escalationLevel verdict prediction { modelVersion }
     }
     totalCount
   }
   incidents(first: 100) { nodes { id version title status alertCount mergedInto { id } } totalCount }
   events(last: 100) { nodes { number kind note detail } pageInfo { hasPreviousPage } }
+  predictionModels(first: 100) { nodes { id version state } totalCount }
   savedViews(first: 100) { nodes { id version name filter shared } totalCount }
   apiKeys(first: 100) { nodes { id version name prefix role revokedAt } totalCount }
   viewer { tenant { id slug settings { resolveTimeout retention version } } }
@@ -287,6 +307,11 @@ def furnish(service: RunningService) -> Belongings:
     """Give a tenant some of everything there is, and return what of it can be named."""
     mark = f"kanarie{token_hex(6)}"
     alerts = _alerts(service, mark)
+    foretell(service, mark, list(alerts.values()))
+    # Each needs the other, so that whichever is listed first has both sorts of neighbours.
+    pair = f"{mark}-service", f"{mark}-store"
+    needs = [{"service": one, "dependsOn": [other]} for one, other in (pair, pair[::-1])]
+    service.data(NEED, {"input": {"dependencies": needs}})
     view_ids = _views(service, mark)
     key_id, secret = a_key(service, "RESPONDER", name=f"{mark} key")
     by_mutation = {}
@@ -307,20 +332,21 @@ def furnish(service: RunningService) -> Belongings:
     events = lists["events"]["nodes"]
     # One event for each who may see it: the log is read in the same way for all of them.
     sorts = {event["subjectType"]: event["id"] for event in events}
-    assert len(sorts) == 13, f"events about alerts and everything that is set up: {sorts.keys()}"
+    assert len(sorts) == 15, f"events about alerts and everything that is set up: {sorts.keys()}"
     assert lists["deliveries"]["nodes"], "the test of a channel is a delivery"
     named = [
         *alerts.values(),
         *sorts.values(),
         *(node["id"] for name in ("savedViews", "apiKeys", "deliveries") for node in lists[name]["nodes"]),
         *(own_id for kind, own_id in ids.items() if kind in SET_UP or kind == "incident"),
+        *(node["id"] for node in lists["predictionModels"]["nodes"]),
         lists["viewer"]["tenant"]["id"],
     ]
     cursors = [
-        *(edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]),
+        *(edge["cursor"] for name in BY_ORDER for edge in lists[name]["edges"][:2]),
         *(
             edge["cursor"]
-            for name in ("savedViews", "apiKeys", "deliveries", "incidents", *PAGER)
+            for name in ("savedViews", "apiKeys", "deliveries", "incidents", "predictionModels", *PAGER)
             for edge in lists[name]["edges"][:1]
         ),
         *(events[index]["cursor"] for index in (0, len(events) // 2, -1)),
@@ -337,10 +363,36 @@ def furnish_alerts(service: RunningService) -> Belongings:
     """Give a tenant alerts, and return what of them can be named: what a key's matchers may keep it from."""
     mark = f"kanarie{token_hex(6)}"
     alerts = _alerts(service, mark)
+    foretell(service, mark, list(alerts.values()))
     lists = service.data(LISTS)
     event_ids = [event["id"] for event in lists["events"]["nodes"] if event["subjectType"] is None]
-    cursors = [edge["cursor"] for name in ("alerts", "seen", "worst") for edge in lists[name]["edges"][:2]]
+    cursors = [edge["cursor"] for name in BY_ORDER for edge in lists[name]["edges"][:2]]
     return _belongings(mark, [*alerts.values(), *event_ids[:3]], cursors, {}, set())
+
+
+def foretell(service: RunningService, mark: str, alert_ids: Sequence[str]) -> None:
+    """Have a model say something of alerts, and be known by its name: as the learning process does it."""
+    tenant_id = TenantId(uuid_of(service.data("{ viewer { tenant { id } } }")["viewer"]["tenant"]["id"]))
+    asyncio.run(_foretold(service.database_url, tenant_id, f"{mark} model", alert_ids))
+
+
+async def _foretold(url: str, tenant_id: TenantId, version: str, alert_ids: Sequence[str]) -> None:
+    database = await Database.connect(url, pool_size=1)
+    try:
+        log = PostgresLog(database)
+        config = await log.config(tenant_id)
+        assert config is not None
+        keys = [AlertId(uuid_of(alert_id)) for alert_id in alert_ids]
+        loaded = await log.load(tenant_id, [], keys, [])
+        batch = Batch(loaded, config, datetime.now(UTC), 5)
+        for key in keys:
+            said = a_prediction(model_version=version, incident_probability=0.9, predicted_at=datetime.now(UTC))
+            batch.apply(Request((Predict(ById(key), said),), (key,), MODEL))
+        await log.append(tenant_id, batch.flush(FlushId(uuid4())))
+        model = PredictionModel(ModelId(uuid4()), version, ModelState.ACTIVE, datetime.now(UTC), 7)
+        await PostgresPredictionModels(database, uuid4).write(tenant_id, [model])
+    finally:
+        await database.close()
 
 
 def _belongings(

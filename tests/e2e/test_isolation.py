@@ -71,10 +71,11 @@ def test_the_owner_sees_what_the_walk_looks_for(victim: RunningService, belongin
                         seen.setdefault(case.field, set()).add(str(place))
 
     blind = {case.field for case in walk.cases("query")} - seen.keys()
-    # Nobody is paged here, and nothing covers anything: what an alert has of that is empty.
+    # Nobody is paged here, nothing covers anything, and nobody looks for what belongs together: what an alert has
+    # of that is empty.
     assert blind == {
         *("rateLimit", "AlertMetrics.series", "escalationForecast"),
-        *("CriticalAlert.deliveries", "CriticalAlert.inhibitedBy"),
+        *("CriticalAlert.deliveries", "CriticalAlert.inhibitedBy", "CriticalAlert.relatedAlerts"),
     }
     for name in ("monitoredService", "source", "dedupKey", "matchers", "search"):
         assert f"AlertFilter.{name}" in seen["alerts"]

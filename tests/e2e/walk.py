@@ -117,6 +117,7 @@ ABOUT = {
     "responder": "responder",
     "silence": "silence",
     "monitor": "monitor",
+    "anomalyrule": "anomaly",
 }
 # What may do without matchers. Whatever else has some is for no alert there is: a walk is to silence nothing.
 UNMATCHED = ("ApiKeyInput", "AlertFilter", "EventFilter")
@@ -147,6 +148,9 @@ PLAIN: Mapping[str, Any] = {
     "overlap": "P1D",
     "resolveTimeout": "PT1H",
     "groupingLabels": "walk",
+    "earlierSize": 1,
+    "serviceLabel": "walk",
+    "minDuration": "PT1M",
     "groupingWindow": "PT1H",
     "correlationEnabled": False,
     "noiseHoldMax": "PT1M",
@@ -164,7 +168,7 @@ PLAIN: Mapping[str, Any] = {
     # What is set up is used for nothing: nobody is to be told anything by a walk.
     "enabled": False,
     "position": 1,
-    "incidentProbabilityMin": None,
+    "incidentProbabilityMin": 0.5,
     "repeatCount": 1,
     "escalateOnSla": True,
     "delay": "PT5M",
@@ -196,7 +200,7 @@ PLAIN: Mapping[str, Any] = {
 # Of an enum the first value, where no other does the job better.
 CHOSEN = {"role": "INGEST", "by": "MONITORED_SERVICE", "status": "TRIGGERED"}
 _ID = re.compile(
-    r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv|inc)_[A-Za-z0-9_-]{22}"
+    r"(?:tnt|alr|key|vew|evt|rul|inh|sil|chn|rsp|sch|ovr|mon|dlv|inc|ano|mdl)_[A-Za-z0-9_-]{22}"
     r"|svc_[A-Za-z0-9_-]+"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}"
 )
