@@ -25,6 +25,7 @@ from alertgraph.services.messages import MessageMaker
 from alertgraph.services.open_alerts import OpenAlerts
 from tests.factories import ADA, SENDER, T0, TENANT
 from tests.memory_log import MemoryLog, no_pause, random_pauses
+from tests.memory_noise import MemoryNoiseBook
 from tests.memory_pager import MemoryDeliveries, MemoryDue, MemorySnapshots, Outage
 from tests.memory_vault import MemoryVault
 from tests.virtual import SeededDice, VirtualClock
@@ -56,6 +57,10 @@ class Watcher:
     def streamed(self, *, events: int, source: str) -> None: ...
 
     def judged(self, *, alerts: int, late_seconds: float) -> None: ...
+
+    def held_as_noise(self, *, alerts: int) -> None: ...
+
+    def noise_disarmed(self, tenant_id: TenantId, regret: timedelta) -> None: ...
 
     def delivered(self, *, kind: str, outcome: str, seconds: float, late_seconds: float, first: bool) -> None: ...
 
@@ -122,7 +127,9 @@ class Process:
             posted=self._posted,
             width=2,
         )
-        self.engine = Engine(world.due, self.lanes, self.memory, world.clock, dice, self.watcher)
+        self.engine = Engine(
+            world.due, self.lanes, self.memory, world.clock, dice, self.watcher, noise=world.noise
+        )
         self.deliveries = DeliveryService(
             world.deliveries,
             self.lanes,
@@ -193,6 +200,7 @@ class World:
     snapshots: MemorySnapshots = field(init=False)
     providers: Providers = field(init=False)
     vault: MemoryVault = field(init=False)
+    noise: MemoryNoiseBook = field(init=False)
     processes: list[Process] = field(default_factory=list)
     broken: list[BaseException] = field(default_factory=list)
     _count: int = 0
@@ -209,6 +217,7 @@ class World:
         self.snapshots = MemorySnapshots(self.log, self.outage)
         self.providers = Providers(self.clock)
         self.vault = MemoryVault()
+        self.noise = MemoryNoiseBook(self.log, self.outage)
 
     def loses_hint(self) -> bool:
         """Say whether the next wake-up is lost."""

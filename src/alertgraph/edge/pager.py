@@ -41,6 +41,7 @@ from alertgraph.services.ports import (
     Dice,
     DueWork,
     Monitors,
+    NoiseBook,
     Notifier,
     SnapshotSource,
     TenantLog,
@@ -77,6 +78,7 @@ class PagerStores:
     monitors: Monitors
     dead_man: DeadManTurns
     notifier: Notifier
+    noise: NoiseBook
     break_glass: Callable[[bytes], Awaitable[SendResult]] | None
     host: str
     replies: Replies
@@ -121,7 +123,9 @@ class Pager:
             stores.log, stores.snapshots, clock, stores.sign_calendar, settings.public_url
         )
         self._break_glass = BreakGlass(stores.break_glass, stores.host, clock, telemetry)
-        self.engine = Engine(stores.due, lanes, memory, clock, dice, telemetry, self._break_glass.worked)
+        self.engine = Engine(
+            stores.due, lanes, memory, clock, dice, telemetry, self._break_glass.worked, noise=stores.noise
+        )
         messages = MessageMaker(stores.snapshots, stores.deliveries, stores.action_key, settings.public_url)
         self.deliveries = DeliveryService(
             stores.deliveries,

@@ -48,6 +48,7 @@ from alertgraph.services.anomalies import (
 from alertgraph.services.correlation import CorrelationReader
 from alertgraph.services.following import Follower, Reader
 from alertgraph.services.lanes import Lanes
+from alertgraph.services.noise import NoiseReader
 from alertgraph.services.open_alerts import OpenAlerts
 from alertgraph.services.ports import (
     Clock,
@@ -67,6 +68,7 @@ from alertgraph.storage.embedded import attach
 from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports, PostgresLearningStates
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import require_current
+from alertgraph.storage.noise import PostgresNoiseBook
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.points import PostgresPoints
 from alertgraph.storage.secrets import MasterKey, PostgresVault
@@ -123,7 +125,7 @@ class Learned:
 
 def learned(parts: Parts) -> Learned:
     """Return every reader that this process can run: those that need no model, and where it is there the other."""
-    readers: list[Reader] = [correlation(parts), *watchers(parts)]
+    readers: list[Reader] = [correlation(parts), noise(parts), *watchers(parts)]
     if not is_installed(*EXTRA):
         return Learned(readers, None, WITHOUT_EXTRA)
     if parts.model is None:
@@ -167,6 +169,13 @@ def correlation(parts: Parts) -> Reader:
     configuration = PostgresConfiguration(parts.database, lambda: UUID(int=parts.dice.bits(128)))
     links = PostgresAlertLinks(parts.database)
     return CorrelationReader(parts.lanes, parts.log, configuration, parts.snapshots, links, parts.clock)
+
+
+def noise(parts: Parts) -> Reader:
+    """Return who reads what may be held as likely noise; it needs no model."""
+    configuration = PostgresConfiguration(parts.database, lambda: UUID(int=parts.dice.bits(128)))
+    book = PostgresNoiseBook(parts.database)
+    return NoiseReader(book, parts.log, configuration, parts.clock, parts.dice, parts.telemetry)
 
 
 def is_installed(*names: str) -> bool:

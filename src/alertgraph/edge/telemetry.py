@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -294,6 +295,16 @@ class Telemetry:
             buckets=LATENESS_BUCKETS,
             registry=self.registry,
         )
+        self._noise_disarmed = Counter(
+            "alertgraph_noise_disarmed_total",
+            "How often a tenant's holding of likely noise cost more than it may and switched itself off.",
+            registry=self.registry,
+        )
+        self._held_as_noise = Counter(
+            "alertgraph_alerts_held_as_noise_total",
+            "Alerts whose pages were held as likely noise.",
+            registry=self.registry,
+        )
         self._anomalies = Counter(
             "alertgraph_anomalies_total",
             "Alerts of anomalies, raised and ended.",
@@ -414,6 +425,21 @@ class Telemetry:
         self._attempt_seconds.labels(kind).observe(seconds)
         if first:
             self._page_late_seconds.observe(max(0.0, late_seconds))
+
+    def held_as_noise(self, *, alerts: int) -> None:
+        """The engine held pages of one tenant."""
+        self._held_as_noise.inc(alerts)
+
+    # ------------------------------------------------------------------- ports.NoiseObserver
+
+    def noise_disarmed(self, tenant_id: TenantId, regret: timedelta) -> None:
+        """A tenant's holding has cost more than it may, and has switched itself off."""
+        self._noise_disarmed.inc()
+        self._log.warning(
+            "holding likely noise has cost more than it may, and is off until an ADMIN sets noiseMode again",
+            tenant_id=str(tenant_id),
+            regret_seconds=regret.total_seconds(),
+        )
 
     # ------------------------------------------------------------------ ports.AnomalyObserver
 

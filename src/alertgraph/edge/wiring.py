@@ -58,6 +58,7 @@ from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import is_current, require_current, upgrade
 from alertgraph.storage.monitors import PostgresMonitors
+from alertgraph.storage.noise import PostgresNoiseBook
 from alertgraph.storage.notify import PostgresWakeups
 from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.points import PostgresPoints
@@ -153,6 +154,7 @@ async def _opened(settings: Settings, role: str, telemetry: Telemetry, resources
             deliveries=PostgresDeliveries(database),
             monitors=PostgresMonitors(database),
             dead_man=PostgresDeadManTurns(database),
+            noise=PostgresNoiseBook(database),
             notifier=ChannelNotifier(_adapters(settings, poster), guard, telemetry),
             break_glass=await _break_glass(settings, poster, guard),
             host=socket.gethostname(),

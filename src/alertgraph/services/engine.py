@@ -187,6 +187,14 @@ class Engine:
             ENGINE,
         )
         outcomes = await self._lanes.submit(tenant_id, request)
+        held_count = sum(
+            before.held is not HoldReason.PREDICTED_NOISE
+            and outcome.alert is not None
+            and outcome.alert.held is HoldReason.PREDICTED_NOISE
+            for before, outcome in zip(due, outcomes, strict=True)
+        )
+        if held_count:
+            self._observer.held_as_noise(alerts=held_count)
         await self._rearm_unchanged(tenant_id, outcomes)
         oldest = min(alert.due_at or now for alert in due)
         self._observer.judged(alerts=len(due), late_seconds=max(0.0, (now - oldest).total_seconds()))

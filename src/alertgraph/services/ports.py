@@ -1169,6 +1169,10 @@ class PagerObserver(Protocol):
         """The engine decided on alerts of one tenant, the oldest of which was due that long ago."""
         ...
 
+    def held_as_noise(self, *, alerts: int) -> None:
+        """Of these alerts of one tenant pages are held from now on, since nobody is likely to be needed."""
+        ...
+
     def delivered(self, *, kind: str, outcome: str, seconds: float, late_seconds: float, first: bool) -> None:
         """An attempt over a kind of channel ended: `outcome` is sent, retried or failed.
 
