@@ -117,17 +117,8 @@ class Child:
             with contextlib.suppress(OSError):
                 self._process = await self._starting
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                async with asyncio.timeout(STOP_WITHIN.total_seconds()):
-                    await process.wait()
-            except TimeoutError:
-                self._log.warning(f"the {self._name} did not end in time, and is killed")
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        if process is not None and process.returncode is None and not await _ended(process):
+            self._log.warning(f"the {self._name} did not end in time, and was killed")
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -171,6 +162,54 @@ class Child:
             return -signal.SIGABRT
         self._starting = None
         return await process.wait()
+
+
+async def carried_out(arguments: Sequence[str], environment: Mapping[str, str], within: timedelta) -> int:
+    """Run a command of ours once, which watches its parent, and return its exit status; negative for a signal's.
+
+    Where the caller is cancelled it is ended, too.
+
+    Args:
+        arguments: Of this Python.
+        environment: All of its variables.
+        within: Then it is ended.
+
+    Raises:
+        OSError: It can't be started.
+        TimeoutError: It was not done by then.
+    """
+    child = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=dict(environment),
+        )
+    )
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            process = await asyncio.shield(child)
+            return await process.wait()
+    finally:
+        process = await child
+        if process.returncode is None:
+            await _ended(process)
+
+
+async def _ended(process: Process) -> bool:
+    """End a process, and return whether it did so when it was asked to."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_WITHIN.total_seconds()):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        return False
+    return True
 
 
 def _how(status: int) -> str:

@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from alertgraph.edge.child import EXIT_AGAIN, PAUSE_MAX, Child
+import pytest
+
+from alertgraph.edge.child import EXIT_AGAIN, PAUSE_MAX, Child, carried_out
 from alertgraph.edge.clock import SystemClock
 from tests.virtual import SeededDice, VirtualClock
 
@@ -186,6 +188,26 @@ async def test_without_a_place_for_the_lock_it_runs_without(tmp_path: Path) -> N
 
     async with running(child):
         await until(lambda: world.count() == 1)
+
+
+async def test_a_command_is_carried_out_once_and_ends_with_who_asked(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    sleeper = (
+        "-c",
+        "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)",
+        str(notes),
+    )
+
+    assert await carried_out(("-c", "import sys; sys.exit(3)"), dict(os.environ), 20 * SECOND) == 3
+    with pytest.raises(TimeoutError):
+        await carried_out(sleeper, dict(os.environ), SECOND)
+    assert not is_alive(int(notes.read_text()))
+    notes.unlink()
+    task = asyncio.create_task(carried_out(sleeper, dict(os.environ), 60 * SECOND))
+    await until(lambda: notes.exists() and notes.read_text() != "")
+    task.cancel()
+    await asyncio.wait({task})
+    assert not is_alive(int(notes.read_text()))
 
 
 def test_whoever_dies_takes_the_child_along(tmp_path: Path) -> None:
