@@ -15,9 +15,11 @@ from alertgraph.cache.budgets import RedisBudgets
 from alertgraph.core.errors import AlertGraphError
 from alertgraph.edge.clock import SystemClock
 from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
+from alertgraph.edge.models import model_path
 from alertgraph.services.upkeep import DAYS_AHEAD_MIN
 from alertgraph.settings import Settings
 from alertgraph.storage.database import Database
+from alertgraph.storage.learning import PREDICTOR, PostgresLearningReports
 from alertgraph.storage.migrate import require_current
 from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.secrets import MasterKey, PostgresVault
@@ -150,11 +152,31 @@ async def _examine(settings: Settings, url: str, key: MasterKey) -> list[Finding
             ("master key", vault),
             ("partitions", partitions),
             ("redis", redis),
+            ("learning", lambda: _learning(settings, database)),
         ):
             await look(check, work)
     finally:
         await database.close()
     return findings
+
+
+async def _learning(settings: Settings, database: Database) -> Finding:
+    """Return how what learns does."""
+    if not settings.ml_enabled:
+        return Finding("learning", "ok", "switched off: predictions are null (CRITICAL_ALERT_ML_ENABLED)")
+    try:
+        model = model_path(settings)
+    except StartError as error:
+        return Finding("learning", "fault", str(error))
+    said = await PostgresLearningReports(database, PREDICTOR).alive()
+    reasons = {report.why_not for report in said}
+    begin = f"it begins with {model.stem}" if model is not None else "there is no model to begin with"
+    if not said:
+        return Finding("learning", "ok", f"{begin}; no learning process is up")
+    if None in reasons:
+        behind = max(report.behind_seconds for report in said)
+        return Finding("learning", "ok", f"{begin}; {len(said)} at work, at most {behind:.0f} s behind")
+    return Finding("learning", "warning", f"{begin}; no predictions: {', '.join(map(str, reasons))}")
 
 
 class _Quiet:
