@@ -676,7 +676,7 @@ def test_pages_that_cannot_be_are_named(caller: Caller) -> None:
             for cursor in ("", "x", "AQ", "A" * 10_000, "é", "\x00", "AQAAAAEAAAAAAAAAAwAGYOxI5poUK-4Zbw"):
                 bad_request(caller, query, {name: cursor}, *([name] if len(cursor) != 34 else []))
             bad_request(caller, query, {name: 5}, name)
-    assert met == 14
+    assert met == 17
 
 
 @pytest.mark.parametrize("subscription", ["alertEvents", "alertEventBatches"])
@@ -718,6 +718,9 @@ def test_filters_that_cannot_be_are_named(newcomer: Caller) -> None:
                 assert page["nodes"] == [], name
             if isinstance(inner, GraphQLEnumType):
                 bad_request(newcomer, query, {"filter": {name: ["NONE_OF_THEM"]}}, name, "NONE_OF_THEM")
+            if inner.name == "Float":
+                for number in (-0.01, 1.01, 1e300, "0.5", True, [2]):
+                    bad_request(newcomer, query, {"filter": {name: number}}, name)
         bad_request(newcomer, query, {"filter": {"bogus": 1}}, "bogus")
     times = {"triggeredAfter": "0001-01-01T00:00:00Z", "triggeredBefore": "9999-12-31T23:59:59Z"}
     everything = "query($filter: AlertFilter) { alerts(filter: $filter) { totalCount } }"

@@ -299,7 +299,7 @@ class Service:
         if memory is not None:
             for stored in events:
                 if stored.event.alert_id is not None:
-                    memory.forget(stored.event.alert_id)
+                    memory.forget_changed(stored.event.alert_id)
 
     # --------------------------------------------------------------------------------- operator
 

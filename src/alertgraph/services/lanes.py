@@ -364,7 +364,7 @@ class Lanes:
         by_key = {key: memory.by_key[key] for key in asked.keys if key in memory.by_key}
         by_id = {alert_id: memory.by_id[alert_id] for alert_id in asked.alert_ids if alert_id in memory.by_id}
         # Where every open alert is remembered, a key that is not has none.
-        missing_keys = [] if trusted and memory.complete else [key for key in asked.keys if key not in by_key]
+        missing_keys = [key for key in asked.keys if (memory.lacks(key) if trusted else key not in by_key)]
         missing_ids = [alert_id for alert_id in asked.alert_ids if alert_id not in by_id]
         is_remembered = len(missing_keys) < len(asked.keys) or bool(by_id)
         if not (missing_keys or missing_ids or asked.idempotency_keys or asked.delivery_ids):
@@ -372,6 +372,7 @@ class Lanes:
         loaded = await self._log.load(
             tenant_id, missing_keys, missing_ids, asked.idempotency_keys, asked.delivery_ids
         )
+        memory.changed.difference_update(missing_keys)
         for alert in (*loaded.by_key.values(), *loaded.by_id.values()):
             memory.keep(alert)
         both = Loaded({**by_key, **loaded.by_key}, {**by_id, **loaded.by_id}, loaded.answers, loaded.deliveries)

@@ -28,6 +28,7 @@ class TenantMemory:
 
     Attributes:
         complete: Whether a dedup key that is not here has no open alert, as far as this process knows.
+        changed: Keys of which it does not, since another process changed their alert.
         read_at: When the configuration was read.
     """
 
@@ -38,6 +39,11 @@ class TenantMemory:
     by_id: dict[AlertId, Alert] = field(default_factory=dict)
     incidents: dict[IncidentId, Incident] = field(default_factory=dict)
     groups: dict[bytes, IncidentId] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+
+    def lacks(self, key: str) -> bool:
+        """Say whether it is not known what alert is open under a dedup key."""
+        return key not in self.by_key and (not self.complete or key in self.changed)
 
     def keep_incident(self, incident: Incident) -> None:
         """Remember an incident that is not resolved, as it is now; forget one that is."""
@@ -64,6 +70,7 @@ class TenantMemory:
     def keep(self, alert: Alert) -> None:
         """Remember an alert as it is now: an open one, or that it is not open any more."""
         self.forget(alert.id)
+        self.changed.discard(alert.dedup_key)
         if alert.is_open:
             if len(self.by_id) >= TENANT_ALERT_COUNT_MAX:
                 # The one remembered longest goes; from now on absence says nothing.
@@ -77,6 +84,16 @@ class TenantMemory:
         known = self.by_id.pop(alert_id, None)
         if known is not None and self.by_key.get(known.dedup_key) is known:
             del self.by_key[known.dedup_key]
+
+    def forget_changed(self, alert_id: AlertId) -> None:
+        """Know nothing of an alert that another process has changed, but that there may well be one of its key."""
+        known = self.by_id.get(alert_id)
+        if known is not None:
+            self.forget(alert_id)
+            self.changed.add(known.dedup_key)
+            if len(self.changed) > TENANT_ALERT_COUNT_MAX:
+                self.changed.clear()
+                self.complete = False
 
     def doubt(self, keys: Iterable[str], alert_ids: Iterable[AlertId]) -> None:
         """Forget what a refusal showed to be doubtful."""

@@ -20,6 +20,7 @@ from alertgraph.core.action import (
     Escalate,
     Fire,
     Judge,
+    Predict,
     Reopen,
     Resolve,
 )
@@ -46,6 +47,7 @@ from tests.factories import (
     a_config,
     a_draft,
     a_level,
+    a_prediction,
     a_request,
     a_rule,
     an_id,
@@ -302,6 +304,26 @@ async def test_what_another_process_changed_is_decided_again(here: Process, ther
     assert again.status is AlertStatus.ACKNOWLEDGED
     assert (again.severity, again.version) == (Severity.CRITICAL, 3)
     assert here.watcher.flushes[1:] == [(1, 0, "refused"), (1, 1, "committed")]
+
+
+async def test_what_is_known_to_be_changed_is_looked_up_and_not_refused_first(
+    here: Process, there: Process
+) -> None:
+    alert = alert_of(await here.do(fire("k")))
+    await there.do(Predict(ById(alert.id), a_prediction()))
+    memory = here.memory.get(TENANT)
+    assert memory is not None
+    assert memory.complete
+    # As whoever follows the log here is told by it.
+    memory.forget_changed(alert.id)
+
+    again = alert_of(await here.do(fire("k")))
+
+    assert (again.id, again.advice, again.occurrence_count) == (alert.id, a_prediction().advice, 2)
+    assert [outcome for _, _, outcome in here.watcher.flushes] == ["committed", "committed"]
+    loads = here.log.calls["load"]
+    await here.do(fire("k"), fire("new"))
+    assert here.log.calls["load"] == loads
 
 
 async def test_two_processes_that_fire_one_key_make_one_alert(here: Process, there: Process) -> None:

@@ -98,3 +98,29 @@ def test_a_tenant_that_is_dropped_is_unknown() -> None:
     known.drop(TENANT)
 
     assert known.get(TENANT) is None
+
+
+def test_a_key_whose_alert_was_changed_elsewhere_has_to_be_looked_up(memory: TenantMemory) -> None:
+    memory.keep(alert := an_alert())
+    assert not memory.lacks("latency")
+    assert not memory.lacks("another")
+
+    memory.forget_changed(alert.id)
+    memory.forget_changed(an_id(9))
+
+    assert memory.lacks("latency")
+    assert not memory.lacks("another")
+    memory.keep(alert)
+    assert not memory.lacks("latency")
+
+
+def test_of_too_many_changes_only_that_there_were_some_is_remembered(
+    memory: TenantMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alertgraph.services.open_alerts.TENANT_ALERT_COUNT_MAX", 2)
+    for n in (1, 2, 3):
+        memory.keep(an_alert(id=an_id(n), dedup_key=str(n)))
+        memory.forget_changed(an_id(n))
+
+    assert memory.lacks("1")
+    assert memory.lacks("anything")
