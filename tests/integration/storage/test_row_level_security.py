@@ -81,6 +81,12 @@ async def fill(world: World, tenant_id: TenantId) -> None:
         "INSERT INTO alert_link (tenant_id, alert_id, earlier_id, score, evidence) "
         "VALUES ($1, gen_random_uuid(), gen_random_uuid(), 0.5, '[]')",
         "INSERT INTO link_position (tenant_id, until) VALUES ($1, now())",
+        "INSERT INTO prediction (tenant_id, alert_id, model_version, predicted_at, incident_probability, "
+        "sla_breach_probability, self_resolve_probability, abstained, features) "
+        "SELECT tenant_id, id, 'm', now(), 0.5, 0.5, 0.5, false, '' FROM alert_open WHERE tenant_id = $1",
+        "INSERT INTO prediction_model "
+        "(tenant_id, id, version, state, trained_at, example_count, metrics, calibration) "
+        "VALUES ($1, gen_random_uuid(), 'm', 1, now(), 1, '[]', '[]')",
         "INSERT INTO noise_policy (tenant_id, spare_key, predicts, fresh_until) VALUES ($1, 'k', true, now())",
         "INSERT INTO noise_history (tenant_id, key, noise_probability, ended_count, quiet_count) "
         "VALUES ($1, 'k', 0.5, 1, 1)",

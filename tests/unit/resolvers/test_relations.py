@@ -203,5 +203,9 @@ def test_a_relation_has_a_resolver_that_waits_and_takes_the_same_arguments(name:
     assert field.is_async
     # relation() stands around the read that is given to it.
     load = inspect.getclosurevars(batch.load).nonlocals["load"]
-    _info, _keys, *arguments = inspect.signature(load).parameters
+    # What a name alone tells is given beforehand, by keyword.
+    by_name = [
+        it.name for it in inspect.signature(load).parameters.values() if it.kind is it.POSITIONAL_OR_KEYWORD
+    ]
+    _info, _keys, *arguments = by_name
     assert arguments == [argument.python_name for argument in field.arguments]
