@@ -40,6 +40,9 @@ LOOK_BACK_LENGTH = 100_000
 BACKLOG_LENGTH_MAX = 1_000_000
 
 TICK_EVERY = timedelta(seconds=1)
+# One event after a while is taken at once; of a stream of them, those of this long together: a turn for each would
+# cost the database as much as the events do.
+TURN_EVERY = timedelta(milliseconds=250)
 CLAIM_EVERY = timedelta(seconds=2)
 RENEW_EVERY = timedelta(seconds=5)
 # Whoever dies costs his tenants this long, unless the one who comes in his place has his name.
@@ -341,6 +344,7 @@ class Follower:
         failed_count = 0
         while not tenant.is_lost:
             tenant.woken.clear()
+            began_at = self._clock.now()
             try:
                 async with self._place():
                     has_more = await self._turn(tenant)
@@ -362,6 +366,9 @@ class Follower:
                 continue
             if not has_more:
                 await tenant.woken.wait()
+                pause = began_at + TURN_EVERY - self._clock.now()
+                if timedelta(0) < pause <= TURN_EVERY:
+                    await self._clock.sleep(pause)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
