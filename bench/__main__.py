@@ -19,6 +19,7 @@ from bench import (
     lateness,
     learning,
     lists,
+    metrics,
     plots,
     reads,
     report,
@@ -162,6 +163,15 @@ def _list_growth(wanted: Wanted, directory: Path) -> Outcome:
     return Outcome(growing.table(), growing.told(), {"runs": scale.runs, **growing.facts})
 
 
+def _metrics(wanted: Wanted, directory: Path) -> Outcome:
+    scale = metrics.QUICK if wanted.quick else metrics.FULL
+    with Installation(directory / "data") as installation:
+        measuring = metrics.Metrics(installation, directory, scale, wanted.seed)
+        measuring.run()
+        settings = {"rounds": scale.rounds, "steps": scale.steps, **installation.facts()}
+    return Outcome(measuring.table(), measuring.told(), settings)
+
+
 PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "executor": _executor,
     "writes": _writes,
@@ -170,12 +180,13 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "lateness": _lateness,
     "appends": _appends,
     "learning": _learning,
+    "metrics": _metrics,
     "growth": _growth,
     "lists": _lists,
     "list-growth": _list_growth,
 }
 # These are no rows of the design's table, and but for the first they take ten minutes each.
-ONLY_BY_NAME = ("appends", "learning", "growth", "lists", "list-growth")
+ONLY_BY_NAME = ("appends", "learning", "metrics", "growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill")
 
 

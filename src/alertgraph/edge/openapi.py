@@ -23,6 +23,7 @@ from alertgraph.core.alert import (
 from alertgraph.core.errors import ErrorCode
 from alertgraph.core.severity import Severity
 from alertgraph.services.alerts import BULK_COUNT_MAX, IDEMPOTENCY_KEY_LENGTH_MAX
+from alertgraph.services.metric_intake import POINT_COUNT_MAX, PROBLEM_COUNT_MAX
 
 Schema = dict[str, Any]
 
@@ -49,6 +50,7 @@ def openapi_document(version: str) -> Schema:
         "tags": [
             {"name": "alerts", "description": "Open and closed conditions."},
             {"name": "heartbeats", "description": "Signs of life that are missed when they stay out."},
+            {"name": "metrics", "description": "Time series that anomaly rules watch."},
         ],
         "paths": {
             "/api/v1/critical-alerts": {"post": _create()},
@@ -56,6 +58,7 @@ def openapi_document(version: str) -> Schema:
             "/api/v1/critical-alerts/{id}": {"get": _read()},
             "/api/v1/critical-alerts/{id}/escalate": {"put": _escalate()},
             "/api/v1/heartbeats/{name}": {"post": _beat()},
+            "/ingest/metrics": {"post": _metrics()},
             "/api/v1/openapi.json": {"get": _openapi()},
         },
         "components": {
@@ -187,6 +190,37 @@ def _beat() -> Schema:
         "responses": {
             "200": _answer("The beat is kept.", "HeartbeatMonitor"),
             **_refused("401", "403", "404", "429", "503"),
+        },
+    }
+
+
+def _metrics() -> Schema:
+    protobuf = "application/x-protobuf"
+    body: Schema = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _ref("schemas", "MetricsInput")},
+            # Binary: what it holds is said by Prometheus' own specification.
+            protobuf: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+    refused = _refused("400", "401", "403", "413", "415", "429", "503")
+    return {
+        "operationId": "sendMetrics",
+        "tags": ["metrics"],
+        "summary": "Send points of time series; anomaly rules watch them.",
+        "description": (
+            "Needs the role INGEST and a key without matchers. Prometheus remote write 1.0 and 2.0 "
+            "(application/x-protobuf, compressed with snappy, answered with 204 and with errors as plain text) or "
+            "JSON (perhaps compressed with gzip). At most 5 MiB before and after it is decompressed, and "
+            f"{POINT_COUNT_MAX:,} points. Every point is kept or refused by itself; where remote write answers "
+            "400, all that is good was kept, and where anything answers 429 or 503, nothing was."
+        ),
+        "requestBody": body,
+        "responses": {
+            "200": _answer("What became of the points of JSON.", "MetricsPayload"),
+            "204": {"description": "All points of a remote write were taken."},
+            **refused,
         },
     }
 
@@ -362,6 +396,50 @@ def _schemas() -> Schema:
             },
             required=["id", "name", "interval", "severity", "labels", "version"],
         ),
+        "MetricsInput": _object(
+            "Points of time series.",
+            {
+                "series": {
+                    "type": "array",
+                    "items": _object(
+                        "Points of one series.",
+                        {
+                            "labels": _described("What it is; its name is the label __name__.", _series_labels()),
+                            "points": {
+                                "type": "array",
+                                "description": "In any order; of one second the first counts.",
+                                "items": {
+                                    "type": "array",
+                                    "minItems": 2,
+                                    "maxItems": 2,
+                                    "description": "Time, RFC 3339 or seconds since 1970, and value or null.",
+                                    "items": {"type": ["string", "number", "null"]},
+                                },
+                            },
+                        },
+                        required=["labels", "points"],
+                        closed=True,
+                    ),
+                }
+            },
+            required=["series"],
+            closed=True,
+        ),
+        "MetricsPayload": _object(
+            "What became of points.",
+            {
+                "acceptedCount": {"type": "integer", "description": "In order, watched or not."},
+                "watchedCount": {"type": "integer", "description": "Those among them that a rule watches."},
+                "ignoredCount": {"type": "integer", "description": "Without a value."},
+                "refusedCount": {"type": "integer", "description": "Wrong; see errors."},
+                "errors": {
+                    "type": "array",
+                    "description": f"The first {PROBLEM_COUNT_MAX}; path is series, index, field.",
+                    "items": _ref("schemas", "Error"),
+                },
+            },
+            required=["acceptedCount", "watchedCount", "ignoredCount", "refusedCount", "errors"],
+        ),
         "EscalateAlertInput": _object(
             "To climb.",
             {
@@ -473,6 +551,15 @@ def _create_alert_input() -> Schema:
         required=["title", "severity"],
         closed=True,
     )
+
+
+def _series_labels() -> Schema:
+    return {
+        "type": "object",
+        "maxProperties": LABEL_COUNT_MAX - 2,
+        "propertyNames": {"minLength": 1, "maxLength": LABEL_NAME_LENGTH_MAX},
+        "additionalProperties": {"type": "string", "maxLength": LABEL_VALUE_LENGTH_MAX},
+    }
 
 
 def _alert_list() -> Schema:
