@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from alertgraph.core.actor import ActorKind
@@ -25,6 +25,7 @@ from alertgraph.core.correlation import (
     GroupLimits,
     Hops,
     Link,
+    PairScorer,
     Threshold,
     Weighed,
     gap_bucket,
@@ -37,8 +38,9 @@ from alertgraph.core.event import Event, EventKind, StoredEvent
 from alertgraph.core.ids import EPOCH, AlertId, IncidentId, NodeKind, TenantId, decode_key, encode_id, uuid7
 from alertgraph.core.incident_action import AddAlerts, Grounds, Lead, OpenIncident
 from alertgraph.core.monitored_service import SUBJECT_TYPE, Dependencies, read_changes, with_changes
+from alertgraph.core.pair_labels import PairExample, PairLabels, fact_of
 
-FORM: Final = 1
+FORM: Final = 2
 """Of what `told` returns."""
 KEY_COUNT_MAX: Final = 4_000
 ENTRY_COUNT_MAX: Final = 20_000
@@ -46,6 +48,10 @@ RECENT_COUNT_MAX: Final = 2_000
 """Alerts of which it is remembered what they were paired with: what people say of them is learned from."""
 GROUP_COUNT_MAX: Final = 500
 ORIGIN_COUNT_MAX: Final = 2_000
+MERGE_SCORE_MIN: Final = 0.7
+"""Two groups are joined by better links than one alert is: what they cost, all of their alerts pay."""
+PAIR_COUNT_MAX: Final = 4
+"""Candidates of an alert that are remembered, the likeliest."""
 SWEEP_EVERY: Final = 64
 
 # What an alert is about, as senders say it: the first that it has.
@@ -103,19 +109,34 @@ class Taken:
     wish: Wish | None = None
 
 
+class _Pair(NamedTuple):
+    """An earlier alert, and what was known and said of the pair when the later one came.
+
+    Attributes:
+        by_scorer: What the scorer said; None where there was none.
+        numbers: The facts but for the earlier alert.
+    """
+
+    other: str
+    by_table: float
+    by_scorer: float | None
+    earlier_rule: str
+    numbers: tuple[Any, ...]
+
+
 @dataclass(slots=True)
 class _Recent:
     """An alert of late.
 
     Attributes:
         incident: The incident that it is in, as the log says.
-        pairs: Earlier alerts it was weighed against: id, score of the table, kind, relation and bucket.
+        pairs: Earlier alerts it was weighed against.
     """
 
     arrival: Arrival
     title: str
     incident: str | None = None
-    pairs: list[tuple[str, float, str, int, int]] = field(default_factory=list)
+    pairs: list[_Pair] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -145,7 +166,7 @@ class Companionship:
 
     def __init__(self, tenant_id: TenantId, dependencies: Dependencies, *, is_enabled: bool) -> None:
         self._tenant_id = tenant_id
-        self._limits = GroupLimits(score_min=THRESHOLD, group_count_max=GROUP_COUNT_MAX)
+        self._limits = GroupLimits(THRESHOLD, MERGE_SCORE_MIN, group_count_max=GROUP_COUNT_MAX)
         self._correlator = Correlator(
             self._limits,
             CandidateIndex(key_count_max=KEY_COUNT_MAX),
@@ -163,6 +184,9 @@ class Companionship:
         # Alerts that people have moved in the flush that is being read, with the incident each was in before.
         self._moved: dict[str, str | None] = {}
         self._arrival_count = 0
+        self._labels = PairLabels()
+        self._scorer: PairScorer | None = None
+        self._fitted: str | None = None
 
     @property
     def is_enabled(self) -> bool:
@@ -173,6 +197,30 @@ class Companionship:
     def threshold(self) -> float:
         """From which score on alerts are grouped."""
         return self._limits.score_min
+
+    @property
+    def labels(self) -> PairLabels:
+        """What people have said of pairs."""
+        return self._labels
+
+    @property
+    def fitted(self) -> str | None:
+        """The scorer that was fitted last, as its maker has written it; None where there is none."""
+        return self._fitted
+
+    def adopt(self, scorer: PairScorer | None, fitted: str | None) -> None:
+        """Let a scorer have its say from now on: beside the table, and in its place while it does better.
+
+        Args:
+            scorer: None where none can be had, though there may be one.
+            fitted: What it is made from, to be kept.
+        """
+        self._scorer, self._fitted = scorer, fitted
+
+    def begin_fit(self) -> Sequence[PairExample]:
+        """Return what a scorer is to be fitted on, and count it as done."""
+        self._labels.fitted_count = self._labels.label_count
+        return tuple(self._labels.examples)
 
     # ----------------------------------------------------------------------------------- events
 
@@ -201,7 +249,7 @@ class Companionship:
             case _:
                 pass
         if stored.link is not None:
-            self._learn_moves()
+            self._learn_moves(stored.number)
         return taken
 
     def _take_arrival(self, stored: StoredEvent, *, may_act: bool) -> Taken:
@@ -211,7 +259,8 @@ class Companionship:
         self._arrival_count += 1
         if self._arrival_count % SWEEP_EVERY == 0:
             self._sweep(arrival.at)
-        weighed = self._correlator.weigh(arrival, self._hops)
+        active = self._scorer if self._labels.does_win else None
+        weighed = self._correlator.weigh(arrival, self._hops, active)
         self._remember(arrival, stored.event.title, weighed)
         floor = min(THRESHOLD, self.threshold)
         links = [one.link(arrival) for one in weighed if one.score >= floor]
@@ -310,28 +359,34 @@ class Companionship:
         groups.move(recent.arrival, number)
         self._drop_closed()
 
-    def _learn_moves(self) -> None:
+    def _learn_pair(self, number: int, recent: _Recent, pair: _Pair, *, together: bool) -> None:
+        said = pair.by_table if pair.by_scorer is None or not self._labels.does_win else pair.by_scorer
+        self._threshold.learn(said, together=together)
+        fact, rule = fact_of(pair.earlier_rule, pair.numbers), recent.arrival.rule
+        self._correlator.table.teach(
+            pair.earlier_rule, rule, fact.relation, gap_bucket(fact.gap), together=together
+        )
+        self._labels.learn(PairExample(rule, fact, together, number), pair.by_table, pair.by_scorer)
+
+    def _learn_moves(self, number: int) -> None:
         """Learn from what people have moved in a flush, now that all of it is known."""
         if not self._moved:
             return
         before = {alert: incident for alert, incident in self._moved.items() if alert in self._recent}
         self._moved = {}
         for alert, recent in self._recent.items():
-            for other, score, earlier_rule, relation, bucket in recent.pairs:
-                beside = self._recent.get(other)
-                if beside is None or not (alert in before or other in before):
+            for pair in recent.pairs:
+                beside = self._recent.get(pair.other)
+                if beside is None or not (alert in before or pair.other in before):
                     continue
-                was = before.get(alert, recent.incident), before.get(other, beside.incident)
+                was = before.get(alert, recent.incident), before.get(pair.other, beside.incident)
                 were_together = was[0] is not None and was[0] == was[1]
                 are_together = recent.incident is not None and recent.incident == beside.incident
                 if were_together == are_together:
                     continue
                 if not are_together and (recent.incident is None or beside.incident is None):
                     continue
-                self._threshold.learn(score, together=are_together)
-                self._correlator.table.teach(
-                    earlier_rule, recent.arrival.rule, relation, bucket, together=are_together
-                )
+                self._learn_pair(number, recent, pair, together=are_together)
                 one, two = key_of(recent.arrival), key_of(beside.arrival)
                 if are_together:
                     self._correlator.groups.apart.let(one, two)
@@ -423,15 +478,13 @@ class Companionship:
             del self._origins[next(iter(self._origins))]
 
     def _remember(self, arrival: Arrival, title: str, weighed: Iterable[Weighed]) -> None:
+        chosen = list(weighed)[:PAIR_COUNT_MAX]
+        said: Sequence[float | None] = [None] * len(chosen)
+        if self._scorer is not None and chosen:
+            said = list(self._scorer(arrival, [one.fact for one in chosen]))
         pairs = [
-            (
-                one.fact.earlier.alert,
-                one.by_table,
-                one.fact.earlier.rule,
-                int(one.fact.relation),
-                gap_bucket(one.fact.gap),
-            )
-            for one in weighed
+            _Pair(one.fact.earlier.alert, one.by_table, score, one.fact.earlier.rule, tuple(one.fact[1:]))
+            for one, score in zip(chosen, said, strict=True)
         ]
         self._recent[arrival.alert] = _Recent(arrival, title, None, pairs)
         while len(self._recent) > RECENT_COUNT_MAX:
@@ -463,7 +516,7 @@ class Companionship:
             "recent": [
                 [
                     *(recent.arrival.alert, recent.arrival.at, recent.arrival.rule, recent.arrival.entity),
-                    *(recent.arrival.service, recent.title, recent.incident, recent.pairs),
+                    *(recent.arrival.service, recent.title, recent.incident, list(map(list, recent.pairs))),
                 ]
                 for recent in self._recent.values()
             ],
@@ -476,6 +529,8 @@ class Companionship:
             ],
             "moved": list(self._moved.items()),
             "arrival_count": self._arrival_count,
+            "labels": self._labels.told(),
+            "fitted": self._fitted,
         }
 
     @classmethod
@@ -495,13 +550,19 @@ class Companionship:
         self._correlator.groups.limits = self._limits
         for alert, at, rule, entity, service, title, incident, pairs in told["recent"]:
             arrival = Arrival(alert, at, rule, entity, service)
-            self._recent[alert] = _Recent(arrival, title, incident, [tuple(pair) for pair in pairs])
+            told_pairs = [
+                _Pair(other, by_table, by_scorer, earlier_rule, tuple(numbers))
+                for other, by_table, by_scorer, earlier_rule, numbers in pairs
+            ]
+            self._recent[alert] = _Recent(arrival, title, incident, told_pairs)
         for incident, by_model, root, title in told["origins"]:
             self._origins[incident] = _Bound(incident, by_model, root, title)
         for number, incident, by_model, root, title in told["bound"]:
             self._bind(number, self._origins.get(incident) or _Bound(incident, by_model, root, title))
         self._moved = dict(told["moved"])
         self._arrival_count = told["arrival_count"]
+        self._labels = PairLabels.recalled(told["labels"])
+        self._fitted = told["fitted"]
         return self
 
 

@@ -589,6 +589,7 @@ class GroupLimits:
 
     Attributes:
         score_min: A link below this score joins nothing.
+        merge_score_min: A link below this score says nothing of joining two groups.
         alert_count_max: Alerts of a group.
         age_seconds_max: From its first alert on.
         group_count_max: Open groups remembered; the one without news longest is closed beyond it.
@@ -596,6 +597,7 @@ class GroupLimits:
     """
 
     score_min: float = 0.5
+    merge_score_min: float = 0.5
     alert_count_max: int = 500
     age_seconds_max: float = 86_400.0
     group_count_max: int = 2_000
@@ -842,7 +844,7 @@ class Grouping:
         key = (arrival.rule, arrival.entity)
         for link in strong:
             other = self._groups.get(self._group_of.get(link.earlier.alert, 0))
-            if other is None or other is joined:
+            if other is None or other is joined or link.score < self.limits.merge_score_min:
                 continue
             pair = (min(joined.id, other.id), max(joined.id, other.id))
             earlier_key = (link.earlier.rule, link.earlier.entity)

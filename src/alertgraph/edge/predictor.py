@@ -55,6 +55,7 @@ from alertgraph.services.ports import (
     CommittedEvents,
     Dice,
     LearningReport,
+    PairScorers,
     Predictor,
     SeriesShards,
     Wakeups,
@@ -130,7 +131,13 @@ def learned(parts: Parts) -> Learned:
         return Learned(readers, None, WITHOUT_EXTRA)
     if parts.model is None:
         return Learned(readers, None, "no model is installed")
-    return Learned(readers, None, "no model is served by this release")
+    # What loads torch is loaded where there is a model to be served by it.
+    from alertgraph.edge.predictions import predicting
+
+    predictions = predicting(
+        parts.model, parts.key, parts.database, parts.snapshots, parts.lanes, parts.clock, parts.dice
+    )
+    return Learned([*readers, predictions], predictions, None)
 
 
 def watchers(parts: Parts) -> Sequence[Reader]:
@@ -165,10 +172,15 @@ def watchers(parts: Parts) -> Sequence[Reader]:
 
 
 def correlation(parts: Parts) -> Reader:
-    """Return who reads which alerts belong together; it needs no model."""
+    """Return who reads which alerts belong together; it needs no model, and learns one where there is torch."""
+    scorers: PairScorers | None = None
+    if is_installed(*EXTRA):
+        from alertgraph.ml.pair_serving import TorchPairScorers
+
+        scorers = TorchPairScorers()
     configuration = PostgresConfiguration(parts.database, lambda: UUID(int=parts.dice.bits(128)))
     links = PostgresAlertLinks(parts.database)
-    return CorrelationReader(parts.lanes, parts.log, configuration, parts.snapshots, links, parts.clock)
+    return CorrelationReader(parts.lanes, parts.log, configuration, parts.snapshots, links, parts.clock, scorers)
 
 
 def noise(parts: Parts) -> Reader:

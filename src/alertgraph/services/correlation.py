@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,10 +19,11 @@ from alertgraph.core.event import StoredEvent
 from alertgraph.core.flush import IdempotencyKey
 from alertgraph.core.ids import TenantId
 from alertgraph.core.incident_action import IncidentAction, MergeIncidents
+from alertgraph.core.learning import ForeignStateError
 from alertgraph.services.following import StateMismatch
 from alertgraph.services.incidents import STEP_COUNT_MAX, merge_step
 from alertgraph.services.lanes import Lanes
-from alertgraph.services.ports import AlertLinks, Clock, Configuration, SnapshotSource, TenantLog
+from alertgraph.services.ports import AlertLinks, Clock, Configuration, PairScorers, SnapshotSource, TenantLog
 
 NAME: Final = "correlation"
 # Of an alert that came longer ago nobody is told any more that it belongs elsewhere: who reads a log anew, or has
@@ -35,6 +37,7 @@ class CorrelationReader:
 
     Args:
         lanes: Through which incidents are acted on.
+        scorers: Fits scorers of pairs; None where nobody can, and the table says all there is to say.
     """
 
     name = NAME
@@ -47,6 +50,7 @@ class CorrelationReader:
         snapshots: SnapshotSource,
         links: AlertLinks,
         clock: Clock,
+        scorers: PairScorers | None = None,
     ) -> None:
         self._lanes = lanes
         self._log = log
@@ -54,6 +58,7 @@ class CorrelationReader:
         self._snapshots = snapshots
         self._links = links
         self._clock = clock
+        self._scorers = scorers
 
     async def open(
         self,
@@ -68,7 +73,9 @@ class CorrelationReader:
             DependencyError: The store is away.
         """
         if state is not None:
-            return CorrelationReading(self, tenant_id, _recalled(tenant_id, state))
+            recalled = _recalled(tenant_id, state)
+            await self._adopt(recalled, recalled.fitted)
+            return CorrelationReading(self, tenant_id, recalled)
         config = await self._log.config(tenant_id)
         if config is None:
             raise NotFoundError("There is no such tenant.")
@@ -79,6 +86,26 @@ class CorrelationReader:
     def may_act_on(self, stored: StoredEvent) -> bool:
         """Say whether an event is recent enough that incidents may change because of it."""
         return self._clock.now() - stored.recorded_at <= ACT_WITHIN
+
+    async def fit(self, companionship: Companionship) -> None:
+        """Have a scorer fitted on what people have said of pairs, where there is who can.
+
+        It takes seconds, a few times in a tenant's life; the events wait, so that it comes at the same place of
+        the log however often that is read.
+        """
+        examples = companionship.begin_fit()
+        if self._scorers is not None:
+            await self._adopt(companionship, await asyncio.to_thread(self._scorers.fit, examples))
+
+    async def _adopt(self, companionship: Companionship, fitted: str | None) -> None:
+        scorer = None
+        if fitted is not None and self._scorers is not None:
+            try:
+                scorer = await asyncio.to_thread(self._scorers.load, fitted)
+            except ForeignStateError:
+                # Another release made it. The table does without, and the next one is fitted in its time.
+                fitted = None
+        companionship.adopt(scorer, fitted)
 
     async def keep(self, tenant_id: TenantId, links: Sequence[AlertLink], until: datetime) -> None:
         """Keep links, and that alerts were looked at up to an instant."""
@@ -131,6 +158,8 @@ class CorrelationReading:
         links: list[AlertLink] = []
         for stored in events:
             taken = self._companionship.take(stored, may_act=self._reader.may_act_on(stored))
+            if self._companionship.labels.is_fit_due:
+                await self._reader.fit(self._companionship)
             links += taken.links
             if taken.wish is not None:
                 is_done = await self._reader.carry_out(self._tenant_id, taken.wish)

@@ -15,6 +15,7 @@ from alertgraph.core.anomaly import Judged
 from alertgraph.core.catalog import Change
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.checkpoint import Checkpoint, SignedCheckpoint
+from alertgraph.core.correlation import PairScorer
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, DeliveryQuery, Place, Reach, Retry
 from alertgraph.core.document import DocumentMode, DocumentSource, ManifestEntry, TrustedDocument
@@ -52,6 +53,7 @@ from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import Dependencies, MonitoredService
 from alertgraph.core.noise import History, HoldRecord, NoiseEvidence, NoiseFigures, NoisePolicy
+from alertgraph.core.pair_labels import PairExample
 from alertgraph.core.prediction import FeatureContribution, Prediction
 from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import (
@@ -433,6 +435,22 @@ class Signer(Protocol):
 
     def sign(self, text: bytes) -> bytes:
         """Return the signature of a text."""
+        ...
+
+
+class PairScorers(Protocol):
+    """Fits what says of two alerts whether they belong together, where the table is no longer the best."""
+
+    def fit(self, examples: Sequence[PairExample]) -> str:
+        """Return a scorer fitted on what people have said, as text; the same for the same. Takes seconds."""
+        ...
+
+    def load(self, fitted: str) -> PairScorer:
+        """Return the scorer that a text is.
+
+        Raises:
+            ForeignStateError: It is of another form.
+        """
         ...
 
 

@@ -13,22 +13,26 @@ from uuid import UUID
 import orjson
 import pytest
 
+from alertgraph.core import correlation, pair_labels
 from alertgraph.core.action import Action, ByKey, Fire, Resolve
-from alertgraph.core.actor import CORRELATION
+from alertgraph.core.actor import CORRELATION, Actor
 from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.alert_link import AlertLink
 from alertgraph.core.batch import Request
+from alertgraph.core.correlation import Arrival, PairFacts, PairScorer, Relation
 from alertgraph.core.event import Event, EventKind
 from alertgraph.core.ids import AlertId, IncidentId, TenantId
 from alertgraph.core.incident import Incident, IncidentStatus
 from alertgraph.core.incident_action import IncidentAction, OpenIncident, SplitIncident, UpdateIncident
+from alertgraph.core.learning import ForeignStateError
 from alertgraph.core.monitored_service import Dependencies
+from alertgraph.core.pair_labels import PairExample
 from alertgraph.services.correlation import CorrelationReader, CorrelationReading
 from alertgraph.services.following import StateMismatch
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.open_alerts import OpenAlerts
-from alertgraph.services.ports import Configuration, Snapshot
-from tests.factories import ADA, T0, TENANT, a_config, a_draft, a_request
+from alertgraph.services.ports import Configuration, PairScorers, Snapshot
+from tests.factories import ADA, SENDER, T0, TENANT, a_config, a_draft, a_request
 from tests.memory_log import MemoryLog, TenantRows
 from tests.unit.services.test_lanes_of_incidents import Unwatched
 from tests.virtual import SeededDice, VirtualClock
@@ -83,7 +87,14 @@ class _Snapshot:
 class World:
     """A tenant whose alerts come one by one, and who reads them."""
 
-    def __init__(self, *, enabled: bool = True, needs: Dependencies = NEEDS, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        enabled: bool = True,
+        needs: Dependencies = NEEDS,
+        seed: int = 0,
+        scorers: PairScorers | None = None,
+    ) -> None:
         self.clock = VirtualClock(T0)
         self.log = MemoryLog(self.clock, TENANT, OTHER)
         for tenant_id in (TENANT, OTHER):
@@ -103,6 +114,7 @@ class World:
             self.store,
             self.links,
             self.clock,
+            scorers,
         )
         self.reading: CorrelationReading | None = None
         self.taken = 0
@@ -150,8 +162,8 @@ class World:
         await self.do(*(Resolve(ByKey(key)) for key in keys))
         await self.read()
 
-    async def by_hand(self, action: IncidentAction) -> Incident:
-        (outcome,) = await self.lanes.submit(TENANT, Request((), (), ADA, incident=action))
+    async def by_hand(self, action: IncidentAction, actor: Actor = ADA) -> Incident:
+        (outcome,) = await self.lanes.submit(TENANT, Request((), (), actor, incident=action))
         assert outcome.problem is None, outcome.problem
         assert outcome.incident is not None
         await self.read()
@@ -359,16 +371,17 @@ async def test_the_model_adds_to_what_people_have_opened_and_ends_none_of_it() -
 
 
 async def test_two_incidents_are_merged_once_two_pairs_agree() -> None:
-    # Two cascades that turn out to have a cause in common.
-    world = World(needs={"a1": ("a2",), "b1": ("b2",), "c": ("a1", "b1"), "d": ("a2", "b2")})
-    await world.fire("A1", "a1")
-    await world.fire("A2", "a2", after=1)
-    await world.fire("B1", "b1", after=20)
-    await world.fire("B2", "b2", after=1)
+    # Two cascades that turn out to have a cause in common: each of two alerts is about both of them.
+    world = World(needs={"a1": ("a2",), "b1": ("b2",), "c": ("b1",), "d": ("a2",)})
+    await world.fire("A1", "a1", host="one")
+    await world.fire("A2", "a2")
+    await world.fire("B1", "b1")
+    await world.fire("B2", "b2", host="two")
     assert len(world.unresolved) == 2
 
-    await world.fire("C", "c", after=5)
-    await world.fire("D", "d", after=1)
+    await world.fire("C", "c", host="one")
+    assert len(world.unresolved) == 2, "one pair is not enough"
+    await world.fire("D", "d", host="two")
 
     (incident,) = world.unresolved
     assert world.members(incident) == {"A1", "B1", "A2", "B2", "C", "D"}
@@ -440,6 +453,70 @@ class _Told:
 
 def _told(world: World) -> list[_Told]:
     return [_Told(frozenset(world.members(one))) for one in world.incidents]
+
+
+class Scorers:
+    """Fits at once: what is a hop apart belongs together, whatever else is so."""
+
+    def __init__(self) -> None:
+        self.fitted: list[int] = []
+
+    def fit(self, examples: Sequence[PairExample]) -> str:
+        self.fitted.append(len(examples))
+        return f"of {len(examples)}"
+
+    def load(self, fitted: str) -> PairScorer:
+        if not fitted.startswith("of "):
+            raise ForeignStateError("unknown")
+
+        def score(_: Arrival, facts: Sequence[PairFacts]) -> Sequence[float]:
+            return [0.97 if fact.relation <= Relation.ONE_HOP else 0.02 for fact in facts]
+
+        return score
+
+
+async def test_a_scorer_is_fitted_on_what_people_say_and_takes_over_once_it_is_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pair_labels, "LABELS_MIN", 6)
+    monkeypatch.setattr(pair_labels, "LABELS_EACH", 6)
+    monkeypatch.setattr(pair_labels, "CONTEST_LENGTH_MIN", 5)
+    scorers = Scorers()
+    world = World(needs={"web": ("api",)}, scorers=scorers)
+    # Of what is taught the table makes nothing here, and each kind comes but once.
+    monkeypatch.setattr(correlation, "TAUGHT_WEIGHT", 0.0)
+    for number in range(24):
+        # People part what is merely close in time, and put together what is a dependency apart, minutes later.
+        web, api, batch = keys = f"Slow{number}-web", f"Errors{number}-api", f"Noise{number}-batch"
+        await world.fire(web, "web", after=4000)
+        await world.fire(api, "api", after=400)
+        await world.fire(batch, "batch", after=1)
+        if world.alert(web).incident_id is not None:
+            break
+        ids = tuple(world.alert(key).id for key in (keys if number % 2 else keys[:2]))
+        opened = OpenIncident(IncidentId(UUID(int=5000 + number)), "x", ids)
+        if number % 2:
+            # Grouped by whatever it was, and parted by people.
+            await world.by_hand(opened, SENDER)
+            await world.by_hand(
+                SplitIncident(opened.id, IncidentId(UUID(int=9000 + number)), (world.alert(batch).id,))
+            )
+        else:
+            await world.by_hand(opened)
+        await world.resolve(*keys)
+    assert world.reading is not None
+    companionship = world.reading.companionship
+
+    assert scorers.fitted
+    assert companionship.labels.does_win
+    assert world.members(world.incidents[-1]) == {web, api}
+    again = await world.opened(world.reading.state())
+    assert again.companionship.fitted == companionship.fitted
+    assert again.state() == world.reading.state()
+    # Where the scorer can't be read any more, the table does without.
+    told = orjson.loads(world.reading.state())
+    told["fitted"] = "something else"
+    assert (await world.opened(orjson.dumps(told))).companionship.fitted is None
 
 
 async def test_a_state_of_another_form_is_told() -> None:
