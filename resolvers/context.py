@@ -59,6 +59,7 @@ class Context:
         request_id: What a caller may quote.
         reading: The operation's reads, on one snapshot.
         budget: The caller's points, this request paid; None where nothing is counted.
+        is_live: Whether it is of one event of a subscription: what takes long keeps all later ones waiting.
     """
 
     principal: Principal
@@ -66,6 +67,7 @@ class Context:
     reading: Reading
     services: Services
     budget: Budget | None = None
+    is_live: bool = False
     _loaders: Loaders | None = field(init=False, default=None)
 
     @property
@@ -73,7 +75,9 @@ class Context:
         """The operation's own, so that no two share what they have read; made once somebody asks."""
         loaders = self._loaders
         if loaders is None:
-            loaders = Loaders(self.reading, self.services.advice, self.principal.tenant.id)
+            loaders = Loaders(
+                self.reading, self.services.advice, self.principal.tenant.id, scores=not self.is_live
+            )
             object.__setattr__(self, "_loaders", loaders)
         return loaders
 

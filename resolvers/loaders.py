@@ -130,16 +130,17 @@ class Loaders:
         lambda self: _by_key(self._reading.models)
     )
     prediction: cached_property[DataLoader[AlertId, Prediction | None]] = cached_property(
-        lambda self: _by_key(lambda ids: self._advice.predictions(self._reading, self._tenant_id, ids))
+        lambda self: _by_key(self._predictions)
     )
     contributions: cached_property[DataLoader[AlertId, Sequence[FeatureContribution] | None]] = cached_property(
         lambda self: _by_key(lambda ids: self._advice.contributions(self._tenant_id, ids))
     )
 
-    def __init__(self, reading: Reading, advice: AdviceService, tenant_id: TenantId) -> None:
+    def __init__(self, reading: Reading, advice: AdviceService, tenant_id: TenantId, *, scores: bool) -> None:
         self._reading = reading
         self._advice = advice
         self._tenant_id = tenant_id
+        self._scores = scores
         self._inhibitors: dict[int, DataLoader[AlertId, Sequence[AlertId] | None]] = {}
         self._beside: dict[tuple[int, bool], DataLoader[str, Sequence[MonitoredService] | None]] = {}
         self._deliveries: dict[PageRequest, DataLoader[AlertId, Page[Delivery]]] = {}
@@ -190,6 +191,9 @@ class Loaders:
                 lambda names: self._reading.services_beside(names, limit, dependents=dependents)
             )
         return loader
+
+    async def _predictions(self, alert_ids: Collection[AlertId]) -> Mapping[AlertId, Prediction]:
+        return await self._advice.predictions(self._reading, self._tenant_id, alert_ids, scores=self._scores)
 
     async def _sla_targets(self, _: TenantId) -> list[SlaTarget]:
         return list(await self._reading.sla_targets())

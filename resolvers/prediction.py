@@ -120,7 +120,10 @@ async def predictions_by_alert(info: Info, keys: Sequence[AlertId]) -> Mapping[A
     """Return what the model expects of alerts; absent where it says nothing."""
     context = info.context
     found = await in_parts(
-        lambda part: context.services.advice.predictions(context.reading, context.principal.tenant.id, part), keys
+        lambda part: context.services.advice.predictions(
+            context.reading, context.principal.tenant.id, part, scores=not context.is_live
+        ),
+        keys,
     )
     return {alert_id: AlertPrediction.of(alert_id, prediction) for alert_id, prediction in found.items()}
 

@@ -140,7 +140,8 @@ class GraphQLDoor:
             datetime.fromisoformat(str(left["resetAt"])),
         )
         async with self._door.open_reading(viewer.principal) as reading:
-            yield Context(viewer.principal, info.request_id, reading, self._services, budget)
+            is_live = info.type == "subscription"
+            yield Context(viewer.principal, info.request_id, reading, self._services, budget, is_live)
 
     def visibility(self, viewer: Viewer, *, personal: bool) -> Hashable:
         """Return what of a caller may alter what it is told of events."""

@@ -34,14 +34,20 @@ class AdviceService:
         return await self._watch.health()
 
     async def predictions(
-        self, reading: Reading, tenant_id: TenantId, alert_ids: Collection[AlertId]
+        self, reading: Reading, tenant_id: TenantId, alert_ids: Collection[AlertId], *, scores: bool
     ) -> Mapping[AlertId, Prediction]:
         """Return what the model says of alerts the caller was shown; one of which it says nothing is absent.
 
-        An alert so new that nothing is kept of it yet is scored at once, together with others, for as long as an
-        answer takes that is still of use.
+        Args:
+            reading: At whose moment.
+            tenant_id: Of the alerts.
+            alert_ids: Which.
+            scores: Whether one so new that nothing is kept of it yet is scored at once, together with others, for
+                as long as an answer takes that is still of use.
         """
         found = await reading.predictions(alert_ids)
+        if not scores:
+            return found
         young = uuid7_floor(reading.now - SCORED_WITHIN)
         missing = [alert_id for alert_id in alert_ids if alert_id not in found and alert_id >= young]
         if not missing or (await self._watch.health()).why_not is not None:

@@ -181,17 +181,17 @@ class Api:
     ) -> AsyncGenerator[tuple[dict[str, Any], str | None], None]:
         """Yield the answers of a subscription, each with where it can be resumed."""
         prepared = self.executor.prepare(GraphQLRequest(document, None, variables))
-        answers = self.executor.subscribe(prepared, lambda: self._context(principal), "request-1")
+        answers = self.executor.subscribe(prepared, lambda: self._context(principal, is_live=True), "request-1")
         async with aclosing(answers):
             async for answer in answers:
                 yield dict(answer.payload), answer.cursor
 
     @asynccontextmanager
-    async def _context(self, principal: Principal) -> AsyncIterator[Context]:
+    async def _context(self, principal: Principal, *, is_live: bool = False) -> AsyncIterator[Context]:
         budget = Budget(1, 1000, 999, self.clock.now() + timedelta(minutes=1))
         async with self.snapshots.snapshot(principal.tenant.id) as snapshot:
             reading = Reading(snapshot, principal, self.clock, self.vault)
-            yield Context(principal, "request-1", reading, self.services, budget)
+            yield Context(principal, "request-1", reading, self.services, budget, is_live)
 
 
 @asynccontextmanager

@@ -297,6 +297,23 @@ async def test_predictions_are_followed_by_their_kind(api: Api, admin: Principal
     assert [len(node["events"]["nodes"]) for node in timeline["alerts"]["nodes"]] == [1, 1]
 
 
+async def test_nobody_who_listens_is_kept_waiting_for_a_score(
+    api: Api, admin: Principal, viewer: Principal, model: Model
+) -> None:
+    start = (await api.data(viewer, "{ events { asOf } }"))["events"]["asOf"]
+    document = """subscription($after: Cursor) { alertEvents(after: $after) {
+      alert { prediction { incidentProbability } } } }"""
+    await fire(api, admin, "new")
+
+    answers = api.follow(viewer, document, after=start)
+    async with asyncio.timeout(20):
+        told = (await anext(answers))[0]["data"]["alertEvents"]
+        await answers.aclose()
+
+    assert told == {"alert": {"prediction": None}}
+    assert model.scored == []
+
+
 # -------------------------------------------------------------------------------------------- rules
 
 
