@@ -43,6 +43,8 @@ RULE_LABEL: Final = "anomaly_rule"
 METRIC_LABEL: Final = "metric"
 # A point that is older when it comes in says what was, and wakes nobody.
 ALERT_AGE_MAX: Final = timedelta(minutes=15)
+# So many times as far as in the mean a point may lie from what is expected, and be usual.
+USUAL_SPREADS: Final = 3.0
 # An event whose series falls silent is over after this long.
 SILENCE: Final = timedelta(minutes=15)
 
@@ -284,6 +286,8 @@ class AnomalyEvent:
         point_count: Points since its beginning.
         quiet_count: Ordinary points on end.
         by_shape: Whether it began by the course of the points, not by a value; so it ends, too.
+        expected: What was usual when it began.
+        spread: How far from that points had lain.
     """
 
     phase: Phase
@@ -292,6 +296,8 @@ class AnomalyEvent:
     point_count: int = 0
     quiet_count: int = 0
     by_shape: bool = False
+    expected: float = 0.0
+    spread: float = 0.0
 
 
 class Turn(IntEnum):
@@ -321,11 +327,16 @@ def follow(
         if verdict.warming or not is_wanted or verdict.level < thresholds.begin:
             return None, Turn.NONE
         by_shape = verdict.value_level < thresholds.begin
-        event = AnomalyEvent(Phase.BEGUN, verdict.at, verdict.at, by_shape=by_shape)
+        event = AnomalyEvent(
+            Phase.BEGUN,
+            verdict.at,
+            verdict.at,
+            by_shape=by_shape,
+            expected=verdict.expected,
+            spread=verdict.spread,
+        )
     else:
-        # A value that is far off stays in sight of the course for long after it is over.
-        level = verdict.level if event.by_shape else verdict.value_level
-        is_quiet = level < thresholds.quiet or not is_wanted
+        is_quiet = not is_wanted or _is_ordinary(event, verdict, rule, thresholds)
         event = replace(
             event,
             last_at=verdict.at,
@@ -344,6 +355,18 @@ def follow(
     return replace(event, phase=Phase.TOLD), Turn.RAISE
 
 
+def _is_ordinary(event: AnomalyEvent, verdict: PointVerdict, rule: AnomalyRule, thresholds: Thresholds) -> bool:
+    """Say whether a point of an event is one of those that end it.
+
+    A value's level says nothing here: what lasts soon counts among what is usual. So a value is held against what
+    was usual when the event began, or is expected by now: the new level of a series is, in the long run.
+    """
+    if event.by_shape or rule.target is AnomalyTarget.ALERT_RATE:
+        return verdict.level < thresholds.quiet
+    away = min(abs(verdict.value - event.expected), abs(verdict.value - verdict.expected))
+    return away <= USUAL_SPREADS * event.spread
+
+
 def fall_silent(event: AnomalyEvent, now: datetime) -> bool:
     """Say whether an event is over since nothing came of its series for so long."""
     return event.phase is not Phase.RESTING and now - event.last_at > SILENCE
@@ -358,6 +381,8 @@ def event_json(event: AnomalyEvent) -> list[Any]:
         event.point_count,
         event.quiet_count,
         event.by_shape,
+        event.expected,
+        event.spread,
     ]
 
 
@@ -367,7 +392,7 @@ def event_of(told: list[Any]) -> AnomalyEvent:
     Raises:
         ValueError, TypeError, IndexError: It told none.
     """
-    phase, began_at, last_at, point_count, quiet_count, by_shape = told
+    phase, began_at, last_at, point_count, quiet_count, by_shape, expected, spread = told
     return AnomalyEvent(
         Phase(phase),
         datetime.fromtimestamp(began_at, UTC),
@@ -375,6 +400,8 @@ def event_of(told: list[Any]) -> AnomalyEvent:
         int(point_count),
         int(quiet_count),
         bool(by_shape),
+        float(expected),
+        float(spread),
     )
 
 
@@ -481,8 +508,9 @@ def _cut(text: str, length_max: int) -> str:
 
 
 def usual_range(verdict: PointVerdict) -> tuple[float, float]:
-    """Return between what values a point usually lies: three times as far as it is off in the mean."""
-    low, high = verdict.expected - 3 * verdict.spread, verdict.expected + 3 * verdict.spread
+    """Return between what values a point usually lies."""
+    reach = USUAL_SPREADS * verdict.spread
+    low, high = verdict.expected - reach, verdict.expected + reach
     # What is never negative is not usually so.
     return (max(low, 0.0) if verdict.value >= 0 and verdict.expected >= 0 else low), high
 

@@ -41,7 +41,8 @@ def a_rule(**fields: Any) -> AnomalyRule:
 
 
 def a_verdict(level: float, at: int = 0, **fields: Any) -> PointVerdict:
-    known = {"value_level": level, "value": 10.0, "expected": 5.0, "spread": 1.0, **fields}
+    # Usual are 2 to 8, and a level below 0.5 is that of a value among them.
+    known = {"value_level": level, "value": 5 + 6 * level, "expected": 5.0, "spread": 1.0, **fields}
     return PointVerdict(T0 + at * SECOND, level, **known)
 
 
@@ -102,9 +103,18 @@ def test_the_other_side_of_the_usual_is_ordinary() -> None:
 
 def test_a_value_ends_with_values_and_a_course_with_courses() -> None:
     tail = levels(*[0.9] * 5, value_level=0.1)
-    assert played(a_rule(), a_verdict(1.5), *tail) == [(0, Turn.RAISE), (5, Turn.END)]
+    ordinary = levels(*[0.9] * 5, value=6.0)
+    assert played(a_rule(), a_verdict(1.5), *ordinary) == [(0, Turn.RAISE), (5, Turn.END)]
 
     assert played(a_rule(), a_verdict(1.5, value_level=0.1), *tail) == [(0, Turn.RAISE)]
+
+
+def test_what_lasts_goes_on_until_it_is_what_is_expected() -> None:
+    lasting = levels(*[0.1] * 30, value=100.0)
+    settled = levels(*[0.1] * 5, value=100.0, expected=99.0)
+
+    assert played(a_rule(), a_verdict(2.0, value=100.0), *lasting) == [(0, Turn.RAISE)]
+    assert played(a_rule(), a_verdict(2.0, value=100.0), *lasting, *settled) == [(0, Turn.RAISE), (35, Turn.END)]
 
 
 def test_what_came_too_late_is_told_once_it_is_of_now() -> None:
