@@ -941,7 +941,7 @@ THRESHOLDS: Final = tuple(place / 20 for place in range(6, 20))
 THRESHOLD: Final = 0.5
 _LABEL_COUNT_MAX = 200
 # So many wrong ones are taken for each step away from even odds: one or two labels move nothing.
-_STEP_COST = 0.4
+_STEP_COST = 1.0
 
 
 class Threshold:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertgraph.core.correlation import (
+    DAY_ONE,
     LINK_COUNT_MAX,
+    Apart,
     Arrival,
     CandidateIndex,
     Chance,
@@ -19,6 +21,7 @@ from alertgraph.core.correlation import (
     GroupLimits,
     Link,
     Relation,
+    Threshold,
     chance_score,
     evidence_for,
     gap_bucket,
@@ -399,3 +402,136 @@ def test_only_the_strongest_links_are_told() -> None:
 
     assert len(links) == LINK_COUNT_MAX
     assert [link.earlier.alert for link in links] == [f"a{number}" for number in range(LINK_COUNT_MAX)]
+
+
+# ---------------------------------------------------------------------------------- what people say
+
+HERE, THERE, ELSEWHERE = ("Errors", "api"), ("Slow", "web"), ("Late", "mail")
+
+
+def test_keys_stay_apart_until_somebody_puts_them_together() -> None:
+    apart = Apart()
+    apart.keep(HERE, THERE)
+    near = [an_arrival("t", rule="Slow", entity="web")]
+
+    assert apart.parts(HERE, near)
+    assert apart.parts(THERE, [an_arrival("h", rule="Errors", entity="api")])
+    assert not apart.parts(ELSEWHERE, near)
+    apart.let(THERE, HERE)
+    assert not apart.parts(HERE, near)
+    assert len(apart) == 0
+
+
+def test_what_is_kept_apart_is_bounded_and_comes_back() -> None:
+    apart = Apart(pair_count_max=3)
+    for number in range(5):
+        apart.keep(HERE, ("Slow", f"web-{number}"))
+    apart.keep(HERE, HERE)
+    assert len(apart) == 3
+
+    again = Apart()
+    again.recall(json.loads(json.dumps(apart.told())))
+
+    assert again.told() == apart.told()
+    assert not again.parts(HERE, [an_arrival("o", rule="Slow", entity="web-1")]), "the oldest was forgotten"
+    assert again.parts(HERE, [an_arrival("n", rule="Slow", entity="web-4")])
+
+
+def test_what_is_kept_apart_joins_neither_directly_nor_by_way_of_others() -> None:
+    groups = Grouping()
+    api, web = an_arrival("api", 0.0, "Errors", "api"), an_arrival("web", 9.0, "Slow", "web")
+    between = an_arrival("between", 5.0, "Late", "mail")
+    groups.apart.keep(("Errors", "api"), ("Slow", "web"))
+    groups.place(api, [])
+    groups.place(between, [a_link(api)])
+
+    placed = groups.place(web, [a_link(between), a_link(api)])
+
+    assert placed.link is None
+    assert groups.group_of("web") != groups.group_of("api") == groups.group_of("between")
+
+
+def test_alerts_are_moved_and_what_is_empty_closes() -> None:
+    groups = Grouping()
+    one, two = an_arrival("one", 1.0), an_arrival("two", 2.0, entity="web-2")
+    first, second = groups.place(one, []).group, groups.place(two, []).group
+
+    groups.move(one, second)
+
+    assert groups.group(first) is None
+    assert groups.group_of("one") == second
+    fresh = groups.open([one], 3.0)
+    assert (groups.group_of("one"), groups.group_of("two")) == (fresh, second)
+
+
+def test_groups_are_joined_only_where_that_is_allowed_and_by_links_that_are_good_enough() -> None:
+    def told(link_score: float, *, allowed: bool) -> bool:
+        groups = Grouping(GroupLimits(merge_score_min=0.8))
+        sides = [[an_arrival(f"{side}{n}", float(n), f"{side}{n}", f"{side}{n}") for n in (1, 2)] for side in "ab"]
+        for side in sides:
+            groups.place(side[0], [])
+            groups.place(side[1], [a_link(side[0])])
+        for number, side in enumerate(sides):
+            other = sides[1 - number][number]
+            came = an_arrival(f"c{number}", 5.0 + number, f"c{number}", f"c{number}")
+            groups.place(came, [a_link(side[number], 0.95), a_link(other, link_score)], lambda *_: allowed)
+        return groups.group_of("a1") == groups.group_of("b1")
+
+    assert told(0.85, allowed=True)
+    assert not told(0.85, allowed=False)
+    assert not told(0.75, allowed=True)
+
+
+def test_the_threshold_follows_what_people_say_and_a_word_or_two_move_nothing() -> None:
+    threshold = Threshold()
+    assert threshold.value == 0.5
+    threshold.learn(0.55, together=False)
+    assert threshold.value == 0.5
+    for _ in range(5):
+        threshold.learn(0.66, together=False)
+    assert 0.66 < threshold.value <= 0.75
+    for _ in range(60):
+        threshold.learn(0.42, together=True)
+    assert threshold.value <= 0.42
+    again = Threshold()
+    again.recall(json.loads(json.dumps(threshold.told())))
+    assert again.value == threshold.value
+
+
+def test_what_is_taught_moves_the_table_by_more_than_what_was_seen() -> None:
+    table = ChanceTable()
+    arrival, earlier = an_arrival(rule="Slow"), an_arrival("e", rule="Errors", entity="api")
+    index = CandidateIndex()
+    index.take(earlier)
+    (fact,) = index.take(replace(arrival, at=3.0))
+    before = table.chance(arrival, fact).ratio
+
+    table.teach("Errors", "Slow", fact.relation, gap_bucket(fact.gap), together=True)
+    likelier = table.chance(arrival, fact).ratio
+    for _ in range(3):
+        table.teach("Errors", "Slow", fact.relation, gap_bucket(fact.gap), together=False)
+
+    assert likelier > 3 * before
+    assert table.chance(arrival, fact).ratio < before + 0.5
+
+
+def test_on_the_first_day_what_depends_on_each_other_is_likely_about_one_thing() -> None:
+    def score(service: str, gap: float) -> float:
+        index, table = CandidateIndex(), ChanceTable(beliefs=DAY_ONE)
+        hops = hops_between(NEEDS)
+        index.take(an_arrival("d", 0.0, "DiskFull", "db-1", service="db"), hops)
+        arrival = an_arrival("x", gap, "Slow", "x-1", service=service)
+        (fact,) = index.take(arrival, hops)
+        return chance_score(table.chance(arrival, fact))
+
+    assert score("cart", 20.0) >= 0.5
+    assert score("web", 8.0) >= 0.5 > score("web", 40.0)
+    assert score("mail", 1.0) < 0.2
+    assert score("cart", 600.0) < 0.2
+
+
+def test_given_parts_are_used_though_they_are_empty() -> None:
+    index, table = CandidateIndex(key_count_max=3), ChanceTable(entry_count_max=5)
+    correlator = Correlator(index=index, table=table)
+    assert correlator.index is index
+    assert correlator.table is table

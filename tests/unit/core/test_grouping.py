@@ -9,14 +9,23 @@ from typing import Any
 import pytest
 
 from alertgraph.core.action import Acknowledge, ById, Fire, Resolve
-from alertgraph.core.alert import Alert
+from alertgraph.core.actor import CORRELATION
+from alertgraph.core.alert import Alert, AlertStatus
 from alertgraph.core.batch import Batch, Outcome
 from alertgraph.core.errors import ErrorCode, InputError
 from alertgraph.core.event import EventKind
 from alertgraph.core.flush import Flush, Loaded
 from alertgraph.core.ids import IncidentId
 from alertgraph.core.incident import Incident, IncidentStatus, check_grouping, group_key_of, opened, with_alert
-from alertgraph.core.incident_action import MergeIncidents, OpenIncident, SplitIncident, UpdateIncident
+from alertgraph.core.incident_action import (
+    AddAlerts,
+    Grounds,
+    Lead,
+    MergeIncidents,
+    OpenIncident,
+    SplitIncident,
+    UpdateIncident,
+)
 from alertgraph.core.severity import Severity
 from alertgraph.core.summary import summary
 from tests.factories import (
@@ -258,3 +267,87 @@ def test_a_patch_of_what_has_changed_is_refused_with_its_version() -> None:
     assert outcome.problem is not None
     assert (outcome.problem.code, outcome.problem.current_version) == (ErrorCode.VERSION_CONFLICT, 9)
     assert batch.is_empty
+
+
+# ---------------------------------------------------------------------------------- by the model
+
+GROUNDS = Grounds({"link": {"score": 0.9}})
+
+
+def by_model(*alerts: Alert, action: Any, incidents: tuple[Incident, ...] = (), enabled: bool = True) -> Any:
+    """Return what an action of the model comes to, and the flush that it makes."""
+    batch = a_batch(*alerts, incidents=incidents)
+    settings = replace(batch.config.settings, correlation_enabled=enabled)
+    batch.config = replace(batch.config, settings=settings)
+    (outcome,) = batch.apply(replace(a_request(), incident=action, actor=CORRELATION))
+    return outcome, batch.flush(a_flush_id())
+
+
+def test_the_model_says_why_and_what_it_began_with() -> None:
+    first, second = (a_member(number, incident_id=None) for number in (1, 2))
+    action = OpenIncident(INCIDENT, "Disk", (first.id, second.id), second.id, GROUNDS)
+
+    outcome, flush = by_model(first, second, action=action)
+
+    assert (outcome.incident.alert_count, outcome.incident.root_alert_id) == (2, second.id)
+    opened_event = flush.events[0].event
+    assert (opened_event.actor, opened_event.detail["link"]) == (CORRELATION, {"score": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("alerts", "enabled"),
+    [
+        pytest.param([{"incident_id": OTHER}, {"incident_id": None}], True, id="one is somebody else's"),
+        pytest.param([{"incident_id": None}, {"incident_id": None}], False, id="it may not"),
+        pytest.param(
+            [{"incident_id": None, "status": AlertStatus.RESOLVED, "resolved_at": NOW}] * 2, True, id="all is over"
+        ),
+    ],
+)
+def test_the_model_opens_nothing_where_it_may_not(alerts: list[dict[str, Any]], enabled: bool) -> None:
+    found = [a_member(number, **fields) for number, fields in enumerate(alerts, 1)]
+    action = OpenIncident(INCIDENT, "Disk", tuple(alert.id for alert in found), None, GROUNDS)
+
+    outcome, flush = by_model(*found, action=action, enabled=enabled)
+
+    assert outcome.problem.code is ErrorCode.CONFLICT
+    assert not flush.events
+
+
+def test_the_model_adds_only_what_is_nobody_elses() -> None:
+    member, free, theirs = a_member(), a_member(2, incident_id=None), a_member(3, incident_id=OTHER)
+    other = replace(an_incident(theirs), id=OTHER)
+    action = AddAlerts(INCIDENT, (free.id, theirs.id), grounds=GROUNDS)
+
+    outcome, flush = by_model(member, free, theirs, action=action, incidents=(an_incident(member), other))
+
+    assert outcome.incident.alert_count == 2
+    assert [write.alert.id for write in flush.writes] == [free.id]
+    nothing, empty = by_model(
+        member, theirs, action=replace(action, alert_ids=(theirs.id,)), incidents=(an_incident(member), other)
+    )
+    assert (nothing.problem, empty.events) == (None, ())
+
+
+@pytest.mark.parametrize("named", ["Disk", "Ada's"])
+def test_the_model_says_another_root_only_where_nobody_has_said_one(named: str) -> None:
+    member, free = a_member(), a_member(2, incident_id=None)
+    incident = an_incident(member, root_alert_id=member.id, title=named)
+    action = AddAlerts(INCIDENT, (free.id,), grounds=GROUNDS, lead=Lead(member.id, "Disk", free.id, "Database"))
+
+    outcome, _ = by_model(member, free, action=action, incidents=(incident,))
+
+    expected = (free.id, "Database") if named == "Disk" else (member.id, "Ada's")
+    assert (outcome.incident.root_alert_id, outcome.incident.title) == expected
+
+
+def test_the_model_merges_nothing_that_is_over() -> None:
+    over = a_member(2, incident_id=OTHER, status=AlertStatus.RESOLVED, resolved_at=NOW)
+    source = replace(an_incident(over), id=OTHER, resolved_at=NOW)
+    member = a_member()
+    action = MergeIncidents(INCIDENT, (OTHER,), (over.id,), {OTHER: 9}, grounds=GROUNDS)
+
+    outcome, flush = by_model(member, over, action=action, incidents=(an_incident(member), source))
+
+    assert outcome.problem.code is ErrorCode.CONFLICT
+    assert not flush.events
