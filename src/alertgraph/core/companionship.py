@@ -52,6 +52,7 @@ MERGE_SCORE_MIN: Final = 0.7
 """Two groups are joined by better links than one alert is: what they cost, all of their alerts pay."""
 PAIR_COUNT_MAX: Final = 4
 """Candidates of an alert that are remembered, the likeliest."""
+NAME_LENGTH_MAX: Final = 128
 SWEEP_EVERY: Final = 64
 
 # What an alert is about, as senders say it: the first that it has.
@@ -67,11 +68,18 @@ def arrival_of(stored: StoredEvent) -> Arrival:
     return Arrival(
         alert=str(event.alert_id),
         at=(stored.recorded_at - EPOCH).total_seconds(),
-        rule=labels.get("alertname") or title_template(event.title),
+        rule=_shortened(labels.get("alertname") or title_template(event.title)),
         # Where nothing is named, it is about what its key stands for, and about nothing else.
-        entity=named or event.service_after or event.dedup_key,
+        entity=_shortened(named or event.service_after or event.dedup_key),
         service=event.service_after,
     )
+
+
+def _shortened(text: str) -> str:
+    """Return a text that its end tells from others, however long it was: thousands of these are remembered."""
+    if len(text) <= NAME_LENGTH_MAX:
+        return text
+    return f"{text[: NAME_LENGTH_MAX - 9]}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -553,6 +553,18 @@ async def test_nothing_of_one_tenant_reaches_another() -> None:
     assert alone[1] == beside[1]
 
 
+async def test_long_names_are_remembered_by_their_beginning_and_told_apart() -> None:
+    world = World()
+    for number in range(3):
+        await world.fire("K-x", "web", after=4000, alertname="A" * 4000 + str(number), host="h" * 4000)
+        await world.resolve("K-x")
+    assert world.reading is not None
+    told = world.reading.companionship.told()
+    kinds = {key[2] for key in told["correlator"]["index"]["keys"]}
+    assert (len(kinds), {len(kind) for kind in kinds}) == (3, {128})
+    assert len(world.reading.state()) < 20_000
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from alertgraph.core import companionship
 
