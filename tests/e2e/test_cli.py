@@ -117,7 +117,11 @@ def test_audit_and_doctor_find_a_sound_installation(service: RunningService, env
     audit = run(environment, "audit", "verify", "--tenant", service.tenant, "--json")
     doctor = run(environment, "doctor", "--json")
 
-    assert json.loads(audit.stdout) == {"tenant": service.tenant, "checked": 4, "fault": None}
+    told = json.loads(audit.stdout)
+    # How much of it is signed, the sealer decides.
+    assert told.pop("sealed") <= 4
+    assert told.pop("checkpoints") <= 1
+    assert told == {"tenant": service.tenant, "checked": 4, "fault": None}
     states = {finding["check"]: finding["state"] for finding in map(json.loads, doctor.stdout.splitlines())}
     # The tests' servers give up durability for speed, and doctor says so.
     assert states.pop("database") == "fault"

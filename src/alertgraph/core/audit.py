@@ -1,13 +1,24 @@
-"""The proof of a log: every leaf, every link and every number checked again."""
+"""The check of a log: every leaf, every link and every number once more, and the tree with its checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from alertgraph.core.checkpoint import Note, SignedCheckpoint, Tree, Verify
 from alertgraph.core.event import Event, StoredEvent, canonical, leaf_hash, next_link
 from alertgraph.core.flush import Head
+from alertgraph.core.merkle import (
+    HASH_BYTES,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    TileAt,
+    edge_tiles,
+    grown,
+    root,
+    width_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +147,90 @@ def _is_canonical(stored: StoredEvent) -> bool:
     except (TypeError, ValueError, AttributeError):
         # A content that somebody made up may have a number where an object belongs.
         return False
+
+
+@dataclass(slots=True)
+class TreeCheck:
+    """Builds a log's tree once more from its leaves, and compares it with what is stored and what was signed.
+
+    Attributes:
+        tree: Which one.
+        keys: The public keys that may have signed.
+        verify: Checks a signature.
+        size: How many leaves were taken.
+        checkpoint_count: How many checkpoints were found to be of this tree.
+    """
+
+    tree: Tree
+    keys: Collection[bytes]
+    verify: Verify
+    size: int = 0
+    checkpoint_count: int = 0
+    _edge: dict[TileAt, bytes] = field(init=False, default_factory=dict)
+    _signed_at: datetime | None = field(init=False, default=None)
+
+    def take(self, leaves: Sequence[bytes]) -> dict[TileAt, bytes]:
+        """Take the next leaves, and return the tiles above them as they must be: whole ones, and begun ones."""
+        changed = grown(self._edge, self.size, leaves)
+        self.size += len(leaves)
+        tiles = {**self._edge, **changed}
+        self._edge = {at: tiles[at] for at in edge_tiles(self.size)}
+        return {at: hashes for at, hashes in changed.items() if at.level > 0}
+
+    def compare(self, expected: Mapping[TileAt, bytes], stored: Mapping[TileAt, bytes]) -> Fault | None:
+        """Compare stored tiles with what their events come to; the stored ones may have grown since."""
+        for at, hashes in sorted(expected.items()):
+            if stored.get(at, b"")[: len(hashes)] != hashes:
+                first = self.tree.first_number + (at.index << (TILE_HEIGHT * (at.level + 1)))
+                return Fault(first, f"Tile {at.index} of level {at.level} is not what its events come to.")
+        return None
+
+    def meet(self, signed: SignedCheckpoint) -> Fault | None:
+        """Compare a checkpoint with the tree as it is now, which is of its size."""
+        checkpoint = signed.checkpoint
+        number = checkpoint.last_number
+        fault = check_signature(signed, self.keys, self.verify)
+        if fault is not None:
+            return fault
+        if checkpoint.tree != self.tree:
+            return Fault(number, "A checkpoint is of another tree than the log's.")
+        if root(self._edge, self.size) != checkpoint.root:
+            at = f"{checkpoint.signed_at:%Y-%m-%d %H:%M:%S} UTC"
+            return Fault(number, f"The events up to this one are not those that were signed at {at}.")
+        if self._signed_at is not None and checkpoint.signed_at < self._signed_at:
+            return Fault(number, "A checkpoint was signed before the one in front of it.")
+        self._signed_at = checkpoint.signed_at
+        self.checkpoint_count += 1
+        return None
+
+    def meet_note(self, note: Note) -> Fault | None:
+        """Compare a note that somebody kept with the tree as it is now, which is of its size."""
+        if root(self._edge, self.size) == note.root:
+            return None
+        number = self.tree.first_number + note.size - 1
+        return Fault(number, "The events up to this one are not those of the checkpoint that was kept elsewhere.")
+
+
+def check_signature(signed: SignedCheckpoint, keys: Collection[bytes], verify: Verify) -> Fault | None:
+    """Return what is wrong with a checkpoint's signature; None where it is ours."""
+    checkpoint = signed.checkpoint
+    if signed.public_key in keys and verify(signed.public_key, signed.signature, checkpoint.text.encode()):
+        return None
+    text = f"The checkpoint of {checkpoint.size} events was changed, or is not ours."
+    return Fault(checkpoint.last_number, text)
+
+
+def leaves_of(tile: bytes) -> list[bytes]:
+    """Return the hashes of a tile one by one."""
+    return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
+
+
+def leaf_tiles(first: int, size: int, count: int) -> Sequence[TileAt]:
+    """Return up to `count` tiles of leaves from one on, as far as a tree of that size has them."""
+    last = (size + TILE_WIDTH - 1) // TILE_WIDTH
+    return [TileAt(0, index) for index in range(first, min(first + count, last))]
+
+
+def is_whole(at: TileAt, hashes: bytes, size: int) -> bool:
+    """Say whether a tile has all that a tree of that size has of it."""
+    return len(hashes) >= width_of(at, size) * HASH_BYTES

@@ -48,7 +48,22 @@ class Tree:
     @property
     def origin(self) -> str:
         """What a checkpoint names it by, which also is the name of the key."""
-        return f"{NAME}/{encode_id(NodeKind.TENANT, self.tenant_id)}/{self.log_epoch}/{self.first_number}"
+        return f"{self._name}/{self.log_epoch}/{self.first_number}"
+
+    def may_follow(self, origin: str) -> bool:
+        """Say whether what a signed checkpoint is of may have been before: this tree, or one of an earlier epoch.
+
+        One of another tenant says nothing of this tree.
+        """
+        name, _, rest = origin.rpartition("/")
+        name, _, epoch = name.rpartition("/")
+        if origin == self.origin or name != self._name:
+            return True
+        return epoch.isdigit() and rest.isdigit() and int(epoch) < self.log_epoch
+
+    @property
+    def _name(self) -> str:
+        return f"{NAME}/{encode_id(NodeKind.TENANT, self.tenant_id)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,9 @@ def grow(
     try:
         tiles = grown(state.tiles, size, [leaf for _, leaf in state.leaves])
         size += len(state.leaves)
-        checkpoint = Checkpoint(tree, size, root({**state.tiles, **tiles}, size), now.replace(microsecond=0))
+        # Never before the one before, however far the clocks of two machines are apart.
+        signed_at = max(now, state.newest.checkpoint.signed_at) if state.newest is not None else now
+        checkpoint = Checkpoint(tree, size, root({**state.tiles, **tiles}, size), signed_at.replace(microsecond=0))
     except BrokenTreeError:
         return Refusal.TREE
     return Growth(checkpoint, tiles, len(state.leaves))
@@ -204,12 +206,9 @@ def _unlike_signed(state: TreeState, keys: Collection[bytes], verify: Verify) ->
 
 def _contradicts(state: TreeState, kept: Note) -> Refusal | None:
     """Return why the tree can't be the one that somebody kept a checkpoint of."""
-    tree = state.tree
-    if kept.origin != tree.origin:
+    if kept.origin != state.tree.origin:
         # The log was begun anew since; what is kept of a later beginning, this copy has not seen.
-        name, tenant, epoch, _ = kept.origin.split("/")
-        is_ours = tree.origin.startswith(f"{name}/{tenant}/")
-        return Refusal.REWOUND if is_ours and int(epoch) >= tree.log_epoch else None
+        return None if state.tree.may_follow(kept.origin) else Refusal.REWOUND
     if kept.size > state.size:
         return Refusal.REWOUND
     try:

@@ -44,6 +44,9 @@ MANIFEST_SIZE_MAX = 32 * 1024 * 1024
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 TenantOption = Annotated[str, typer.Option("--tenant", "-t", help="Slug of the tenant.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File to write to; standard output where left out.")
+]
 UrlOption = Annotated[
     str | None,
     typer.Option(
@@ -352,23 +355,155 @@ def documents_mode(
 @audit.command("verify")
 def audit_verify(
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Slug; all tenants where left out.")] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", help="A checkpoint of this tenant that was kept from before; may be repeated."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every event's content, leaf and link, and that the log has no gap; exits with 1 on a fault."""
-    from alertgraph.edge.operator import operated, verify
+    """Check every event, the chain, the tree and each checkpoint; exits with 1 on a fault."""
+    from alertgraph.edge.auditing import read_note, verify
+    from alertgraph.edge.operator import operated
 
+    if against and tenant is None:
+        fail("--against needs --tenant: a checkpoint is of one log.", 2)
     sound = True
-    for result in _carried_out(lambda: operated(verify, tenant)):
+    kept = _carried_out(lambda: [read_note(path) for path in against or ()])
+    for result in _carried_out(lambda: operated(verify, tenant, kept)):
         fault = result["fault"]
         sound = sound and fault is None
         if as_json:
             say_json(result)
         elif fault is None:
-            say(f"{result['tenant']}: {result['checked']:,} events, every leaf and link holds.")
+            sealed = f"signed up to event {result['sealed']:,}" if result["sealed"] else "none is signed yet"
+            say(f"{result['tenant']}: {result['checked']:,} events, every leaf and link holds; {sealed}.")
         else:
             say(f"{result['tenant']}: FAULT at event {fault['number']}: {fault['text']}")
     if not sound:
         raise typer.Exit(1)
+
+
+@audit.command("checkpoint")
+def audit_checkpoint(tenant: TenantOption, as_json: JsonOption = False) -> None:
+    """Print the newest signed state of a tenant's log: keep it where nobody can change it."""
+    from alertgraph.edge.auditing import newest_checkpoint
+    from alertgraph.edge.operator import operated
+
+    checkpoint = _carried_out(lambda: operated(newest_checkpoint, tenant))
+    if as_json:
+        say_json(checkpoint)
+    else:
+        typer.echo(checkpoint["note"], nl=False)
+
+
+@audit.command("prove")
+def audit_prove(
+    number: Annotated[int, typer.Argument(help="Of the event.", min=1)],
+    tenant: TenantOption,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a proof that an event stands in the log, to be checked anywhere by `audit check`."""
+    from alertgraph.edge.auditing import prove_event
+    from alertgraph.edge.operator import operated
+
+    _write_proof(_carried_out(lambda: operated(prove_event, tenant, number)), out, as_json)
+
+
+@audit.command("grown")
+def audit_grown(
+    size: Annotated[int, typer.Argument(help="Of the earlier checkpoint: its second line.", min=0)],
+    tenant: TenantOption,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a proof that the log of today only added to an earlier one."""
+    from alertgraph.edge.auditing import prove_growth
+    from alertgraph.edge.operator import operated
+
+    _write_proof(_carried_out(lambda: operated(prove_growth, tenant, size)), out, as_json)
+
+
+@audit.command("check")
+def audit_check(
+    file: Annotated[Path, typer.Argument(help="What `audit prove` or `audit grown` wrote.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Whom you believe, as `audit keys` prints it; may be repeated."),
+    ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(help="The checkpoint kept from before, for a proof of `audit grown`.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a proof without a database; exits with 1 where it proves nothing."""
+    from alertgraph.edge.auditing import check_proof
+
+    if not key:
+        fail("--key says whom you believe: ask the operator for what `alertgraph audit keys` prints.", 2)
+    finding = _carried_out(lambda: check_proof(file, key, earlier))
+    if as_json:
+        say_json({"sound": finding.is_sound, "text": finding.text})
+    else:
+        say(finding.text)
+    if not finding.is_sound:
+        raise typer.Exit(1)
+
+
+@audit.command("keys")
+def audit_keys(tenant: TenantOption, as_json: JsonOption = False) -> None:
+    """List the public keys that a tenant's checkpoints are signed with, the newest first."""
+    from alertgraph.edge.auditing import list_signing_keys
+    from alertgraph.edge.operator import operated
+
+    for listed in _carried_out(lambda: operated(list_signing_keys, tenant)):
+        if as_json:
+            say_json(listed)
+        else:
+            say(listed["key"])
+
+
+@audit.command("rotate-key")
+def audit_rotate_key(as_json: JsonOption = False) -> None:
+    """Sign with a new key from now on; those before stay listed."""
+    from alertgraph.edge.auditing import rotate_signing_key
+    from alertgraph.edge.operator import operated
+
+    rotated = _carried_out(lambda: operated(rotate_signing_key))
+    if as_json:
+        say_json(rotated)
+    else:
+        say(f"Key {rotated['generation']} signs from now on: `alertgraph audit keys` prints it for each tenant.")
+
+
+@audit.command("restart")
+def audit_restart(
+    tenant: TenantOption,
+    reason: Annotated[str, typer.Option(help="Why, for the log: such as which backup was restored.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where nothing is wrong with the log.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin the proofs of a log anew that contradicts what was signed, such as one from a backup."""
+    from alertgraph.edge.auditing import restart_log
+    from alertgraph.edge.operator import operated
+
+    done = _carried_out(lambda: operated(restart_log, tenant, reason, force=force))
+    if as_json:
+        say_json(done)
+    else:
+        was = f"{done['signedBefore']:,} events were" if done["signedBefore"] is not None else "nothing known was"
+        say(f"{tenant}: epoch {done['logEpoch']} begins with {done['signedNow']:,} events; {was} signed before.")
+
+
+def _write_proof(proof: dict[str, Any], out: Path | None, as_json: bool) -> None:  # noqa: FBT001  (an option)
+    text = json.dumps(proof, ensure_ascii=False, indent=None if as_json else 2)
+    if out is None:
+        typer.echo(text)
+        return
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"{out} can't be written: {error.strerror}.")
 
 
 @app.command()

@@ -25,6 +25,7 @@ from alertgraph.core.tenant import ApiKey, Role, Tenant
 from alertgraph.core.tier import Tier
 from alertgraph.edge.clock import SystemClock, SystemDice
 from alertgraph.edge.installation import (
+    checkpoint_dir,
     configuration_service,
     database_at,
     master_key,
@@ -36,7 +37,6 @@ from alertgraph.services.configuration import ConfigurationService
 from alertgraph.services.documents import TrustedDocumentService
 from alertgraph.services.ports import Documents
 from alertgraph.settings import Settings, read_settings
-from alertgraph.storage.audit import verify_log
 from alertgraph.storage.configuration import PostgresConfiguration
 from alertgraph.storage.database import Database
 from alertgraph.storage.documents import PostgresDocuments
@@ -44,6 +44,7 @@ from alertgraph.storage.migrate import require_current
 from alertgraph.storage.secrets import MasterKey
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
+from alertgraph.storage.witness import FolderWitness
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,13 +52,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the operator works with."""
+    """What the operator works with.
+
+    Attributes:
+        owner_url: A login that may act as the owner of the tables.
+    """
 
     registry: TenantRegistry
     database: Database
     configuration: ConfigurationService
     documents: TrustedDocumentService
     registered: Documents
+    master_key: MasterKey
+    owner_url: str
+    witness: FolderWitness
 
     async def tenant(self, slug: str) -> Tenant:
         """Return a tenant by its slug; raises NotFoundError where there is none."""
@@ -94,6 +102,9 @@ async def desk_at(settings: Settings, url: str, key: MasterKey) -> AsyncIterator
             configuration_service(store, key),
             TrustedDocumentService(store, SystemClock(), lambda *_: None),
             PostgresDocuments(database),
+            key,
+            owner_url(settings, url),
+            FolderWitness(checkpoint_dir(settings)),
         )
     finally:
         await database.close()
@@ -205,22 +216,6 @@ def _checked(entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
             raise InputError(f"{entry.title} is a {operation.operation.value}, not a {entry.type}.", "type")
         checked.append(entry)
     return checked
-
-
-async def verify(desk: Desk, slug: str | None) -> list[dict[str, Any]]:
-    """Return what the check of each tenant's log came to."""
-    tenants: Sequence[Tenant] = [await desk.tenant(slug)] if slug is not None else await desk.registry.all()
-    results = []
-    for tenant in tenants:
-        checked, fault = await verify_log(desk.database, tenant.id)
-        results.append(
-            {
-                "tenant": tenant.slug,
-                "checked": checked,
-                "fault": {"number": fault.number, "text": fault.text} if fault is not None else None,
-            }
-        )
-    return results
 
 
 def _tenant(tenant: Tenant) -> dict[str, Any]:
