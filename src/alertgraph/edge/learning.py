@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -19,6 +22,8 @@ from alertgraph.services.ports import Clock, Dice, LearningHealth, LearningRepor
 from alertgraph.settings import PREFIX, Settings, environment_of
 
 SOCKET_FILE = "predictor.sock"
+SOCKET_PATH_BYTES_MAX = 103
+SHORT_PLACE = Path("/tmp")  # noqa: S108  (in a folder of our own there, looked at before it is used)
 LOCK_FILE = "predictor.lock"
 HEALTH_EVERY = timedelta(seconds=3)
 WATCH_EVERY = timedelta(seconds=15)
@@ -30,7 +35,26 @@ NOT_UP = "no learning process is up"
 
 def predictor_url(settings: Settings) -> str:
     """Return where the learning process answers questions."""
-    return settings.predictor_url or f"unix://{settings.data_dir / SOCKET_FILE}"
+    if settings.predictor_url is not None:
+        return settings.predictor_url
+    path = settings.data_dir / SOCKET_FILE
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        path = _short_folder(settings.data_dir) / SOCKET_FILE
+    return f"unix://{path}"
+
+
+def _short_folder(data_dir: Path) -> Path:
+    """Return a folder of our own for a socket whose path would be too long; the given one where there is none."""
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    folder = SHORT_PLACE / f"alertgraph-{os.geteuid()}-{digest}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return data_dir
+    # Anybody may make a folder there; who asks in theirs would tell them the token.
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return folder if is_ours else data_dir
 
 
 class Learning:

@@ -227,6 +227,11 @@ def serve_predictor(settings: Settings, *, is_supervised: bool, holder: UUID | N
         # Said in the log, among the lines of the service that runs us.
         structlog.get_logger("alertgraph").error(str(error))
         return 1
+    except Exception as error:  # noqa: BLE001  (likewise: a traceback is one line there)
+        if not is_supervised:
+            raise
+        structlog.get_logger("alertgraph").error("the learning process failed", exc_info=error)
+        return 1
 
 
 async def _served(settings: Settings, holder: UUID, *, is_supervised: bool) -> int:
@@ -433,7 +438,8 @@ class LearningProcess:
         told = False
         while True:
             try:
-                listening = listening_at(predictor_url(self._settings))
+                url = predictor_url(self._settings)
+                listening, inode = listening_at(url), _inode_of(url)
             except OSError as error:
                 if not told:
                     self._log.info(f"questions can't be answered at present: {error}")
@@ -448,6 +454,7 @@ class LearningProcess:
                 await server.serve([listening])
             finally:
                 listening.close()
+                _remove(url, inode)
 
     async def _more(self) -> bytes:
         return self._figures.page()
@@ -510,6 +517,22 @@ def listening_at(url: str) -> socket.socket:
         os.umask(before)
     listening.listen(64)
     return listening
+
+
+def _inode_of(url: str) -> int | None:
+    """Return what tells a socket's file from another one of its name; None where there is no file."""
+    path = rpc.socket_path(url)
+    try:
+        return os.lstat(path).st_ino if path is not None else None
+    except FileNotFoundError:
+        return None
+
+
+def _remove(url: str, inode: int | None) -> None:
+    """Remove a socket's file that nobody listens at any more, unless another process has put its own there."""
+    path = rpc.socket_path(url)
+    if path is not None and inode is not None and _inode_of(url) == inode:
+        Path(path).unlink(missing_ok=True)
 
 
 def _family(host: str) -> socket.AddressFamily:

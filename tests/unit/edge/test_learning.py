@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alertgraph.core.errors import DependencyError
-from alertgraph.edge import models
+from alertgraph.edge import learning, models
 from alertgraph.edge.child import Child
 from alertgraph.edge.clock import SystemDice
 from alertgraph.edge.installation import StartError
@@ -178,6 +178,28 @@ def test_where_it_is_asked(tmp_path: Path) -> None:
     assert predictor_url(settings_with(tmp_path, predictor_url="http://p:1")) == "http://p:1"
     with pytest.raises(SettingsError, match="PREDICTOR_URL is refused: it begins with unix:/// or http://"):
         settings_with(tmp_path, predictor_url="ftp://p")
+
+
+def test_a_path_too_long_for_a_socket_is_made_short_in_a_folder_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = tmp_path / "s"
+    short.mkdir()
+    monkeypatch.setattr(learning, "SHORT_PLACE", short)
+    settings, another = settings_with(tmp_path / ("x" * 100)), settings_with(tmp_path / ("y" * 100))
+
+    url = predictor_url(settings)
+
+    folder = Path(url.removeprefix("unix://")).parent
+    assert folder.parent == short
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert predictor_url(settings) == url != predictor_url(another)
+    # Somebody else's, or one that others may look into, is none of ours.
+    folder.chmod(0o755)
+    assert predictor_url(settings) == f"unix://{settings.data_dir}/predictor.sock"
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    assert predictor_url(settings) == f"unix://{settings.data_dir}/predictor.sock"
 
 
 def test_the_same_settings_are_read_from_what_is_handed_on(tmp_path: Path) -> None:
