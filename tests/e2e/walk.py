@@ -149,7 +149,8 @@ PLAIN: Mapping[str, Any] = {
     "resolveTimeout": "PT1H",
     "groupingLabels": "walk",
     "earlierSize": 1,
-    "serviceLabel": "walk",
+    # Instead of a service, which it gives.
+    "serviceLabel": None,
     "minDuration": "PT1M",
     "groupingWindow": "PT1H",
     "correlationEnabled": False,

@@ -22,6 +22,8 @@ from alertgraph.storage.statement import is_storable
 
 # No name goes on behind a prefix with so many of the last character there is.
 _BEYOND = "\U0010ffff" * 8
+# What cursors of this list begin with: those of no other list do.
+_CURSOR = b"s:"
 
 # Columns and conditions say the collation that the indexes have: bytes, which no locale changes.
 _NAMES = """
@@ -90,7 +92,7 @@ async def service_page(reader: Reader, prefix: str, page: PageRequest) -> Page[M
     (counted,) = await reader.fetch(_COUNT, *bounds)
     standing = await _standing(reader, names)
     return Page(
-        [(pack(name.encode()), standing[name][0]) for name in names],
+        [(pack(_CURSOR + name.encode()), standing[name][0]) for name in names],
         has_next=len(rows) > page.size,
         has_previous=page.after is not None,
         as_of=await reader.as_of(),
@@ -142,7 +144,7 @@ async def _standing(reader: Reader, names: Collection[str]) -> dict[str, tuple[M
 def _name_of(cursor: str) -> str:
     raw = unpack(cursor) if cursor.isascii() else None
     try:
-        name = raw.decode() if raw else ""
+        name = raw.removeprefix(_CURSOR).decode() if raw is not None and raw.startswith(_CURSOR) else ""
     except UnicodeDecodeError:
         name = ""
     if not name or not is_storable(name):
