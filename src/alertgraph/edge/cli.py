@@ -689,6 +689,48 @@ def bench_ml(
     raise typer.Exit(0 if passed else 1)
 
 
+@app.command("replay")
+def replay(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the data sets; ALERTGRAPH_DATA, else ../shared/data.", file_okay=False, exists=True
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="telecom, ait_ads; all where none is named.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(help="How much of a set, in days.", min=0.1, max=60)] = None,
+    mode: Annotated[str, typer.Option(help="noiseMode of the run that learns.")] = "HOLD",
+    hold_max: Annotated[float, typer.Option(help="noiseHoldMax in minutes.", min=0, max=60)] = 5.0,
+    regret_budget: Annotated[float, typer.Option(help="noiseRegretBudget in minutes.", min=0, max=43_200)] = 60.0,
+    warm_share: Annotated[float, typer.Option(help="Share of it that is not scored.", min=0, max=0.99)] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of chance.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the service labelled alerts of the past, on a clock of its own, and report what people on call met.
+
+    Each set is told twice, without learning and with it. Takes minutes, on a database that is made for it.
+    """
+    from datetime import timedelta
+
+    from alertgraph.edge.replay import command
+    from alertgraph.edge.replay.sets import DataMissingError, ReplaySet
+
+    try:
+        noise = command.noise_rules(mode.upper(), timedelta(minutes=hold_max), timedelta(minutes=regret_budget))
+        root = data or Path(os.environ.get("ALERTGRAPH_DATA") or "../shared/data")
+
+        def options(the_set: ReplaySet) -> command.Options:
+            return command.Options(days or the_set.days, warm_share, seed, noise)
+
+        _carried_out(lambda: command.carry_out(root, sets or [], options, say, as_json=as_json))
+    except KeyError as error:
+        fail(f"there is no {error.args[0]}.", 2)
+    except DataMissingError as error:
+        fail(str(error))
+
+
 def _url(given: str | None) -> str:
     """Return the URL given, else where this machine serves its embedded installation, else the one that is set."""
     if given:

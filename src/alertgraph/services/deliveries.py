@@ -68,6 +68,7 @@ class DeliveryService:
     Args:
         gone: Called where a provider says that nobody lives at a channel any more.
         width: How many messages are under way at once.
+        poll_every: A net beneath the hints.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class DeliveryService:
         gone: Callable[[TenantId, ChannelId], Awaitable[None]],
         *,
         width: int = WIDTH,
+        poll_every: timedelta = POLL_EVERY,
     ) -> None:
         self._store = store
         self._lanes = lanes
@@ -94,6 +96,7 @@ class DeliveryService:
         self._observer = observer
         self._gone = gone
         self._width = width
+        self._poll_every = poll_every
         self._sends: set[asyncio.Task[None]] = set()
         self._sent: OrderedDict[tuple[TenantId, Address], deque[datetime]] = OrderedDict()
         self._woken = asyncio.Event()
@@ -119,7 +122,7 @@ class DeliveryService:
                 if len(self._sends) >= self._width:
                     await asyncio.wait(self._sends, return_when=asyncio.FIRST_COMPLETED)
                     continue
-                wakes_at = self._clock.now() + POLL_EVERY
+                wakes_at = self._clock.now() + self._poll_every
                 next_due_at = await self._store.next_due_at()
                 self._wakes_at = min(wakes_at, next_due_at) if next_due_at is not None else wakes_at
                 await self._sleep(self._wakes_at - self._clock.now())

@@ -73,6 +73,11 @@ class Database:
         # Commits whose caller was cancelled, by the connection they still use.
         self._alone: dict[Connection, asyncio.Task[None]] = {}
 
+    @property
+    def busy_count(self) -> int:
+        """How many connections somebody works with at this moment."""
+        return self._lent_count - len(self._at_hand) - len(self._lingering)
+
     @classmethod
     async def connect(
         cls,
