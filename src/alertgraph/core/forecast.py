@@ -17,6 +17,7 @@ from alertgraph.core.flush import TenantConfig
 from alertgraph.core.ids import AlertId, ChannelId, ResponderId, RuleId, ScheduleId, uuid7
 from alertgraph.core.labels import Matcher
 from alertgraph.core.lifecycle import decide
+from alertgraph.core.noise import NO_EVIDENCE, NoiseEvidence
 from alertgraph.core.rule import Ladder, ScheduleTarget
 from alertgraph.core.schedule import next_change_at, on_call_at
 
@@ -90,6 +91,7 @@ def forecast(
     *,
     inhibited_by: Sequence[AlertId] = (),
     waiting: Sequence[Delivery] = (),
+    noise: NoiseEvidence = NO_EVIDENCE,
 ) -> Forecast:
     """Return what would happen to an alert if nobody reacted, by the engine's own decisions on a clock of its own.
 
@@ -103,12 +105,15 @@ def forecast(
         health: How channels do at present: one whose breaker is open at the time hands over to its fallback.
         inhibited_by: Bigger alerts that cover it.
         waiting: What was decided about it and has not been sent, such as a contact method with a delay.
+        noise: What is known of its being noise; who learns is taken to stay as it is, too.
     """
+    if noise.policy is not None:
+        noise = replace(noise, policy=replace(noise.policy, fresh_until=now + HORIZON))
     # What would end it by itself is not waited for: it may fire again at any time.
     alert = replace(alert, resolve_at=None, resolve_by_timeout=False)
     steps = list(_waiting_steps(waiting, alert, config, now, health))
     last_rule_id = alert.ladder.rule_id if alert.ladder is not None else None
-    for decision in _decisions(alert, config, now, tuple(inhibited_by)):
+    for decision in _decisions(alert, config, now, tuple(inhibited_by), noise):
         after = decision.alert
         assert after is not None
         if after.ladder is not None:
@@ -145,7 +150,11 @@ _TO_BE_SENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.RE
 
 
 def _decisions(
-    alert: Alert, config: TenantConfig, now: datetime, inhibited_by: tuple[AlertId, ...]
+    alert: Alert,
+    config: TenantConfig,
+    now: datetime,
+    inhibited_by: tuple[AlertId, ...],
+    noise: NoiseEvidence,
 ) -> Iterator[Decision]:
     """Yield what the engine would decide, one after the other, until nothing more can come of it."""
     at = now
@@ -161,7 +170,7 @@ def _decisions(
             return
         at = max(at, due_at)
         situation = Situation(at, config, ENGINE, AlertId(uuid7(at, index)))
-        decision = decide(Judge(ById(alert.id), inhibited_by), alert, situation)
+        decision = decide(Judge(ById(alert.id), inhibited_by, noise), alert, situation)
         after = decision.alert
         assert after is not None
         yield decision

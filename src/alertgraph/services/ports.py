@@ -773,6 +773,10 @@ class Snapshot(Protocol):
         """Return of how many predicted alerts the outcome is known, up to a hundred thousand."""
         ...
 
+    async def noise_evidence(self, alerts: Sequence[Alert]) -> Mapping[AlertId, NoiseEvidence]:
+        """Return what is known of alerts' being noise besides themselves; nothing where nobody has learnt."""
+        ...
+
     async def noise_figures(self, since: datetime) -> NoiseFigures:
         """Return what holding has come to of the pages held since then."""
         ...

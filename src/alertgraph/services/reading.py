@@ -35,7 +35,7 @@ from alertgraph.core.labels import Matcher, check_matcher, matches_all
 from alertgraph.core.merkle import BrokenTreeError
 from alertgraph.core.metrics import MINUTES_KEPT, SERIES_LENGTH_MAX, WINDOW_MAX, MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
-from alertgraph.core.noise import REGRET_PERIOD
+from alertgraph.core.noise import NO_EVIDENCE, REGRET_PERIOD, NoiseEvidence, may_be_held
 from alertgraph.core.prediction import Prediction
 from alertgraph.core.prediction_model import PredictionModel, PredictionStanding, prediction_state
 from alertgraph.core.proof import (
@@ -415,10 +415,24 @@ class Reading:
         health = await self._snapshot.channel_health()
         inhibitors = await self._snapshot.inhibitors([alert.id], 1)
         waiting = await self._snapshot.waiting_deliveries(alert.id, STEP_COUNT_MAX)
+        noise = await self._noise_of(alert, config)
         # Off the loop: a year of decisions can take a while.
         return await asyncio.to_thread(
-            forecast, alert, config, self.now, health, inhibited_by=inhibitors.get(alert.id, ()), waiting=waiting
+            forecast,
+            alert,
+            config,
+            self.now,
+            health,
+            inhibited_by=inhibitors.get(alert.id, ()),
+            waiting=waiting,
+            noise=noise,
         )
+
+    async def _noise_of(self, alert: Alert, config: TenantConfig) -> NoiseEvidence:
+        """Return what is known of an alert's being noise, where its page may be held for that."""
+        if not config.settings.noise.is_armed or not may_be_held(alert):
+            return NO_EVIDENCE
+        return (await self._snapshot.noise_evidence([alert])).get(alert.id, NO_EVIDENCE)
 
     async def forecast_draft(self, draft: Draft, at: datetime | None) -> Forecast:
         """Return who would be told, and when, of an alert that a sender might send.
@@ -444,7 +458,8 @@ class Reading:
             raise RefusedError([problem.below("draft") for problem in error.problems]) from error
         health = await self._snapshot.channel_health()
         covering = await self._snapshot.inhibitors_of(alert_match_values(alert), 1) if at is None else ()
-        return await asyncio.to_thread(forecast, alert, config, then, health, inhibited_by=covering)
+        noise = await self._noise_of(alert, config)
+        return await asyncio.to_thread(forecast, alert, config, then, health, inhibited_by=covering, noise=noise)
 
     async def channel_health(self) -> Mapping[ChannelId, ChannelHealth]:
         """Return how the tenant's channels do; one that was never used is absent."""

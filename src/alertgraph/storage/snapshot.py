@@ -36,7 +36,7 @@ from alertgraph.core.labels import Matcher
 from alertgraph.core.merkle import TileAt, Tiles
 from alertgraph.core.metrics import MetricsWindow, Tally
 from alertgraph.core.monitored_service import MonitoredService
-from alertgraph.core.noise import NoiseFigures
+from alertgraph.core.noise import NoiseEvidence, NoiseFigures
 from alertgraph.core.prediction import Prediction
 from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.core.query import (
@@ -69,7 +69,7 @@ from alertgraph.storage import (
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
 from alertgraph.storage.inhibitors import load_inhibitors
-from alertgraph.storage.noise import load_noise_figures
+from alertgraph.storage.noise import load_noise_evidence, load_noise_figures
 from alertgraph.storage.reader import Reader
 
 # How many tenants' configurations a process keeps at hand.
@@ -356,6 +356,10 @@ class PostgresSnapshot:
     async def label_count(self) -> int:
         """Return of how many predicted alerts the outcome is known, up to a hundred thousand."""
         return await prediction_models.load_label_count(self._reader)
+
+    async def noise_evidence(self, alerts: Sequence[Alert]) -> Mapping[AlertId, NoiseEvidence]:
+        """Return what is known of alerts' being noise besides themselves."""
+        return await load_noise_evidence(self._reader.fetch, self._reader.tenant_id, alerts)
 
     async def noise_figures(self, since: datetime) -> NoiseFigures:
         """Return what holding has come to of the pages held since then."""

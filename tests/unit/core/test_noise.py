@@ -17,6 +17,7 @@ from alertgraph.core.delivery import Purpose
 from alertgraph.core.errors import InputError
 from alertgraph.core.event import EventKind, instant_text
 from alertgraph.core.flush import TenantConfig
+from alertgraph.core.forecast import forecast
 from alertgraph.core.ids import AlertId, uuid7
 from alertgraph.core.lifecycle import decide
 from alertgraph.core.noise import (
@@ -354,6 +355,17 @@ def test_an_alert_without_a_rule_says_so_rather_than_that_it_is_noise() -> None:
     assert is_told(decision)
     assert bare.alert is not None
     assert bare.alert.held is HoldReason.NO_MATCHING_RULE
+
+
+def test_what_would_be_told_is_foretold_with_the_hold() -> None:
+    alert, there = an_alert(), config()
+
+    told = forecast(alert, there, T0, {}, noise=EVIDENCE)
+    suppressed = forecast(alert, config(replace(RULES, mode=NoiseMode.SUPPRESS)), T0, {}, noise=EVIDENCE)
+
+    assert [step.at for step in told.steps] == [T0 + 2 * MINUTE]
+    assert [step.at for step in forecast(held(), there, T0 + SECOND, {}).steps] == [T0 + 2 * MINUTE]
+    assert (suppressed.steps, suppressed.held) == ((), HoldReason.PREDICTED_NOISE)
 
 
 # ------------------------------------------------------------------------------------- the first second
