@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from alertgraph.core.actor import Actor, ActorKind
+from alertgraph.core.actor import CORRELATION, Actor, ActorKind
 from alertgraph.core.alert import HoldReason
 from alertgraph.core.event import Event, EventKind, FieldChange
 
@@ -111,12 +111,14 @@ def summary(event: Event) -> str:
             return f"{who} called the alert {str(verdict).lower()}."
         case EventKind.INCIDENT_OPENED:
             title = _name(event.detail, "title")
-            return f"{who} opened {f'the incident “{title}”' if title else 'an incident'}."
+            return f"{who} opened {f'the incident “{title}”' if title else 'an incident'}{_why_linked(event)}."
         case EventKind.INCIDENT_UPDATED | EventKind.INCIDENT_RESOLVED if _after(event.changes, "mergedInto"):
             return "The incident was merged into another one."
         case EventKind.INCIDENT_UPDATED:
             told = _told(event.changes)
-            return f"{who} changed {told + ' of ' if told else ''}the incident."
+            return f"{who} changed {told + ' of ' if told else ''}the incident{_why_linked(event)}."
+        case EventKind.INCIDENT_MERGED if event.actor.kind is ActorKind.MODEL:
+            return f"{who} merged other incidents into this one{_why_linked(event)}."
         case EventKind.INCIDENT_RESOLVED:
             return "The last alert of the incident ended."
         case EventKind.PREDICTED:
@@ -144,7 +146,7 @@ def _who(actor: Actor) -> str:
     if actor.kind is ActorKind.ENGINE:
         return "The escalation engine"
     if actor.kind is ActorKind.MODEL:
-        return "The prediction model"
+        return "The correlation" if actor == CORRELATION else "The prediction model"
     return shortened(actor.name) or "Somebody"
 
 
@@ -157,6 +159,17 @@ def _name(detail: Mapping[str, Any], key: str) -> str | None:
     """Return a name that stands in an event, short enough for a sentence."""
     name = detail.get(key)
     return shortened(name) if isinstance(name, str) and name else None
+
+
+def _why_linked(event: Event) -> str:
+    """Tell what spoke most for the link by which alerts were grouped; nothing where people grouped them."""
+    link = event.detail.get("link")
+    evidence = link.get("evidence") if isinstance(link, Mapping) else None
+    if not isinstance(evidence, list):
+        return ""
+    texts = [_name(each, "text") for each in evidence[:2] if isinstance(each, Mapping)]
+    said = ", ".join(text for text in texts if text)
+    return f": {said}" if said else ""
 
 
 def _count(detail: Mapping[str, Any], key: str) -> int:

@@ -27,6 +27,7 @@ from alertgraph.core.incident_action import IncidentAction, OpenIncident, SplitI
 from alertgraph.core.learning import ForeignStateError
 from alertgraph.core.monitored_service import Dependencies
 from alertgraph.core.pair_labels import PairExample
+from alertgraph.core.summary import summary
 from alertgraph.services.correlation import CorrelationReader, CorrelationReading
 from alertgraph.services.following import StateMismatch
 from alertgraph.services.lanes import Lanes
@@ -580,3 +581,16 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert len(told["correlator"]["index"]["keys"]) == 40
     assert len(told["correlator"]["groups"]["groups"]) <= 20
     assert len(told["bound"]) <= 20
+
+
+async def test_the_log_says_in_words_why() -> None:
+    world = World()
+    await cascade(world)
+
+    told = [summary(event) for event in world.events(EventKind.INCIDENT_OPENED, EventKind.INCIDENT_UPDATED)]
+
+    assert told[0] == (
+        "The correlation opened the incident “DiskFull-db”: api and db depend on each other directly, 4 s apart."
+    )
+    assert told[1].startswith("The correlation changed ")
+    assert told[1].endswith("the incident: web and api depend on each other directly, 5 s apart.")
