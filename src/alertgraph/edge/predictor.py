@@ -227,7 +227,7 @@ def serve_predictor(settings: Settings, *, is_supervised: bool, holder: UUID | N
         # Said in the log, among the lines of the service that runs us.
         structlog.get_logger("alertgraph").error(str(error))
         return 1
-    except Exception as error:  # noqa: BLE001  (likewise: a traceback is one line there)
+    except Exception as error:
         if not is_supervised:
             raise
         structlog.get_logger("alertgraph").error("the learning process failed", exc_info=error)
