@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -664,6 +665,56 @@ def tail(
     except BrokenPipeError:
         # Whoever read us has enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.command()
+def train(
+    bundled: Annotated[
+        bool, typer.Option("--bundled", help="The version that all tenants begin with, from public data.")
+    ] = False,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", "-t", help="Slug: a candidate from the tenant's own outcomes.")
+    ] = None,
+    tenant_id: Annotated[UUID | None, typer.Option(hidden=True)] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the public data sets; ALERTGRAPH_DATA, else ../shared/data.",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where --bundled writes the model.")] = Path("torch_v1.agmodel"),
+    as_json: JsonOption = False,
+) -> None:
+    """Train a version of the model: --bundled for everyone, --tenant for one. Takes a minute or two."""
+    if bundled == (tenant is not None or tenant_id is not None):
+        fail("name one: --bundled or --tenant.", 2)
+    try:
+        from alertgraph.edge import training
+        from alertgraph.ml.evaluation.command import data_root
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    from alertgraph.settings import read_settings
+
+    def told(line: str) -> None:
+        if not as_json:
+            say(line)
+
+    try:
+        if bundled:
+            done = _carried_out(lambda: training.train_bundled(data_root(data), out, told))
+        else:
+            done = _carried_out(lambda: training.train_tenant(read_settings(), slug=tenant, tenant_id=tenant_id))
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    if as_json:
+        say_json(done)
+    elif bundled:
+        say(f"{done['version']} is in {out}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
+    else:
+        state = "is a candidate" if done["new"] else "was there already"
+        say(f"{done['version']} {state}, from {done['examples']:,} outcomes.")
 
 
 @bench.command("ml")

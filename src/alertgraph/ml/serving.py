@@ -11,13 +11,15 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import orjson
+import torch
 from numpy.typing import NDArray
 
 from alertgraph.core.alert import AlertVerdict
@@ -42,7 +44,7 @@ from alertgraph.core.prediction import (
     ShadowPrediction,
 )
 from alertgraph.ml import live
-from alertgraph.ml.artifact import Artifact
+from alertgraph.ml.artifact import Artifact, ArtifactError, artifact_from_bytes, read_artifact
 from alertgraph.ml.calibration import expit
 from alertgraph.ml.explaining import contributions
 from alertgraph.ml.features import FeatureRow, FeatureState, StateMismatchError, Trace
@@ -59,6 +61,8 @@ JUDGEABLE_MAX = 2_048
 # A version that was promoted is held against the one before it for so many outcomes.
 WATCHED_FOR = 1_000
 PSI_MAX = 0.25
+# Outcomes that a new version is tuned by before it is held against the one in use.
+WARMS_UP = 200
 
 _GROUP_COUNT = len(live.SCHEMA.groups)
 _ALERT = np.dtype(
@@ -249,11 +253,11 @@ class LiveModel:
         keep |= {self._other.version} if self._other is not None else set()
         self._known = {name: artifact for name, artifact in self._known.items() if name in keep}
 
-    def _roll_back(self, version: str, to: str | None) -> None:
-        if self.version != version:
-            self.drop_trial(version)
+    def _put_back(self, version: str) -> None:
+        """Let an earlier version take over again; the one in use is done with."""
+        if version == self.version:
             return
-        self._promote(to if to in self._known else self._bundled.manifest.name)
+        self._promote(version if version in self._known else self._bundled.manifest.name)
         self._beside(None, is_trial=False)
 
     # -------------------------------------------------------------------------------------- taking
@@ -276,6 +280,23 @@ class LiveModel:
             news.wants_candidate,
         )
 
+    def peek(self, events: Sequence[StoredEvent], now: datetime) -> Sequence[Scored]:
+        """Return what would be said of new alerts, without remembering them."""
+        looks = []
+        for stored in events:
+            alert_id = stored.event.alert_id
+            assert alert_id is not None, "only of alerts is anything said"
+            seen = live.observation_of(stored)
+            seen = replace(seen, at=max(seen.at, self._features.at))
+            row, trace = self._features.features(seen), self._features.trace(seen)
+            alert = _Alert(alert_id, trace, seen.at, [None, None], abstained=self._label_count < LABELS_MIN)
+            looks.append(_Look(alert, row))
+        for voice, said in self._heard(looks)[:1]:
+            voice.speak(said)
+            for look, row in zip(looks, said, strict=True):
+                look.alert.said[0] = row if np.isfinite(row).all() else None
+        return [self._scored(look.alert, look.row, now) for look in looks]
+
     def _take_one(self, stored: StoredEvent, news: _News, now: datetime) -> None:
         event, at = stored.event, live.seconds_of(stored.recorded_at)
         # What is waited for too long counts before whatever comes now.
@@ -287,12 +308,12 @@ class LiveModel:
         kind = event.kind
         if kind is EventKind.MODEL_PROMOTED or kind is EventKind.MODEL_ROLLED_BACK:
             self._work(news, now)
-            version, before = event.detail.get("version"), event.detail.get("to")
+            version = event.detail.get("version")
             if isinstance(version, str):
                 if kind is EventKind.MODEL_PROMOTED:
                     self._promote(version)
                 else:
-                    self._roll_back(version, before if isinstance(before, str) else None)
+                    self._put_back(version)
             return
         if event.alert_id is None:
             return
@@ -477,7 +498,8 @@ class LiveModel:
         if others is None or self._other is None:
             return
         self._other.learn(others, labels, lesson.hours)
-        if mine is not None:
+        # One that is new has to find its own blend and line first: it would lose for no fault of its own.
+        if mine is not None and self._other.label_count > WARMS_UP:
             self._duel.learn(
                 labels[0], float(mine[SAID]), float(others[SAID]), _loss(mine, labels), _loss(others, labels)
             )
@@ -675,9 +697,20 @@ class LiveHost:
         return model
 
 
-def _artifact(content: bytes) -> Artifact:
-    from alertgraph.ml.artifact import ArtifactError, artifact_from_bytes
+def read_host(path: Path) -> LiveHost:
+    """Return a host whose tenants begin with the version in a file; one thread works for all of them.
 
+    Raises:
+        ForeignStateError: It is no model, or one of other features; the message says why.
+    """
+    torch.set_num_threads(1)
+    try:
+        return LiveHost(read_artifact(path, live.SCHEMA))
+    except ArtifactError as error:
+        raise ForeignStateError(str(error)) from error
+
+
+def _artifact(content: bytes) -> Artifact:
     try:
         return artifact_from_bytes(content, live.SCHEMA)
     except ArtifactError as error:

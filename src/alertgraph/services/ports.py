@@ -48,6 +48,7 @@ from alertgraph.core.ids import (
 from alertgraph.core.incident import Incident
 from alertgraph.core.inhibition import InhibitionKey
 from alertgraph.core.labels import Matcher
+from alertgraph.core.learning import Example, ModelFigures, Outcome, Scored, Taken
 from alertgraph.core.merkle import TileAt, Tiles
 from alertgraph.core.message import Message, Rendered, SendResult
 from alertgraph.core.metrics import MetricsWindow, Tally
@@ -1453,6 +1454,110 @@ class PredictionModels(Protocol):
         Raises:
             DependencyError: The store is away, or its answer was lost: read what is there before going on.
         """
+        ...
+
+
+class TenantModel(Protocol):
+    """A tenant's model at work. It follows from the events that it took alone; not safe for threads."""
+
+    @property
+    def version(self) -> str:
+        """The version in use."""
+        ...
+
+    @property
+    def trial(self) -> str | None:
+        """The version that is being tried beside it; None where none is."""
+        ...
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is a version beside the one in use, so that no other can be tried now."""
+        ...
+
+    @property
+    def label_count(self) -> int:
+        """Outcomes of the tenant so far."""
+        ...
+
+    def take(self, events: Sequence[StoredEvent], now: datetime) -> Taken:
+        """Take in events in order; those that were taken before are passed over."""
+        ...
+
+    def peek(self, events: Sequence[StoredEvent], now: datetime) -> Sequence[Scored]:
+        """Return what would be said of new alerts, without remembering them."""
+        ...
+
+    def try_out(self, version: str, content: bytes) -> None:
+        """Let a version score the same alerts from now on, unseen.
+
+        Raises:
+            ForeignStateError: It can't be used here; the message says why.
+        """
+        ...
+
+    def drop_trial(self, version: str) -> None:
+        """Try a version no longer."""
+        ...
+
+    def explain(
+        self, features: bytes, model_version: str, *, abstained: bool = False
+    ) -> Sequence[FeatureContribution]:
+        """Return what moved the chance of needing a person, strongest first; empty where nobody can tell."""
+        ...
+
+    def figures(self) -> Sequence[ModelFigures]:
+        """Return how good the version in use is, and the one that is tried."""
+        ...
+
+    def state(self) -> bytes:
+        """Return everything that is remembered; the same state gives the same bytes."""
+        ...
+
+
+class ModelHost(Protocol):
+    """Opens the models of tenants."""
+
+    @property
+    def version(self) -> str:
+        """The version that tenants begin with."""
+        ...
+
+    def open(
+        self, tenant_id: TenantId, salt: bytes, state: bytes | None, contents: Mapping[str, bytes | None]
+    ) -> TenantModel:
+        """Return a tenant's model as its state says, or anew where there is none.
+
+        Args:
+            tenant_id: Whose it is.
+            salt: The tenant's secret.
+            state: As `TenantModel.state` gave it.
+            contents: By version, what is kept of those that are in use or tried.
+
+        Raises:
+            ForeignStateError: The state can't be gone on from.
+        """
+        ...
+
+
+class Outcomes(Protocol):
+    """What became of alerts that something was predicted of, kept beside what was said.
+
+    Every method raises DependencyError where the store is away.
+    """
+
+    async def settle(self, tenant_id: TenantId, outcomes: Sequence[Outcome]) -> None:
+        """Keep outcomes; the last one of an alert holds, and what nothing was predicted of is passed over."""
+        ...
+
+    async def examples(self, tenant_id: TenantId, limit: int) -> Sequence[Example]:
+        """Return the last matured examples, oldest first."""
+        ...
+
+    async def looked_at(
+        self, tenant_id: TenantId, alert_ids: Sequence[AlertId]
+    ) -> Mapping[AlertId, tuple[str, bytes, bool]]:
+        """Return which version looked at what of these alerts, and whether it abstained."""
         ...
 
 

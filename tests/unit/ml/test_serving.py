@@ -342,7 +342,7 @@ def test_a_rollback_in_the_log_takes_the_one_before_back(events: list[StoredEven
     model.try_out("other-1", an_artifact("other", 2).to_bytes())
     fed(model, events[:600])
     promoted = told(EventKind.MODEL_PROMOTED, events[599], version="other-1")
-    back = told(EventKind.MODEL_ROLLED_BACK, promoted, version="other-1", to="torch_v1")
+    back = told(EventKind.MODEL_ROLLED_BACK, promoted, version="torch_v1")
 
     fed(model, [promoted, back])
 

@@ -1,0 +1,84 @@
+"""Puts together what predicts: the one place where the service's side meets torch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from alertgraph.core.ids import TenantId
+from alertgraph.edge.installation import StartError
+from alertgraph.services.lanes import Lanes
+from alertgraph.services.ports import Clock, Dice
+from alertgraph.services.predictions import PredictionReader
+from alertgraph.storage.database import Database
+from alertgraph.storage.outcomes import PostgresOutcomes
+from alertgraph.storage.prediction_models import PostgresPredictionModels
+from alertgraph.storage.secrets import MasterKey
+from alertgraph.storage.snapshot import PostgresSnapshotSource
+
+
+def predicting(
+    model: Path,
+    key: MasterKey,
+    database: Database,
+    snapshots: PostgresSnapshotSource,
+    lanes: Lanes,
+    clock: Clock,
+    dice: Dice,
+) -> PredictionReader:
+    """Return who predicts, beginning with the version in a file.
+
+    Raises:
+        StartError: The file is no model of this release.
+    """
+    # Read when the library loads: threads of one batch would wait for each other on few cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from alertgraph.core.learning import ForeignStateError
+    from alertgraph.ml.serving import read_host
+
+    try:
+        host = read_host(model)
+    except ForeignStateError as error:
+        raise StartError(f"CRITICAL_ALERT_PREDICTION_MODEL can't be used: {error}.") from error
+    worker: Executor = ThreadPoolExecutor(1, "model")
+    return PredictionReader(
+        host,
+        PostgresPredictionModels(database, lambda: UUID(int=dice.bits(128))),
+        PostgresOutcomes(database),
+        snapshots,
+        lanes,
+        key.learning_salt,
+        worker,
+        clock,
+        dice,
+        trained_apart,
+    )
+
+
+async def trained_apart(tenant_id: TenantId) -> None:
+    """Have a candidate trained by a process of its own, which gives way to everything else."""
+    arguments: Sequence[str] = ("-m", "alertgraph", "train", "--tenant-id", str(tenant_id))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        raise
+    if process.returncode:
+        log = structlog.get_logger("alertgraph")
+        log.warning(
+            "training a candidate failed", tenant=str(tenant_id), said=said.decode(errors="replace")[-500:]
+        )

@@ -1,0 +1,145 @@
+"""Trains versions of the model: the one that all begin with, and candidates of single tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from alertgraph.core.errors import InputError, NotFoundError
+from alertgraph.core.ids import ModelId, TenantId, uuid7
+from alertgraph.core.learning import ModelMetric, ModelState
+from alertgraph.core.prediction_model import PredictionModel
+from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
+from alertgraph.edge.models import model_path
+from alertgraph.settings import Settings
+from alertgraph.storage.database import Database
+from alertgraph.storage.embedded import attach
+from alertgraph.storage.outcomes import PostgresOutcomes
+from alertgraph.storage.prediction_models import PostgresPredictionModels
+from alertgraph.storage.tenants import TenantRegistry
+
+EXAMPLES_MAX = 20_000
+NICENESS = 10
+
+
+def train_bundled(data: Path, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train the version that all begin with, write it to a file, and return what is told of it.
+
+    Raises:
+        InputError: A data set is not there, or the result must not be given on.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from alertgraph.ml.artifact import ArtifactError
+    from alertgraph.ml.evaluation.registry import DataMissingError
+    from alertgraph.ml.train import bundled
+
+    try:
+        artifact = bundled.train(data, say)
+        artifact.check_given_on()
+    except (DataMissingError, ArtifactError) as error:
+        raise InputError(f"{error}.", "data") from error
+    artifact.write(out)
+    return {
+        "version": artifact.manifest.name,
+        "sha256": artifact.version(),
+        "bytes": out.stat().st_size,
+        "sources": [f"{source.name} ({source.licence})" for source in artifact.manifest.sources],
+        "evaluation": dict(artifact.manifest.evaluation),
+    }
+
+
+def train_tenant(settings: Settings, *, slug: str | None = None, tenant_id: UUID | None = None) -> dict[str, Any]:
+    """Train a candidate of a tenant from its own outcomes, keep it, and return what is told of it.
+
+    What it is made of decides what comes out: the same version before it and the same examples give the same
+    candidate, so that one that is killed loses nothing, and one that is there already is not made again.
+
+    Raises:
+        NotFoundError: There is no such tenant.
+        InputError: Too little is known to learn from.
+        StartError: There is no model to begin with, or no database.
+    """
+    os.nice(NICENESS)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    path = model_path(settings)
+    if path is None:
+        raise StartError("There is no model to begin with: CRITICAL_ALERT_PREDICTION_MODEL names one.")
+    with ExitStack() as resources:
+        url = _database_url(settings, resources)
+        return asyncio.run(_trained(settings, url, path, slug, tenant_id))
+
+
+def _database_url(settings: Settings, resources: ExitStack) -> str:
+    """Return where the database is; an embedded one that runs already is used as it is."""
+    if settings.database_url is None:
+        running = attach(settings.data_dir)
+        if running is not None:
+            resources.callback(running.stop)
+            return running.url
+    return resources.enter_context(database_at(settings))
+
+
+async def _trained(
+    settings: Settings, url: str, path: Path, slug: str | None, tenant_id: UUID | None
+) -> dict[str, Any]:
+    if slug is not None:
+        tenant = await TenantRegistry(owner_url(settings, url), master_key(settings)).find(slug)
+        if tenant is None:
+            raise NotFoundError(f"There is no tenant {slug}.")
+        chosen = tenant.id
+    else:
+        assert tenant_id is not None, "a tenant is named one way or the other"
+        chosen = TenantId(tenant_id)
+    database = await Database.connect(url, pool_size=2, application_name="alertgraph train")
+    try:
+        return await _candidate(database, chosen, path)
+    finally:
+        await database.close()
+
+
+async def _candidate(database: Database, tenant_id: TenantId, path: Path) -> dict[str, Any]:
+    from alertgraph.ml import live
+    from alertgraph.ml.artifact import artifact_from_bytes, read_artifact
+    from alertgraph.ml.train.candidate import TooFewExamplesError, train_candidate
+
+    models = PostgresPredictionModels(database, uuid4)
+    known = await models.models(tenant_id)
+    active = next((model for model in known if model.state is ModelState.ACTIVE), None)
+    content = await models.artifact(tenant_id, active.id) if active is not None else None
+    base = artifact_from_bytes(content, live.SCHEMA) if content is not None else read_artifact(path, live.SCHEMA)
+    examples = await PostgresOutcomes(database).examples(tenant_id, EXAMPLES_MAX)
+    try:
+        made = await asyncio.to_thread(train_candidate, base, examples)
+    except TooFewExamplesError as error:
+        raise InputError(f"{error}.", "tenant") from error
+    version = made.manifest.name
+    told = {"version": version, "base": base.manifest.name, "examples": made.manifest.sources[0].alert_count}
+    if any(model.version == version for model in known):
+        return {**told, "new": False}
+    now = datetime.now(UTC)
+    metrics = tuple(
+        ModelMetric(
+            name.replace(" ", "_").replace("-", "_"),
+            value,
+            None,
+            None,
+            f"{name} on the newest quarter of its examples, before it learnt from them; they choose its blend",
+        )
+        for name, value in sorted(made.manifest.evaluation.items())
+    )
+    model = PredictionModel(
+        ModelId(uuid7(now, uuid4().int)),
+        version,
+        ModelState.CANDIDATE,
+        now,
+        made.manifest.sources[0].alert_count,
+        metrics,
+    )
+    await models.write(tenant_id, [model], {model.id: made.to_bytes()})
+    return {**told, "new": True}

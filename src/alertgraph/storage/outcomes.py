@@ -1,0 +1,87 @@
+"""What became of alerts that something was predicted of: kept beside what was said, and read to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from alertgraph.core.errors import DependencyError, StaleDecisionError
+from alertgraph.core.ids import AlertId, TenantId
+from alertgraph.core.learning import Example, Outcome
+from alertgraph.services.ports import LostCommitError
+from alertgraph.storage.database import DEPENDENCY, Connection, Database
+
+_SETTLE = """
+UPDATE prediction p SET
+    needed_person = o.needed_person, breached = o.breached, self_resolved = o.self_resolved,
+    acknowledged_after = o.acknowledged_after, resolved_after = o.resolved_after, matured_at = o.matured_at
+FROM unnest($2::uuid[], $3::smallint[], $4::smallint[], $5::smallint[], $6::real[], $7::real[], $8::timestamptz[])
+    AS o (alert_id, needed_person, breached, self_resolved, acknowledged_after, resolved_after, matured_at)
+WHERE p.tenant_id = $1 AND p.alert_id = o.alert_id
+"""
+_EXAMPLES = """
+SELECT alert_id, predicted_at, features, needed_person, breached, self_resolved, acknowledged_after,
+    resolved_after, matured_at
+FROM prediction WHERE tenant_id = $1 AND matured_at IS NOT NULL AND octet_length(features) > 0
+ORDER BY matured_at DESC, alert_id DESC LIMIT $2
+"""
+_LOOKED_AT = """
+SELECT found.* FROM unnest($2::uuid[]) AS one (id) CROSS JOIN LATERAL (
+    SELECT alert_id, model_version, features, abstained FROM prediction
+    WHERE tenant_id = $1 AND alert_id = one.id LIMIT 1) AS found
+"""
+
+
+class PostgresOutcomes:
+    """Fulfils `services.ports.Outcomes`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def settle(self, tenant_id: TenantId, outcomes: Sequence[Outcome]) -> None:
+        """Keep outcomes; the last one of an alert holds, and what nothing was predicted of is passed over."""
+        if not outcomes:
+            return
+        # In one order, whoever writes: two that write the same rows do not wait for each other crosswise.
+        last = sorted({outcome.alert_id: outcome for outcome in outcomes}.values(), key=lambda one: one.alert_id)
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                _SETTLE,
+                tenant_id,
+                [one.alert_id for one in last],
+                [int(one.needed_person) for one in last],
+                [int(one.breached) for one in last],
+                [int(one.self_resolved) for one in last],
+                [one.acknowledged_after for one in last],
+                [one.resolved_after for one in last],
+                [one.matured_at for one in last],
+            )
+
+        try:
+            await self._database.write(tenant_id, work)
+        except (LostCommitError, StaleDecisionError) as error:
+            # Done twice, it is the same.
+            raise DependencyError(DEPENDENCY, retryable=True) from error
+
+    async def examples(self, tenant_id: TenantId, limit: int) -> Sequence[Example]:
+        """Return the last matured examples, oldest first."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(_EXAMPLES, tenant_id, limit)
+        return [
+            Example(
+                row[1],
+                row[2],
+                Outcome(AlertId(row[0]), bool(row[3]), bool(row[4]), bool(row[5]), row[6], row[7], row[8]),
+            )
+            for row in reversed(rows)
+        ]
+
+    async def looked_at(
+        self, tenant_id: TenantId, alert_ids: Sequence[AlertId]
+    ) -> Mapping[AlertId, tuple[str, bytes, bool]]:
+        """Return which version looked at what of these alerts, and whether it abstained."""
+        if not alert_ids:
+            return {}
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            rows = await connection.fetch(_LOOKED_AT, tenant_id, list(alert_ids))
+        return {AlertId(row[0]): (row[1], row[2], row[3]) for row in rows}
