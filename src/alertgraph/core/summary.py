@@ -123,13 +123,23 @@ def summary(event: Event) -> str:
             return "The last alert of the incident ended."
         case EventKind.PREDICTED:
             return _predicted(event)
+        case EventKind.HELD if event.hold_reason is HoldReason.PREDICTED_NOISE and _said(event):
+            return _said(event)
         case EventKind.HELD:
             reason = f": {_HELD[event.hold_reason]}" if event.hold_reason is not None else ""
             return f"Nothing will be sent for now{reason}."
+        case EventKind.CONFIG_UPDATED if event.actor.kind is ActorKind.ENGINE and _said(event):
+            return _said(event)
         case EventKind.CONFIG_CREATED | EventKind.CONFIG_UPDATED | EventKind.CONFIG_DELETED:
             return _configured(event, who)
         case _:
             return _PLAIN[event.kind].replace("%s", who)
+
+
+def _said(event: Event) -> str:
+    """Return the words in which the service itself gave its reason; empty where it gave none."""
+    text = event.detail.get("text")
+    return text if isinstance(text, str) else ""
 
 
 def _predicted(event: Event) -> str:

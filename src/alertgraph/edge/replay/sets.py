@@ -147,9 +147,9 @@ SETS: Mapping[str, ReplaySet] = {
         ReplaySet(
             "ait_ads",
             "A detection needed somebody where it is of an attack step; each step in each network is one true "
-            "incident. Six simulated networks, one after the other.",
+            "incident. Simulated networks, one after the other; nine days are the first two.",
             timedelta(minutes=10),
-            40.0,
+            9.0,
             _ait,
         ),
     )
