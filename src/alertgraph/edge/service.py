@@ -198,6 +198,7 @@ class Service:
             stores.points,
             stores.snapshots,
             clock,
+            telemetry,
             series_max=settings.metric_series_max,
             why_not=None if settings.ml_enabled else f"Metrics are not watched: {SWITCHED_OFF}.",
         )

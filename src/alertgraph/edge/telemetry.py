@@ -282,6 +282,12 @@ class Telemetry:
             ("outcome",),
             registry=self.registry,
         )
+        self._received_points = Counter(
+            "alertgraph_metric_points_received_total",
+            "Points of metrics that were sent: accepted, watched (those among them), ignored or refused.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self._points = Counter(
             "alertgraph_metric_points_total",
             "Points of metrics taken by who watches them: scored, warming, counter (the first of one), invalid, "
@@ -449,6 +455,12 @@ class Telemetry:
             if count:
                 self._points.labels(status).inc(count)
         self._point_wait_seconds.observe(max(0.0, seconds))
+
+    def points_received(self, counts: Mapping[str, int]) -> None:
+        """A sender's points were looked at."""
+        for outcome, count in counts.items():
+            if count:
+                self._received_points.labels(outcome).inc(count)
 
     def anomaly_told(self, *, began: bool) -> None:
         """An alert of an anomaly was raised, or ended."""

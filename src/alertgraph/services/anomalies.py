@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -271,12 +272,37 @@ class SeriesBudget:
         self._series_max = series_max
         self.count = 0
 
+    def share(self, owner: object) -> SeriesShare:
+        """Return the part of one tenant's watch; where the watch is dropped, its places are free."""
+        share = SeriesShare(self)
+        weakref.finalize(owner, share.change, None)
+        return share
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no place left."""
+        return self.count >= self._series_max
+
+
+class SeriesShare:
+    """Places that one watch has taken."""
+
+    def __init__(self, budget: SeriesBudget) -> None:
+        self._budget = budget
+        self._count = 0
+
     def take(self) -> bool:
         """Take a place; False where there is none."""
-        if self.count >= self._series_max:
+        if self._budget.is_spent:
             return False
-        self.count += 1
+        self.change(1)
         return True
+
+    def change(self, by: int | None) -> None:
+        """Take or give back places, whether there are any or not; all are given back where none are named."""
+        by = -self._count if by is None else by
+        self._count += by
+        self._budget.count += by
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +345,7 @@ class SeriesWatch:
     def __init__(self, watching: Watching, tenant_id: TenantId) -> None:
         self._watching = watching
         self._tenant_id = tenant_id
+        self._share = watching.budget.share(self)
         self._groups: list[_Group] = []
         self._group_of: dict[str, _Group] = {}
         self._place: FeedPlace | None = None
@@ -420,7 +447,7 @@ class SeriesWatch:
             self._watching.observer.failed("series", error)
             return
         group.saved_number = group.number
-        self._watching.budget.count += len(group.last_at)
+        self._share.change(len(group.last_at))
         self._groups.append(group)
         self._group_of.update(dict.fromkeys(group.last_at, group))
 
@@ -546,7 +573,7 @@ class SeriesWatch:
 
     def _admit(self, text: str, number: int) -> _Group | None:
         """Return the group that a new series is put into; None where there is no room."""
-        if len(self._group_of) >= self._watching.series_max or not self._watching.budget.take():
+        if len(self._group_of) >= self._watching.series_max or not self._share.take():
             return None
         shards = self._watching.shards
         assert shards is not None, "else nothing is taken"
@@ -687,7 +714,7 @@ class SeriesWatch:
                 self._series.pop(text, None)
                 self._rules_of.pop(text, None)
                 group.increases.forget(text)
-            self._watching.budget.count -= len(gone)
+            self._share.change(-len(gone))
             if not group.last_at:
                 self._groups.remove(group)
                 await self._watching.buffer.forget(self._tenant_id, group.shard)

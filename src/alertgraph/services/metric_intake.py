@@ -5,6 +5,7 @@ Only what an anomaly rule watches is kept; of all else it is said that it was ta
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from alertgraph.core.errors import AccessDeniedError, DependencyError, ErrorCode
 from alertgraph.core.ids import EPOCH, TenantId
 from alertgraph.core.points import Points, Series, pack_points
 from alertgraph.core.tenant import Principal, Role
-from alertgraph.services.ports import Clock, PointFeed, SnapshotSource
+from alertgraph.services.ports import AnomalyObserver, Clock, PointFeed, SnapshotSource
 
 POINT_COUNT_MAX: Final = 100_000
 """Of one request."""
 PROBLEM_COUNT_MAX: Final = 20
+PAUSE_COUNT: Final = 2000
+"""Points after which others have their turn."""
 FUTURE_MAX: Final = timedelta(minutes=10)
 AGE_MAX: Final = timedelta(days=30)
 VALUE_MAX: Final = 1e18
@@ -133,6 +136,7 @@ class MetricIntake:
         feed: PointFeed,
         snapshots: SnapshotSource,
         clock: Clock,
+        observer: AnomalyObserver,
         *,
         series_max: int,
         why_not: str | None = None,
@@ -140,6 +144,7 @@ class MetricIntake:
         self._feed = feed
         self._snapshots = snapshots
         self._clock = clock
+        self._observer = observer
         self._series_max = series_max
         self._why_not = why_not
         self._memories: OrderedDict[TenantId, SeriesMemory] = OrderedDict()
@@ -208,7 +213,12 @@ class MetricIntake:
         now = round(self._clock.now().timestamp() * 1000)
         latest = now + FUTURE_MAX // timedelta(milliseconds=1)
         earliest = now - AGE_MAX // timedelta(milliseconds=1)
+        looked_at = 0
         for each in sent:
+            looked_at += len(each.points)
+            if looked_at >= PAUSE_COUNT:
+                looked_at = 0
+                await asyncio.sleep(0)
             known = each.known
             if known.problem is not None:
                 taken.refuse(max(1, len(each.points)), known.problem, *each.place)
@@ -229,6 +239,14 @@ class MetricIntake:
             if self._why_not is not None:
                 raise DependencyError("anomaly detection", retryable=False, message=self._why_not)
             await self._feed.put(principal.tenant.id, pack_points(points), BACKLOG_SIZE_MAX)
+        self._observer.points_received(
+            {
+                "accepted": taken.accepted,
+                "watched": taken.watched,
+                "ignored": taken.ignored,
+                "refused": taken.refused,
+            }
+        )
         return taken
 
 

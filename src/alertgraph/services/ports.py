@@ -1176,6 +1176,10 @@ class AnomalyObserver(Protocol):
         """Points came in: how many of each status, and for how long the oldest of them had waited."""
         ...
 
+    def points_received(self, counts: Mapping[str, int]) -> None:
+        """A sender's points were looked at: how many were accepted, watched, ignored and refused."""
+        ...
+
     def anomaly_told(self, *, began: bool) -> None:
         """An alert of an anomaly was raised, or ended."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -52,6 +53,9 @@ class Counted(Watcher):
     def points_taken(self, counts: Mapping[str, int], seconds: float) -> None:
         for status, count in counts.items():
             self.counts[status] = self.counts.get(status, 0) + count
+
+    def points_received(self, counts: Mapping[str, int]) -> None:
+        raise AssertionError("nobody sends here")
 
     def anomaly_told(self, *, began: bool) -> None:
         self.told.append(began)
@@ -408,6 +412,19 @@ async def test_all_tenants_together_are_bounded() -> None:
         await watched.send(1, app=app)
 
     assert watched.watch.series_count == 2
+
+
+async def test_a_watch_that_is_dropped_gives_its_places_back(watched: Watched) -> None:
+    await watched.rule()
+    for app in "ab":
+        await watched.send(1, app=app)
+    budget = watched.watching.budget
+    assert budget.count == 2
+
+    watched.watch = SeriesWatch(watched.watching, TENANT)
+    gc.collect()
+
+    assert budget.count == 0
 
 
 async def test_series_that_are_long_silent_give_way(watched: Watched) -> None:

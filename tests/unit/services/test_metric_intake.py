@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -30,9 +31,22 @@ class Intake(SetUp):
         super().__init__()
         self.points = MemoryPoints(self.clock)
         self.rules = AnomalyRuleService(self.changes)
+        self.received: Counter[str] = Counter()
         self.intake = MetricIntake(
-            self.points, CatalogSnapshots(self.log), self.clock, **{"series_max": 10, **options}
+            self.points, CatalogSnapshots(self.log), self.clock, self, **{"series_max": 10, **options}
         )
+
+    def points_received(self, counts: Mapping[str, int]) -> None:
+        self.received.update(counts)
+
+    def points_taken(self, counts: Mapping[str, int], seconds: float) -> None:
+        raise AssertionError("nobody takes any here")
+
+    def anomaly_told(self, *, began: bool) -> None:
+        raise AssertionError("nobody is told of any here")
+
+    def failed(self, part: str, error: BaseException) -> None:
+        raise error
 
     async def rule(self, label: str = "__name__", value: str = "queue", **fields: Any) -> None:
         await self.rules.create(ADMIN, name=f"{label} {value}", matchers=(a_matcher(label, value),), **fields)
@@ -76,6 +90,7 @@ async def test_what_a_rule_watches_is_kept_and_the_rest_is_taken_and_gone(taking
     taken = await taking.send(({"__name__": "load"}, [(taking.now, 2.0)]))
     assert (taken.accepted, taken.watched) == (1, 0)
     assert len(taking.kept) == 1
+    assert taking.received == {"accepted": 3, "watched": 1, "ignored": 0, "refused": 0}
 
 
 async def test_without_a_rule_nothing_is_kept() -> None:

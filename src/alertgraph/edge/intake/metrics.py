@@ -6,11 +6,13 @@ never. So a 5xx means that nothing was kept, and a 4xx that all that is good was
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -48,9 +50,13 @@ from alertgraph.services.metric_intake import (
 )
 from resolvers.scalars import parse_instant
 
+T = TypeVar("T")
+
 PATH: Final = "/ingest/metrics"
 POINTS_PER_POINT: Final = 1000
 """Points of metrics that one point of a key's budget buys."""
+ASIDE_SIZE: Final = 1024 * 1024
+"""Bytes from which on a body is read in a thread."""
 PROTOBUF: Final = "application/x-protobuf"
 V1: Final = "prometheus.WriteRequest"
 V2: Final = "io.prometheus.write.v2.Request"
@@ -102,10 +108,7 @@ class _Metrics:
         memory = await self._intake.memory(principal)
         raw = await _body_of(request, {"snappy": _unsnapped}, "snappy")
         try:
-            if form == V1:
-                written = read_v1(raw, memory.known, memory.learn, POINT_COUNT_MAX)
-            else:
-                written = read_v2(raw, memory.learn, POINT_COUNT_MAX)
+            written = await _aside(len(raw), partial(_read, form, raw, memory))
         except FormError as error:
             raise BodyError(str(error)) from error
         sent = [
@@ -128,9 +131,9 @@ class _Metrics:
                 f"The Content-Type {named}; send {_ACCEPTED}.", status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             )
         memory = await self._intake.memory(principal)
-        value = read_json(await _body_of(request, {"gzip": _unzipped}, None))
+        raw = await _body_of(request, {"gzip": _unzipped}, None)
         taken = Taken()
-        sent, count = _series_of(value, memory, taken)
+        sent, count = await _aside(len(raw), lambda: _series_of(read_json(raw), memory, taken))
         taken = await self._take(principal, sent, count, taken)
         if taken.refused and not (taken.accepted or taken.ignored):
             raise RefusedError(taken.problems)
@@ -150,6 +153,17 @@ class _Metrics:
         if count > POINTS_PER_POINT:
             await self._gate.admit(principal, (count - 1) // POINTS_PER_POINT)
         return await self._intake.take(principal, sent, before)
+
+
+def _read(form: str, raw: bytes, memory: SeriesMemory) -> Written[KnownSeries]:
+    if form == V1:
+        return read_v1(raw, memory.known, memory.learn, POINT_COUNT_MAX)
+    return read_v2(raw, memory.learn, POINT_COUNT_MAX)
+
+
+async def _aside(size: int, work: Callable[[], T]) -> T:
+    """Return what comes of reading a body: of a large one in a thread, so that nobody waits for all of it."""
+    return work() if size <= ASIDE_SIZE else await asyncio.to_thread(work)
 
 
 # ------------------------------------------------------------------------------------------ bodies
