@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -283,3 +285,13 @@ def test_where_learning_is_off_nobody_is_left_waiting(service: RunningService) -
 
     assert (status, "Retry-After" in headers) == (503, False)
     assert "CRITICAL_ALERT_ML_ENABLED" in text
+
+
+def test_who_takes_points_in_loads_nothing_that_scores_them() -> None:
+    program = (
+        "import sys, alertgraph.edge.app, alertgraph.edge.wiring, alertgraph.edge.intake.metrics, "
+        "alertgraph.services.anomalies; print([name for name in ('numpy', 'scipy', 'torch') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
