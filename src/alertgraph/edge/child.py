@@ -164,10 +164,12 @@ class Child:
         return await process.wait()
 
 
-async def carried_out(arguments: Sequence[str], environment: Mapping[str, str], within: timedelta) -> int:
-    """Run a command of ours once, which watches its parent, and return its exit status; negative for a signal's.
+async def carried_out(
+    arguments: Sequence[str], environment: Mapping[str, str], within: timedelta
+) -> tuple[int, str]:
+    """Run a command of ours once, which watches its parent, and return its exit status and what it complained of.
 
-    Where the caller is cancelled it is ended, too.
+    The status is negative for a signal's. Where the caller is cancelled the command is ended, too.
 
     Args:
         arguments: Of this Python.
@@ -184,13 +186,16 @@ async def carried_out(arguments: Sequence[str], environment: Mapping[str, str], 
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env=dict(environment),
         )
     )
     try:
         async with asyncio.timeout(within.total_seconds()):
             process = await asyncio.shield(child)
-            return await process.wait()
+            assert process.stderr is not None, "a pipe was asked for"
+            said = await process.stderr.read()
+            return await process.wait(), said.decode(errors="replace")
     finally:
         process = await child
         if process.returncode is None:

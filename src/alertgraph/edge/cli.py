@@ -676,6 +676,7 @@ def train(
         str | None, typer.Option("--tenant", "-t", help="Slug: a candidate from the tenant's own outcomes.")
     ] = None,
     tenant_id: Annotated[UUID | None, typer.Option(hidden=True)] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -690,6 +691,10 @@ def train(
     """Train a version of the model: --bundled for everyone, --tenant for one. Takes a minute or two."""
     if bundled == (tenant is not None or tenant_id is not None):
         fail("name one: --bundled or --tenant.", 2)
+    if supervised:
+        from alertgraph.edge.child import parent_watched
+
+        parent_watched()
     try:
         from alertgraph.edge import training
         from alertgraph.ml.evaluation.command import data_root

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
-from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
 from alertgraph.core.ids import TenantId
+from alertgraph.edge.child import carried_out
 from alertgraph.edge.installation import StartError
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.ports import Clock, Dice
@@ -22,6 +21,9 @@ from alertgraph.storage.outcomes import PostgresOutcomes
 from alertgraph.storage.prediction_models import PostgresPredictionModels
 from alertgraph.storage.secrets import MasterKey
 from alertgraph.storage.snapshot import PostgresSnapshotSource
+
+# It takes a minute or two; niced, beside much other work, many more.
+TRAINING_MAX = timedelta(minutes=30)
 
 
 def predicting(
@@ -64,21 +66,11 @@ def predicting(
 
 async def trained_apart(tenant_id: TenantId) -> None:
     """Have a candidate trained by a process of its own, which gives way to everything else."""
-    arguments: Sequence[str] = ("-m", "alertgraph", "train", "--tenant-id", str(tenant_id))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    arguments = ("-m", "alertgraph", "train", "--tenant-id", str(tenant_id), "--supervised")
     try:
-        _, said = await process.communicate()
-    except asyncio.CancelledError:
-        process.terminate()
-        raise
-    if process.returncode:
+        status, said = await carried_out(arguments, os.environ, TRAINING_MAX)
+    except (OSError, TimeoutError) as error:
+        status, said = 1, str(error) or f"it took longer than {TRAINING_MAX}"
+    if status != 0:
         log = structlog.get_logger("alertgraph")
-        log.warning(
-            "training a candidate failed", tenant=str(tenant_id), said=said.decode(errors="replace")[-500:]
-        )
+        log.warning("training a candidate failed", tenant=str(tenant_id), said=said[-500:])

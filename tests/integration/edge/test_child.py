@@ -198,7 +198,8 @@ async def test_a_command_is_carried_out_once_and_ends_with_who_asked(tmp_path: P
         str(notes),
     )
 
-    assert await carried_out(("-c", "import sys; sys.exit(3)"), dict(os.environ), 20 * SECOND) == 3
+    failing = ("-c", "import sys; sys.exit('it is broken')")
+    assert await carried_out(failing, dict(os.environ), 20 * SECOND) == (1, "it is broken\n")
     with pytest.raises(TimeoutError):
         await carried_out(sleeper, dict(os.environ), SECOND)
     assert not is_alive(int(notes.read_text()))
