@@ -22,7 +22,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -65,11 +65,14 @@ from alertgraph.storage.statement import Parameters, Statement, is_storable
 
 # More branches than this are one scan with a condition instead.
 BRANCH_COUNT_MAX = 16
+OPEN_BRANCH_COUNT_MAX = 4
 # No ladder is higher, whatever an installation allows.
 LEVEL_MAX = 100
 COUNT_TIME_MAX = timedelta(milliseconds=500)
 # More closed alerts than this are no selection by a column: to look them up takes longer than to come upon them.
 FEW_MAX = 1_500
+# The same of closed alerts that are found and sorted by an index alone, of which only a page is looked up.
+SORTED_MAX = 30_000
 # One statement's worth of reading in order, past rows that a filter leaves out.
 READ_TIME_MAX = timedelta(seconds=2)
 _MONTHS_TIME_MAX = timedelta(milliseconds=250)
@@ -100,6 +103,8 @@ _INDEXED: Final[Mapping[str, str]] = {
     "verdict": "verdict IS NOT NULL",
     "escalation_level": "escalation_level >= 1",
 }
+# What the indexes of open alerts know behind what they are in the order of.
+_OPEN_KNOWN = frozenset({"assignee", "verdict", "rule_id", "source", "monitored_service"})
 # How far an alert's begin may lie ahead of its id: what a sender's clock may be ahead, and a day for ours.
 _AHEAD_MAX = FUTURE_MAX + timedelta(days=1)
 _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
@@ -111,6 +116,9 @@ _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
 # What stands for the chance of an alert of which nothing was said, where the largest comes first, and where the
 # smallest does: behind all others.
 _UNSAID: Final[Mapping[bool, float]] = {True: -1.0, False: 2.0}
+
+# What the indexes of closed alerts tell of each find (by_… in the migrations).
+_TOLD_ORDERS = frozenset({AlertOrderField.TRIGGERED_AT, AlertOrderField.LAST_SEEN_AT, AlertOrderField.SEVERITY})
 
 # What conditions are called in a filter.
 _FILTER_NAMES: Final[Mapping[str, str]] = {
@@ -456,6 +464,7 @@ class _Scan:
         downward: Whether it is read from high to low.
         ids: Only these; None for any.
         closed_ids: Of the closed ones only these; None for any.
+        closed_count: How many closed ones there are, where `closed_ids` are only the first of them.
         months: Of the closed ones that are not late only those from the first id and before the second.
         is_predicted: Only those of which the model said something, or nothing; None for any.
     """
@@ -468,6 +477,7 @@ class _Scan:
     downward: bool
     ids: Sequence[UUID] | None = None
     closed_ids: Sequence[UUID] | None = None
+    closed_count: int | None = None
     months: tuple[UUID, UUID] | None = None
     is_predicted: bool | None = None
 
@@ -515,27 +525,37 @@ def _page_statement(scan: _Scan, columns: str, limit: int, tenant_id: UUID) -> S
     Scans of the same shape give the same text, so that its plan is kept.
     """
     parameters = Parameters(tenant_id)
-    column, way = _ORDER_COLUMNS[scan.order.field], "DESC" if scan.downward else "ASC"
-    size = next(size for size in _LIMITS if size >= limit)
     scan = _narrowed(scan)
-    if scan.is_predicted is False:
-        tail = f"ORDER BY id {way} LIMIT {size}"
-        bounds = [f"{column} IS NULL"]
-        bounds += [f"id > {parameters.add(scan.low.id)}"] if scan.low is not None else []
-        bounds += [f"id < {parameters.add(scan.high.id)}"] if scan.high is not None else []
-    else:
-        tail = f"ORDER BY {column} {way}, id {way} LIMIT {size}"
-        bounds = [f"{column} IS NOT NULL"] if scan.is_predicted else []
-        if scan.low is not None:
-            bounds.append(f"({column}, id) > ({parameters.add(scan.low.value)}, {parameters.add(scan.low.id)})")
-        if scan.high is not None:
-            bounds.append(f"({column}, id) < ({parameters.add(scan.high.value)}, {parameters.add(scan.high.id)})")
+    tail, bounds = _tail(scan, limit), _bounds(scan, parameters)
     branches = [_branch(scan, table, columns, bounds, tail, parameters) for table in scan.tables]
     united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
     source = united if len(branches) == 1 else f"({united})"
     return Statement(
         f"SELECT * FROM {source} AS page {tail}", parameters.values, all(branch.is_keyed for branch in branches)
     )
+
+
+def _tail(scan: _Scan, limit: int) -> str:
+    """Return what puts rows in a scan's order and stops where there are enough."""
+    column, way = _ORDER_COLUMNS[scan.order.field], "DESC" if scan.downward else "ASC"
+    sorts = f"id {way}" if scan.is_predicted is False else f"{column} {way}, id {way}"
+    return f"ORDER BY {sorts} LIMIT {next(size for size in _LIMITS if size >= limit)}"
+
+
+def _bounds(scan: _Scan, parameters: Parameters) -> list[str]:
+    """Return the conditions of the places between which a scan is read."""
+    column = _ORDER_COLUMNS[scan.order.field]
+    bounds = [] if scan.is_predicted is None else [f"{column} IS {'NOT NULL' if scan.is_predicted else 'NULL'}"]
+    for comparison, place in ((">", scan.low), ("<", scan.high)):
+        if place is None:
+            continue
+        if scan.is_predicted is False:
+            bounds.append(f"id {comparison} {parameters.add(place.id)}")
+        else:
+            bounds.append(
+                f"({column}, id) {comparison} ({parameters.add(place.value)}, {parameters.add(place.id)})"
+            )
+    return bounds
 
 
 def _narrowed(scan: _Scan) -> _Scan:
@@ -555,9 +575,10 @@ def _narrowed(scan: _Scan) -> _Scan:
 
 
 def _count_statement(scan: _Scan, tenant_id: UUID) -> Statement:
-    """Return what counts the alerts of a scan's conditions, up to one more than the cap."""
+    """Return what counts those of a scan's alerts that are not counted yet, up to one more than the cap."""
     parameters = Parameters(tenant_id)
-    branches = [_branch(scan, table, "1", (), "", parameters) for table in scan.tables]
+    tables = scan.tables if scan.closed_count is None else scan.tables[:1]
+    branches = [_branch(scan, table, "1", (), "", parameters) for table in tables]
     united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
     counted = f"SELECT 1 FROM ({united}) AS found LIMIT {TOTAL_COUNT_MAX + 1}"
     return Statement(f"SELECT count(*) FROM ({counted}) AS counted", parameters.values, is_keyed=False)
@@ -582,11 +603,24 @@ def _branch(
         first, end = scan.months
         where += [f"id >= {parameters.named('first', first)}", f"id < {parameters.named('end', end)}"]
     residual = _residual(conditions, statuses, driven, scan.now, parameters, table)
-    text = f"SELECT {columns} FROM {table} WHERE {' AND '.join([*where, *residual])} {tail}"
+    conditions_text = " AND ".join([*where, *residual])
+    if "id" in driven:
+        # There is one of each id; asked for in order, it would be looked for in that order.
+        tail = ""
+    text = f"SELECT {columns} FROM {table} WHERE {conditions_text} {tail}"
+    is_sorted = scan.order.field is AlertOrderField.LAST_SEEN_AT and not driven & {"id", "dedup_key"}
+    if table == "alert_open" and tail and is_sorted:
+        # No index is in this order: what is open is sorted, by little more than what it is sorted by.
+        text = (
+            f"SELECT whole.* FROM (SELECT id AS wanted FROM {table} WHERE {conditions_text} {tail}) AS few"
+            f" CROSS JOIN LATERAL (SELECT {columns} FROM {table} WHERE tenant_id = $1 AND id = wanted) AS whole"
+        )
     if drive:
         text = f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({text}) AS found"
     # Each id or key is looked up by itself: what else must hold of it makes no difference to the plan.
-    return Statement(text, parameters.values, not residual or bool(driven & {"id", "dedup_key"}))
+    is_looked_up = bool(driven & {"id", "dedup_key"})
+    is_gone_through = table == "alert_open" and bool(driven & _OPEN_KNOWN)
+    return Statement(text, parameters.values, is_looked_up or not (residual or is_gone_through))
 
 
 def _drive(
@@ -609,20 +643,18 @@ def _drive(
     if conditions.incidents is not None:
         incidents = parameters.named("incidents", list(conditions.incidents))
         return f"unnest({incidents}::uuid[]) AS one (incident_id)", frozenset({"incident_id"})
-    if by_time and conditions.assignees is not None:
-        people = parameters.named("assignees", list(conditions.assignees))
-        return f"unnest({people}::uuid[]) AS one (assignee)", frozenset({"assignee"})
-    if by_time and is_closed:
-        for name, column, kind, values in (
-            ("verdicts", "verdict", "smallint", conditions.verdicts),
-            ("rules", "rule_id", "uuid", conditions.rules),
-            ("sources", "source", "text", conditions.sources),
-            ("named_services", "monitored_service", "text", conditions.named_services),
-            ("levels", "escalation_level", "integer", conditions.levels),
-        ):
-            if values and (_is_few(values) or column == "escalation_level"):
-                given = parameters.named(name, sorted(values))
-                return f"unnest({given}::{kind}[]) AS one ({column})", frozenset({column})
+    # Closed alerts have an index for each of these; of open ones, those that lists are read by know them.
+    count_max = OPEN_BRANCH_COUNT_MAX if not is_closed else BRANCH_COUNT_MAX if by_time else 0
+    for name, column, kind, values in (
+        ("assignees", "assignee", "uuid", conditions.assignees),
+        ("verdicts", "verdict", "smallint", conditions.verdicts),
+        ("rules", "rule_id", "uuid", conditions.rules),
+        ("sources", "source", "text", conditions.sources),
+        ("named_services", "monitored_service", "text", conditions.named_services),
+    ):
+        if values and len(values) <= count_max:
+            given = parameters.named(name, sorted(values))
+            return f"unnest({given}::{kind}[]) AS one ({column})", frozenset({column})
     if by_time and not is_closed and graded:
         pairs = [(status, grade) for status in statuses for grade in conditions.severities or Severity]
         left = parameters.named("pair_statuses", [status for status, _ in pairs])
@@ -650,10 +682,14 @@ def _residual(
     """Return the conditions that are not served by the branches themselves."""
     where = []
     if 0 < len(statuses) < len(_OPEN_STATUSES) and "status" not in driven:
-        where.append(f"status = ANY ({parameters.named('statuses', sorted(statuses))}::smallint[])")
+        # Of two there is one left.
+        where.append(f"status = {parameters.named('status', next(iter(statuses)))}")
     if conditions.severities is not None and "severity" not in driven:
+        grades = sorted(conditions.severities)
         where.append(
-            f"severity = ANY ({parameters.named('severities', sorted(conditions.severities))}::smallint[])"
+            f"severity = {parameters.named('severity', grades[0])}"
+            if len(grades) == 1
+            else f"severity = ANY ({parameters.named('severities', grades)}::smallint[])"
         )
     if conditions.services is not None and "monitored_service" not in driven:
         named = [service for service in conditions.services if service is not None]
@@ -693,7 +729,7 @@ def _residual(
         ("triggered_before", "triggered_at <", conditions.triggered_before),
         ("resolved_after", "resolved_at >=", conditions.resolved_after),
         ("resolved_before", "resolved_at <", conditions.resolved_before),
-        ("level_min", "escalation_level >=", None if "escalation_level" in driven else conditions.level_min),
+        ("level_min", "escalation_level >=", conditions.level_min),
         ("probability_min", "incident_probability >=", conditions.probability_min),
     ):
         if value is not None:
@@ -735,15 +771,12 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
     before = _place_of_cursor(page.before, order, "before") if page.before is not None else None
     as_of = await reader.as_of() if query.with_as_of else None
     asked = _with_covers(_conditions(query.filter, query.scope), query.filter, catalog, query.now)
-    conditions, selection = await _selected(reader, asked, order)
-    if not conditions.satisfiable or selection.ids == []:
-        return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
     low, high = (before, after) if order.descending else (after, before)
     downward = order.descending is not page.backward
-    scan = _Scan(
-        conditions, order, query.now, low, high, downward, selection.ids, selection.closed_ids, selection.months
-    )
-    judged = conditions.judged
+    scan = await _selected(reader, _Scan(asked, order, query.now, low, high, downward), page.size + 1)
+    if not scan.conditions.satisfiable or scan.ids == []:
+        return Page((), has_next=False, has_previous=False, as_of=as_of, total_count=0)
+    judged = scan.conditions.judged
     if judged:
         found = await _judged(reader, scan, page.size)
     else:
@@ -778,43 +811,134 @@ def _with_cursors(found: _Found, query: AlertQuery) -> list[tuple[str, Alert]]:
     return items[::-1] if query.page.backward else items
 
 
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """The only alerts that come into question, found before the list is read; None for any.
+async def _selected(reader: Reader, scan: _Scan, length: int | None) -> _Scan:
+    """Return a scan of only those alerts that come into question, and with what is left to be judged.
 
-    Attributes:
-        ids: Open or closed.
-        closed_ids: Of the closed ones only these; the open ones, of which there are few, are all looked at.
-        months: Of the closed ones only those with ids from the first of these and before the second.
+    Args:
+        reader: Whose alerts.
+        scan: The list as it was asked for.
+        length: How many rows are wanted; None for more than can be told.
     """
-
-    ids: Sequence[UUID] | None = None
-    closed_ids: Sequence[UUID] | None = None
-    months: tuple[UUID, UUID] | None = None
-
-
-async def _selected(reader: Reader, conditions: _Conditions, order: AlertOrder) -> tuple[_Conditions, _Selection]:
-    """Return what is left to be judged, and what was selected."""
+    conditions = scan.conditions
     if conditions.satisfiable and conditions.terms:
         ids = await find_alerts(reader, conditions.terms)
         if ids is not None:
-            return replace(conditions, words=frozenset()), _Selection(ids)
+            return replace(scan, conditions=replace(conditions, words=frozenset()), ids=ids)
         # So common that a look at each row finds them soon.
         conditions = replace(conditions, matchers=(*conditions.equals, *conditions.matchers))
+        scan = replace(scan, conditions=conditions)
     if not conditions.satisfiable or conditions.dedup_keys is not None:
-        return conditions, _Selection()
+        return scan
     if conditions.titles is not None and (words := frozenset().union(*map(_title_words, conditions.titles))):
         # Whatever else they have: who has the title has its words.
         ids = await find_alerts(reader, words) if len(conditions.titles) == 1 else None
         if ids is not None:
-            return conditions, _Selection(ids)
+            return replace(scan, ids=ids)
     if AlertStatus.RESOLVED not in conditions.statuses:
-        return conditions, _Selection()
-    for limit, statement in _selections(conditions, order, reader.tenant_id):
-        rows = await reader.run_in_order(READ_TIME_MAX, statement)
-        if rows is not None and len(rows) <= limit:
-            return conditions, _Selection(closed_ids=[row["id"] for row in rows])
-    return conditions, _Selection(months=await _months(reader, conditions, order))
+        return scan
+    sorting = _sorting(scan, length, reader.tenant_id) if length is not None else None
+    if sorting is not None:
+        rows = await reader.run_in_order(READ_TIME_MAX, sorting)
+        if rows is not None and rows[0]["examined"] <= SORTED_MAX:
+            return replace(scan, closed_ids=rows[0]["ids"], closed_count=rows[0]["count"])
+    else:
+        for limit, statement in _selections(conditions, scan.order, reader.tenant_id):
+            rows = await reader.run_in_order(READ_TIME_MAX, statement)
+            if rows is not None and len(rows) <= limit:
+                return replace(scan, closed_ids=[row["id"] for row in rows])
+    return replace(scan, months=await _months(reader, conditions, scan.order))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """How closed alerts are found by one index that also tells by what lists are sorted.
+
+    Attributes:
+        fields: What is found by, of the conditions.
+        drive: The values each of which is looked up by itself, as `one (value)`.
+        where: What holds of what is found.
+        in_order: The columns behind the tenant and the value, in the index's order.
+    """
+
+    fields: tuple[str, ...]
+    drive: str
+    where: tuple[str, ...]
+    in_order: str
+
+
+def _findings(conditions: _Conditions, parameters: Parameters) -> Iterator[_Finding]:
+    """Yield how closed alerts can be found, for each condition that has an index."""
+    nothing = "(SELECT) AS one"
+    for name, column, kind, values in (
+        ("verdicts", "verdict", "smallint", conditions.verdicts),
+        ("assignees", "assignee", "uuid", conditions.assignees),
+        ("rules", "rule_id", "uuid", conditions.rules),
+        ("incidents", "incident_id", "uuid", conditions.incidents),
+        ("sources", "source", "text", conditions.sources),
+        ("services", "monitored_service", "text", conditions.named_services),
+    ):
+        if values is not None:
+            drive = f"unnest({parameters.named(name, sorted(values))}::{kind}[]) AS one (value)"
+            guard = (_INDEXED[column],) if column in _INDEXED else ()
+            yield _Finding((name,), drive, (f"{column} = one.value", *guard), "triggered_at")
+    if conditions.levels is not None:
+        least = f"escalation_level >= {parameters.named('level_min', conditions.level_min)}"
+        at_least = (least, _INDEXED["escalation_level"])
+        yield _Finding(("level_min",), nothing, at_least, "escalation_level, triggered_at")
+    if conditions.resolved_after is not None or conditions.resolved_before is not None:
+        since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
+        low, high = parameters.named("resolved_after", since), parameters.named("resolved_before", until)
+        where = (f"resolved_at >= {low}", f"resolved_at < {high}")
+        yield _Finding(("resolved_after", "resolved_before"), nothing, where, "resolved_at")
+
+
+def _sorting(scan: _Scan, length: int, tenant_id: UUID) -> Statement | None:
+    """Return what finds closed alerts by an index and sorts them by what it tells; None where no index can.
+
+    The statement says how many entries were looked at, at most one more than are sorted, how many of them are
+    asked for, and the ids of those that stand first in the scan.
+    """
+    conditions = scan.conditions
+    by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
+    if conditions.judged or scan.order.field not in _TOLD_ORDERS:
+        return None
+    parameters = Parameters(tenant_id)
+    findings = list(_findings(conditions, parameters))
+    if not findings and (conditions.triggered_after is not None or conditions.triggered_before is not None):
+        findings = [_Finding((), "(SELECT) AS one", (), "triggered_at")]
+    # A list that an index finds in its own order is read in it.
+    if len(findings) != 1 or (by_time and findings[0].in_order == "triggered_at"):
+        return None
+    finding = findings[0]
+    told: dict[str, Any] = dict.fromkeys((*finding.fields, "severities", "triggered_after", "triggered_before"))
+    if _residual(replace(conditions, **told), frozenset(), frozenset(), scan.now, Parameters(), "alert_closed"):
+        return None
+    where: list[str] = ["tenant_id = $1", *finding.where]
+    asked: list[str] = []
+    for comparison, value in ((">=", conditions.triggered_after), ("<", conditions.triggered_before)):
+        if value is not None:
+            # Behind one value entries are in the order of their begin; else all that are found are looked at.
+            narrowed = where if finding.in_order == "triggered_at" else asked
+            narrowed.append(f"triggered_at {comparison} {parameters.add(value)}")
+    if conditions.triggered_after is not None:
+        where.append(f"id >= {parameters.add(uuid7_floor(conditions.triggered_after - _AHEAD_MAX))}")
+    if conditions.severities is not None:
+        asked.append(f"severity = ANY ({parameters.add(sorted(conditions.severities))}::smallint[])")
+    limit = SORTED_MAX + 1
+    tables = " UNION ALL ".join(
+        f"(SELECT id, triggered_at, last_seen_at, severity FROM {table}"
+        f" WHERE {' AND '.join(where)} ORDER BY {finding.in_order}, id LIMIT {limit})"
+        for table in ("alert_closed", "alert_closed_late")
+    )
+    entries = f"SELECT each.* FROM {finding.drive} CROSS JOIN LATERAL ({tables}) AS each LIMIT {limit}"
+    page = [*asked, *_bounds(scan, parameters)]
+    return Statement(
+        f"WITH found AS MATERIALIZED ({entries}) SELECT (SELECT count(*) FROM found) AS examined,"
+        f" (SELECT count(*) FROM found WHERE {' AND '.join(asked) or 'true'}) AS count,"
+        f" ARRAY(SELECT id FROM found WHERE {' AND '.join(page) or 'true'} {_tail(scan, length)}) AS ids",
+        parameters.values,
+        is_keyed=False,
+    )
 
 
 # A merge of months needs the first of each: in one that has nothing of the time that is asked for, it would be
@@ -874,10 +998,11 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
         ("rule_id = ANY ($2::uuid[]) AND rule_id IS NOT NULL", conditions.rules),
         ("source = ANY ($2::text[])", conditions.sources),
         ("monitored_service = ANY ($2::text[])", conditions.named_services),
-        ("escalation_level = ANY ($2::integer[]) AND escalation_level >= 1", conditions.levels),
     ):
         if values is not None:
             columns.append((condition, sorted(values)))
+    if conditions.levels is not None:
+        columns.append(("escalation_level >= $2 AND escalation_level >= 1", conditions.level_min))
     if by_time and len(columns) == 1 and columns[0][0] and not conditions.judged:
         # The list is read by that column, in its order.
         columns = []
@@ -899,7 +1024,8 @@ def _selections(conditions: _Conditions, order: AlertOrder, tenant_id: UUID) -> 
         since, until = conditions.triggered_after or _TIME_MIN, conditions.triggered_before or _TIME_MAX
         text = "triggered_at >= $2 AND triggered_at < $3"
         yield FOUND_MAX, _few_closed(text, [tenant_id, since, until], FOUND_MAX)
-    if conditions.sla_breached and not by_time:
+    if conditions.sla_breached and order.field is AlertOrderField.LAST_SEEN_AT:
+        # By begin and by severity an index has those alone.
         yield FEW_MAX, _few_closed(_MISSED, [tenant_id], FEW_MAX)
 
 
@@ -1056,8 +1182,13 @@ def _satisfies(row: Record, values: Mapping[str, str], conditions: _Conditions) 
 
 
 async def _counted(reader: Reader, scan: _Scan) -> int | None:
-    rows = await reader.run_in_order(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
-    return None if rows is None else min(rows[0]["count"], TOTAL_COUNT_MAX)
+    counted = scan.closed_count or 0
+    if scan.closed_count is None or scan.tables[0] == "alert_open":
+        rows = await reader.run_in_order(COUNT_TIME_MAX, _count_statement(scan, reader.tenant_id))
+        if rows is None:
+            return None
+        counted += rows[0]["count"]
+    return min(counted, TOTAL_COUNT_MAX)
 
 
 # ------------------------------------------------------------------------------------- by matchers
@@ -1083,13 +1214,12 @@ async def matching_alerts(
     else:
         wanted = AlertFilter(matchers=tuple(matchers), triggered_after=since)
         order = AlertOrder(AlertOrderField.TRIGGERED_AT)
-    conditions, selection = await _selected(reader, _conditions(wanted, ()), order)
-    ids = selection.ids
-    if limit <= 0 or not conditions.satisfiable or ids == []:
+    scan = await _selected(reader, _Scan(_conditions(wanted, ()), order, _TIME_MAX, None, None, True), None)
+    conditions = scan.conditions
+    if limit <= 0 or not conditions.satisfiable or scan.ids == []:
         return []
     loop = asyncio.get_running_loop()
     begun_at, examined = loop.time(), 0
-    scan = _Scan(conditions, order, _TIME_MAX, None, None, True, ids, selection.closed_ids, selection.months)
     place_of = _place(order)
     found: list[AlertId] = []
     while True:

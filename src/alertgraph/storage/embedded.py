@@ -58,6 +58,9 @@ PORT = 5432  # part of the socket's name; nothing listens on TCP
 VERSION_MAJOR_MIN = 15
 LOG_BYTES_MAX = 4 * 1024 * 1024
 SYSTEM_DIR = Path("/var/lib/alertgraph")
+# What a control group may use, in the second version and the first.
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_SHARED_MIB_MIN, _SHARED_MIB_MAX = 128, 1024
 START_TIMEOUT = timedelta(seconds=60)
 
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
@@ -536,7 +539,7 @@ class EmbeddedPostgres:
             "password_encryption": "scram-sha-256",
             "cluster_name": "alertgraph",
             "max_connections": "100",
-            "shared_buffers": "128MB",
+            "shared_buffers": f"{shared_mebibytes()}MB",
             "wal_level": "minimal",  # nothing replicates from here; production has a server of its own
             "max_wal_senders": "0",
             "max_logical_replication_workers": "0",
@@ -876,6 +879,20 @@ def _answers(sockets: Path) -> bool:
 
 def _url(sockets: Path, password: str) -> str:
     return f"postgresql://{LOGIN}:{password}@/{DATABASE}?host={quote(str(sockets), safe='')}&port={PORT}"
+
+
+def shared_mebibytes() -> int:
+    """Return how much memory the server keeps pages in: an eighth of what we may use, within bounds.
+
+    It is taken only as pages are read. What a large tenant has open is a hundred megabytes of them: where these do
+    not fit, looking at all of it takes twice as long.
+    """
+    usable = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in MEMORY_LIMITS:
+        # None is set where it says "max", or more than there is.
+        with contextlib.suppress(OSError, ValueError):
+            usable.append(int(limit.read_text()))
+    return min(max(min(usable) // 8 // 2**20, _SHARED_MIB_MIN), _SHARED_MIB_MAX)
 
 
 def _fits(sockets: Path) -> bool:

@@ -377,6 +377,9 @@ incident = Table(
     Index("incident_ended", "tenant_id", "resolved_at", postgresql_where=text("status = 3")),
 )
 
+# What the indexes that lists of open alerts are read by know besides.
+_KNOWN = ("source", "monitored_service", "rule_id", "escalation_level", "verdict", "assignee")
+
 alert_open = Table(
     "alert_open",
     metadata,
@@ -400,29 +403,47 @@ alert_open = Table(
         postgresql_where=text("hold_reason = ANY ('{2,3,4,5}'::smallint[])"),
     ),
     Index("alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")),
-    Index("alert_open_triggered", "tenant_id", "triggered_at", "id"),
-    Index("alert_open_severity", "tenant_id", "severity", "id"),
+    Index("alert_open_by_triggered", "tenant_id", "triggered_at", "id", "status", "severity", *_KNOWN),
+    Index("alert_open_by_severity", "tenant_id", "severity", "id", "status", *_KNOWN),
     Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
     _assignee_index("alert_open"),
     _incident_index("alert_open", "triggered_at", "id"),
 )
 
 
-def _partial_index(table: str, name: str, which: str, *columns: str) -> Index:
-    return Index(f"{table}_{name}", "tenant_id", *columns, "triggered_at", "id", postgresql_where=text(which))
+_MISSED = "LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by"
+
+
+def _finding(table: str, name: str, *columns: str, which: str | None = None) -> Index:
+    """Return an index that finds closed alerts, and tells by what a list of them is sorted."""
+    return Index(
+        f"{table}_by_{name}",
+        "tenant_id",
+        *columns,
+        "triggered_at",
+        "id",
+        postgresql_include=["last_seen_at", "severity"],
+        postgresql_where=None if which is None else text(which),
+    )
 
 
 def _closed_indexes(table: str) -> tuple[Index, ...]:
     return (
-        Index(f"{table}_triggered", "tenant_id", "triggered_at", "id"),
+        _finding(table, "triggered"),
         Index(f"{table}_last_seen", "tenant_id", "last_seen_at", "id"),
         Index(f"{table}_severity", "tenant_id", "severity", "id"),
         Index(f"{table}_grade", "tenant_id", "severity", "triggered_at", "id"),
-        Index(f"{table}_service", "tenant_id", "monitored_service", "triggered_at", "id"),
+        _finding(table, "service", "monitored_service"),
         Index(f"{table}_history", "tenant_id", "dedup_key", "triggered_at", "id"),
-        Index(f"{table}_resolved", "tenant_id", "resolved_at"),
-        _assignee_index(table),
-        _incident_index(table, "triggered_at", "id"),
+        Index(
+            f"{table}_by_resolved",
+            "tenant_id",
+            "resolved_at",
+            "id",
+            postgresql_include=["triggered_at", "last_seen_at", "severity"],
+        ),
+        _finding(table, "assignee", "assignee", which="assignee IS NOT NULL"),
+        _finding(table, "incident", "incident_id", which="incident_id IS NOT NULL"),
         Index(
             f"{table}_predicted",
             "tenant_id",
@@ -430,15 +451,12 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
             "id",
             postgresql_where=text("incident_probability IS NOT NULL"),
         ),
-        Index(f"{table}_source", "tenant_id", "source", "triggered_at", "id"),
-        _partial_index(table, "rule", "rule_id IS NOT NULL", "rule_id"),
-        _partial_index(table, "level", "escalation_level >= 1", "escalation_level"),
-        _partial_index(table, "verdict", "verdict IS NOT NULL", "verdict"),
-        _partial_index(
-            table,
-            "missed",
-            "LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by",
-        ),
+        _finding(table, "source", "source"),
+        _finding(table, "rule", "rule_id", which="rule_id IS NOT NULL"),
+        _finding(table, "level", "escalation_level", which="escalation_level >= 1"),
+        _finding(table, "verdict", "verdict", which="verdict IS NOT NULL"),
+        _finding(table, "missed", which=_MISSED),
+        Index(f"{table}_by_missed_severity", "tenant_id", "severity", "id", postgresql_where=text(_MISSED)),
         Index(
             f"{table}_taker",
             "tenant_id",

@@ -777,6 +777,28 @@ def test_a_refused_setting_is_told_in_one_sentence(data_dir: Path) -> None:
         assert _query(mended.url, "SELECT 1") == 1
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ([str(4 * 2**30)], 512),
+        (["max"], None),
+        ([str(16 * 2**20)], 128),
+        ([str(2**62), str(6 * 2**30)], 768),
+        ([], None),
+    ],
+)
+def test_pages_are_kept_in_an_eighth_of_the_memory_we_may_use(
+    limits: list[str], expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / str(number) for number in range(2)]
+    for path, limit in zip(paths, limits, strict=False):
+        path.write_text(f"{limit}\n")
+    monkeypatch.setattr(embedded, "MEMORY_LIMITS", paths)
+    ours = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8 // 2**20
+
+    assert embedded.shared_mebibytes() == min(expected or 1024, max(ours, 128), 1024)
+
+
 # Which programs
 
 

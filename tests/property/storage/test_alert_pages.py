@@ -245,7 +245,7 @@ def is_wanted(
 def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
     """Return alerts sorted by an order, equal ones by id."""
 
-    def place(alert: Alert) -> tuple[datetime | int, UUID]:
+    def place(alert: Alert) -> tuple[datetime | float, UUID]:
         match order.field:
             case AlertOrderField.TRIGGERED_AT:
                 return alert.triggered_at, alert.id
@@ -253,8 +253,18 @@ def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
                 return alert.last_seen_at, alert.id
             case AlertOrderField.SEVERITY:
                 return alert.severity, alert.id
+            case AlertOrderField.INCIDENT_PROBABILITY:
+                assert alert.advice is not None, "those of which nothing was said come last"
+                return alert.advice.incident_probability, alert.id
 
-    return sorted(alerts, key=place, reverse=order.descending)
+    told, untold = list(alerts), []
+    if order.field is AlertOrderField.INCIDENT_PROBABILITY:
+        told = [alert for alert in alerts if alert.advice is not None]
+        untold = [alert for alert in alerts if alert.advice is None]
+    return [
+        *sorted(told, key=place, reverse=order.descending),
+        *sorted(untold, key=lambda alert: alert.id, reverse=order.descending),
+    ]
 
 
 def lists(values: Sequence[object]) -> st.SearchStrategy[tuple[object, ...]]:
