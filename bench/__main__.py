@@ -23,6 +23,7 @@ from bench import (
     plots,
     reads,
     report,
+    sealing,
     writes,
 )
 from bench.installation import Installation, allow_many_files, short_directory
@@ -140,6 +141,15 @@ def _learning(wanted: Wanted, directory: Path) -> Outcome:
     )
 
 
+def _sealing(wanted: Wanted, directory: Path) -> Outcome:
+    scale = sealing.QUICK if wanted.quick else sealing.FULL
+    with Installation(directory / "data") as installation:
+        measuring = sealing.Sealing(installation, directory, scale, wanted.seed)
+        measuring.run()
+        settings = {"rounds": scale.rounds, "seconds": scale.seconds, **installation.facts()}
+    return Outcome(measuring.table(), measuring.told(), settings)
+
+
 def _lists(wanted: Wanted, directory: Path) -> Outcome:
     scale = lists.QUICK if wanted.quick else lists.FULL
     with Installation(_data(wanted, directory)) as installation:
@@ -180,13 +190,14 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "lateness": _lateness,
     "appends": _appends,
     "learning": _learning,
+    "sealing": _sealing,
     "metrics": _metrics,
     "growth": _growth,
     "lists": _lists,
     "list-growth": _list_growth,
 }
 # These are no rows of the design's table, and but for the first they take ten minutes each.
-ONLY_BY_NAME = ("appends", "learning", "metrics", "growth", "lists", "list-growth")
+ONLY_BY_NAME = ("appends", "learning", "sealing", "metrics", "growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from alertgraph.core.checkpoint import VerifierKey, is_signed, parse_note
-from alertgraph.core.errors import DependencyError
+from alertgraph.core.checkpoint import Checkpoint, SignedCheckpoint, VerifierKey, is_signed, parse_note
+from alertgraph.core.errors import ConflictError, DependencyError, NotFoundError
 from alertgraph.core.event import EventKind, leaf_hash, seal
 from alertgraph.core.flush import Flush, Reliance
 from alertgraph.core.ids import TenantId
@@ -21,7 +21,8 @@ from alertgraph.core.proof import consistency_tiles, inclusion_tiles, prove_cons
 from alertgraph.core.sealing import Refusal
 from alertgraph.services.ports import AuditLag
 from alertgraph.services.sealer import Sealer
-from alertgraph.storage.audit_tree import PostgresAuditTrees, load_audit_head, load_tiles
+from alertgraph.storage.audit import verify_tree
+from alertgraph.storage.audit_tree import PostgresAuditTrees, load_audit_head, load_tiles, restart
 from alertgraph.storage.partitions import Housekeeper
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.secrets import MasterKey, is_signature
@@ -529,3 +530,121 @@ async def test_one_who_is_scoped_by_row_level_security_sees_no_other_tree(world:
 
 def test_events_of_every_kind_have_a_leaf() -> None:
     assert len({seal(replace(an_event(), kind=kind)).leaf for kind in EventKind}) == len(EventKind)
+
+
+# ------------------------------------------------------------------------------------- begun anew
+
+
+def signer(checkpoint: Checkpoint) -> SignedCheckpoint:
+    key = MASTER_KEY.signing_key(1)
+    return SignedCheckpoint(checkpoint, key.public_key, key.sign(checkpoint.text.encode()))
+
+
+KEYS = [MASTER_KEY.signing_key(1).public_key]
+
+
+@pytest.mark.parametrize("count", [30, 600])
+async def test_a_log_that_was_cut_off_is_begun_anew(world: World, office: Office, count: int) -> None:
+    tenant_id = await world.tenant(items=())
+    await write(world, tenant_id, count, 10)
+    await office.sweep()
+    cut_off = count - 20
+    for statement in (
+        f"DELETE FROM event WHERE tenant_id = $1 AND number > {cut_off}",
+        f"UPDATE tenant_head h SET number = {cut_off}, link = e.link, leaf = e.leaf FROM event e "
+        f"WHERE h.tenant_id = $1 AND e.tenant_id = $1 AND e.number = {cut_off}",
+    ):
+        await world.execute(statement, tenant_id)
+    await office.sweep()
+    assert office.watched.refused == [Refusal.CUT.text]
+
+    done = await restart(world.url, tenant_id, signer, office.clock.now().replace(microsecond=0))
+
+    assert done.before is not None
+    assert done.signed is not None
+    assert (done.before.checkpoint.size, done.signed.checkpoint.size, done.log_epoch) == (count, cut_off, 2)
+    assert done.signed.checkpoint.root == root(grown({}, 0, await leaves(world, tenant_id)), cut_off)
+    await write(world, tenant_id, 300)
+    assert await office.sweep() == 300
+    result = await verify_tree(world.database, tenant_id, KEYS, is_signature)
+    assert result.fault is None
+    # One checkpoint of the epoch before, and two of this one.
+    assert (result.sealed_number, result.checkpoint_count) == (cut_off + 300, 3)
+    assert result.origin is not None
+    assert result.origin.endswith("/2/1")
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["leaves kept", "leaves lost"])
+async def test_leaves_of_retired_events_are_kept_where_they_can_be(
+    world: World, office: Office, *, loses: bool
+) -> None:
+    tenant_id = await world.tenant(items=())
+    await write(world, tenant_id, 300, 100)
+    await office.sweep()
+    await write(world, tenant_id, 50, 50)
+    await office.sweep()
+    expected = await leaves(world, tenant_id)
+    await age(world, tenant_id, number=300, by=500 * DAY)
+    await Housekeeper(world.database, world.url).retire()
+    await world.execute(
+        "UPDATE audit_tile SET hashes = sha256(hashes) WHERE tenant_id = $1 AND level = 1", tenant_id
+    )
+    if loses:
+        await world.execute("DELETE FROM audit_tile WHERE tenant_id = $1 AND level = 0 AND place = 0", tenant_id)
+    await write(world, tenant_id, 1)
+    await office.sweep()
+    assert office.watched.refused == [Refusal.TREE.text]
+
+    done = await restart(world.url, tenant_id, signer, office.clock.now().replace(microsecond=0))
+
+    assert done.signed is not None
+    checkpoint = done.signed.checkpoint
+    kept = (await leaves(world, tenant_id))[-51:]
+    if loses:
+        assert (checkpoint.tree.first_number, checkpoint.size) == (301, 51)
+        assert checkpoint.root == root(grown({}, 0, kept), 51)
+    else:
+        assert (checkpoint.tree.first_number, checkpoint.size) == (1, 351)
+        assert checkpoint.root == root(grown({}, 0, [*expected[:300], *kept]), 351)
+    await write(world, tenant_id, 10)
+    assert await office.sweep() == 10
+    assert (await verify_tree(world.database, tenant_id, KEYS, is_signature)).fault is None
+
+
+async def test_a_log_is_not_begun_anew_for_nothing(world: World, office: Office) -> None:
+    tenant_id = await world.tenant(items=())
+    now = office.clock.now().replace(microsecond=0)
+    with pytest.raises(NotFoundError):
+        await restart(world.url, tenant_id, signer, now)
+    await write(world, tenant_id, 3)
+    await office.sweep()
+
+    with pytest.raises(ConflictError):
+        await restart(world.url, tenant_id, signer, now)
+    done = await restart(world.url, tenant_id, signer, now, force=True)
+
+    assert done.log_epoch == 2
+    await write(world, tenant_id, 3)
+    assert await office.sweep() == 3
+    assert office.watched.refused == []
+
+
+async def test_a_log_whose_events_are_all_gone_is_begun_anew_with_none(world: World, office: Office) -> None:
+    tenant_id = await world.tenant(items=())
+    await write(world, tenant_id, 3)
+    await office.sweep()
+    for statement in (
+        "DELETE FROM event WHERE tenant_id = $1",
+        "UPDATE tenant_head SET number = 0, link = decode(repeat('00', 32), 'hex') WHERE tenant_id = $1",
+    ):
+        await world.execute(statement, tenant_id)
+    await office.sweep()
+
+    done = await restart(world.url, tenant_id, signer, office.clock.now().replace(microsecond=0))
+
+    assert done.signed is None
+    assert (await verify_tree(world.database, tenant_id, KEYS, is_signature)).fault is None
+    await write(world, tenant_id, 2)
+    assert await office.sweep() == 2
+    result = await verify_tree(world.database, tenant_id, KEYS, is_signature)
+    assert (result.sealed_number, result.fault) == (2, None)
