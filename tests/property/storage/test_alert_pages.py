@@ -29,6 +29,7 @@ from alertgraph.core.ids import (
 )
 from alertgraph.core.inhibition import InhibitionRule, source_keys
 from alertgraph.core.labels import Matcher, MatchOperator, matches_all
+from alertgraph.core.prediction import Advice
 from alertgraph.core.query import AlertFilter, AlertOrder, AlertOrderField, AlertQuery, Page, PageRequest
 from alertgraph.core.rule import Ladder
 from alertgraph.core.search import alert_words, search_words
@@ -57,6 +58,8 @@ TAKERS = (
     Actor(ActorKind.API_KEY, "A key", encode_id(NodeKind.RESPONDER, PEOPLE[0])),
     ADA,
 )
+# Few, so that many are equally likely.
+ADVICE = [Advice(chance, 0.5) for chance in (0.0, 0.1, 0.5, 1.0)]
 LABELS = {"host": ("web-1", "web-2", ""), "team": ("core", "x" * 300), "env\u00a0x": ("prod",)}
 
 
@@ -70,8 +73,10 @@ def some_alerts(keeper: Keeper, dice: random.Random, count: int) -> list[Alert]:
     alerts = []
     for number in range(count):
         status = dice.choice(list(AlertStatus))
-        made_at = keeper.now - (900 * DAY if dice.random() < 0.2 else dice.random() * 20 * DAY)
-        closed, triggered_at = status is AlertStatus.RESOLVED, dice.choice(instants)
+        # None begins long after it was taken in, which its id tells.
+        age = 900 * DAY if dice.random() < 0.2 else timedelta(0)
+        made_at = keeper.now - age - dice.random() * 2 * DAY
+        closed, triggered_at = status is AlertStatus.RESOLVED, dice.choice(instants) - age
         taken = status is AlertStatus.ACKNOWLEDGED or (closed and dice.random() < 0.5)
         alerts.append(
             an_alert(
@@ -96,6 +101,7 @@ def some_alerts(keeper: Keeper, dice: random.Random, count: int) -> list[Alert]:
                 verdict=dice.choice((None, *AlertVerdict)),
                 ladder=dice.choice((None, *(Ladder(rule_id, ()) for rule_id in RULES))),
                 assignee=dice.choice((None, *PEOPLE)),
+                advice=dice.choice((None, *ADVICE)),
             )
         )
     return alerts
@@ -239,6 +245,10 @@ def is_wanted(
         and (wanted.silenced is None or is_silenced(alert, catalog.silences, now) is wanted.silenced)
         and (wanted.inhibited is None or is_inhibited(alert, catalog.inhibitions, alerts) is wanted.inhibited)
         and (wanted.verdict is None or alert.verdict in wanted.verdict)
+        and (
+            wanted.incident_probability_min is None
+            or (alert.advice is not None and alert.advice.incident_probability >= wanted.incident_probability_min)
+        )
     )
 
 
@@ -253,6 +263,7 @@ def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
                 return alert.last_seen_at, alert.id
             case AlertOrderField.SEVERITY:
                 return alert.severity, alert.id
+<<<<<<< ours
             case AlertOrderField.INCIDENT_PROBABILITY:
                 assert alert.advice is not None, "those of which nothing was said come last"
                 return alert.advice.incident_probability, alert.id
@@ -265,6 +276,15 @@ def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
         *sorted(told, key=place, reverse=order.descending),
         *sorted(untold, key=lambda alert: alert.id, reverse=order.descending),
     ]
+=======
+            case AlertOrderField.INCIDENT_PROBABILITY if alert.advice is None:
+                # Behind all others, whichever way.
+                return -1.0 if order.descending else 2.0, alert.id
+            case AlertOrderField.INCIDENT_PROBABILITY:
+                return alert.advice.incident_probability, alert.id
+
+    return sorted(alerts, key=place, reverse=order.descending)
+>>>>>>> theirs
 
 
 def lists(values: Sequence[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -324,6 +344,7 @@ def filters(now: datetime, *, covered: bool) -> st.SearchStrategy[AlertFilter]:
         "silenced": st.booleans(),
         "inhibited": st.booleans(),
         "verdict": lists(list(AlertVerdict)),
+        "incident_probability_min": st.sampled_from([0.0, 0.1, 0.3, 1.0]),
     }
     # A few at a time: all together they would match nothing.
     names = st.sets(st.sampled_from(sorted(fields)), max_size=1 if covered else 3)
