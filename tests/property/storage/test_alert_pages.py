@@ -263,7 +263,6 @@ def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
                 return alert.last_seen_at, alert.id
             case AlertOrderField.SEVERITY:
                 return alert.severity, alert.id
-<<<<<<< ours
             case AlertOrderField.INCIDENT_PROBABILITY:
                 assert alert.advice is not None, "those of which nothing was said come last"
                 return alert.advice.incident_probability, alert.id
@@ -276,15 +275,6 @@ def in_order(alerts: Sequence[Alert], order: AlertOrder) -> list[Alert]:
         *sorted(told, key=place, reverse=order.descending),
         *sorted(untold, key=lambda alert: alert.id, reverse=order.descending),
     ]
-=======
-            case AlertOrderField.INCIDENT_PROBABILITY if alert.advice is None:
-                # Behind all others, whichever way.
-                return -1.0 if order.descending else 2.0, alert.id
-            case AlertOrderField.INCIDENT_PROBABILITY:
-                return alert.advice.incident_probability, alert.id
-
-    return sorted(alerts, key=place, reverse=order.descending)
->>>>>>> theirs
 
 
 def lists(values: Sequence[object]) -> st.SearchStrategy[tuple[object, ...]]:
