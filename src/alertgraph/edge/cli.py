@@ -762,6 +762,9 @@ def replay(
     regret_budget: Annotated[float, typer.Option(help="noiseRegretBudget in minutes.", min=0, max=43_200)] = 60.0,
     warm_share: Annotated[float, typer.Option(help="Share of it that is not scored.", min=0, max=0.99)] = 0.5,
     seed: Annotated[int, typer.Option(help="Of chance.")] = 1,
+    with_model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Whether the run that learns predicts; needs the extra ml.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell the service labelled alerts of the past, on a clock of its own, and report what people on call met.
@@ -777,8 +780,10 @@ def replay(
         noise = command.noise_rules(mode.upper(), timedelta(minutes=hold_max), timedelta(minutes=regret_budget))
         root = data or Path(os.environ.get("ALERTGRAPH_DATA") or "../shared/data")
 
+        model = _carried_out(command.model_installed) if with_model else None
+
         def options(the_set: ReplaySet) -> command.Options:
-            return command.Options(days or the_set.days, warm_share, seed, noise)
+            return command.Options(days or the_set.days, warm_share, seed, noise, model)
 
         _carried_out(lambda: command.carry_out(root, sets or [], options, say, as_json=as_json))
     except KeyError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -34,8 +35,19 @@ def predicting(
     lanes: Lanes,
     clock: Clock,
     dice: Dice,
+    train: Callable[[TenantId], Coroutine[None, None, None]] | None = None,
 ) -> PredictionReader:
     """Return who predicts, beginning with the version in a file.
+
+    Args:
+        model: The file.
+        key: Of the installation.
+        database: Where versions and outcomes are kept.
+        snapshots: Where alerts are read.
+        lanes: Through which alerts are told what is expected of them.
+        clock: Of the process.
+        dice: Likewise.
+        train: Has a candidate trained; None for a process of its own.
 
     Raises:
         StartError: The file is no model of this release.
@@ -60,7 +72,7 @@ def predicting(
         worker,
         clock,
         dice,
-        trained_apart,
+        train or trained_apart,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import random
 import tempfile
 import time
@@ -32,7 +33,8 @@ from alertgraph.core.tenant import TenantSettings
 from alertgraph.core.tier import Tier
 from alertgraph.core.value import replace
 from alertgraph.edge.clock import SystemClock
-from alertgraph.edge.installation import database_at, master_key, new_tenant
+from alertgraph.edge.installation import StartError, database_at, master_key, new_tenant
+from alertgraph.edge.models import model_path
 from alertgraph.edge.replay.clock import ReplayClock, ReplayLoop, run
 from alertgraph.edge.replay.people import MODEL, OnCall, Truth
 from alertgraph.edge.replay.sets import SETS, ReplaySet, Said
@@ -42,7 +44,7 @@ from alertgraph.notify.notifier import ChannelNotifier
 from alertgraph.services.correlation import CorrelationReader
 from alertgraph.services.deliveries import DeliveryService
 from alertgraph.services.engine import Engine
-from alertgraph.services.following import Reading
+from alertgraph.services.following import Reader, Reading
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.messages import MessageMaker
 from alertgraph.services.noise import NoiseReader
@@ -58,7 +60,7 @@ from alertgraph.storage.due import PostgresDueWork
 from alertgraph.storage.log import PostgresLog
 from alertgraph.storage.migrate import upgrade
 from alertgraph.storage.noise import PostgresNoiseBook
-from alertgraph.storage.secrets import PostgresVault
+from alertgraph.storage.secrets import MasterKey, PostgresVault
 from alertgraph.storage.snapshot import PostgresSnapshotSource
 from alertgraph.storage.tenants import TenantRegistry
 
@@ -117,12 +119,18 @@ class Options:
         days: Of the set.
         warm_share: The part of these from which nothing is scored, with learning and without.
         noise: What the learning tenant has asked for; `armed_at` is set when it begins.
+        model: The file of the model that predicts; None where there is none.
     """
 
     days: float
     warm_share: float
     seed: int
     noise: NoiseRules
+    model: Path | None = None
+
+
+async def _train_nothing(_: TenantId) -> None:
+    """Leave the model as it is given: what it learns besides are its tenant's rates and calibration."""
 
 
 class _Dice:
@@ -151,6 +159,7 @@ class _Run:
         channels: Sequence[Channel],
         clock: ReplayClock,
         options: Options,
+        key: MasterKey,
     ) -> None:
         telemetry = Telemetry()
         dice = _Dice(options.seed)
@@ -200,10 +209,18 @@ class _Run:
             self._gone,
             poll_every=POLL_EVERY,
         )
-        self._readers = (
+        self._readers: tuple[Reader, ...] = (
             CorrelationReader(self._lanes, log, configuration, snapshots, PostgresAlertLinks(database), clock),
             NoiseReader(self.book, log, configuration, clock, dice, telemetry, self._configured),
         )
+        if options.model is not None:
+            # What loads torch is loaded where there is a model to be served by it.
+            from alertgraph.edge.predictions import predicting
+
+            predictions = predicting(
+                options.model, key, database, snapshots, self._lanes, clock, dice, _train_nothing
+            )
+            self._readers = (predictions, *self._readers)
         self._memory = memory
         self._readings: list[Reading] = []
         self._events: asyncio.Queue[CommittedEvents] = asyncio.Queue()
@@ -338,6 +355,7 @@ async def _replayed(
         vault = PostgresVault(database, key)
         await vault.check()
         begin = SystemClock().now()
+        plain = replace(options, model=None)
         for name, learns in (("without", False), ("with", True)):
             tenant = await new_tenant(TenantRegistry(url, key), name, name, Tier.STANDARD)
             clock = ReplayClock(begin)
@@ -355,7 +373,7 @@ async def _replayed(
                 await write_settings(connection, tenant_id, set_up, 0)
 
             await database.write(tenant.id, write)
-            one = _Run(database, vault, tenant.id, channels, clock, options)
+            one = _Run(database, vault, tenant.id, channels, clock, options if learns else plain, key)
             loop.clock = clock
             try:
                 await one.play(stream, learns=learns)
@@ -432,16 +450,18 @@ def replay(data: Path, name: str, options: Options) -> dict[str, Any]:
         "seconds": round(time.monotonic() - begun, 1),
         "truth": the_set.truth,
         "people": MODEL,
-        "learning": _learning(options.noise),
+        "learning": _learning(options),
         "definitions": DEFINITIONS,
         "figures": {key: asdict(figures) for key, figures in found.items()},
     }
 
 
-def _learning(noise: NoiseRules) -> str:
+def _learning(options: Options) -> str:
+    noise = options.noise
+    model = f"the model {options.model.stem}, not trained anew" if options.model is not None else "no model"
     return (
         f"noiseMode {noise.mode.name}, noiseHoldMax {_minutes(noise.hold_max):g} min, noiseRegretBudget "
-        f"{_minutes(noise.regret_budget):g} min, correlation on; noise by the tenant's own rates, no model"
+        f"{_minutes(noise.regret_budget):g} min, correlation on, {model}"
     )
 
 
@@ -500,6 +520,18 @@ def carry_out(
                 say(line)
     if as_json:
         say(orjson.dumps({"replays": reports}).decode())
+
+
+def model_installed() -> Path:
+    """Return the file of the model that is set.
+
+    Raises:
+        StartError: There is none, or what predicts is not installed.
+    """
+    path = model_path(read_settings())
+    if path is None or importlib.util.find_spec("torch") is None:
+        raise StartError("There is no model to predict with: pip install 'alertgraph[ml]' brings one.")
+    return path
 
 
 def noise_rules(mode: str, hold_max: timedelta, regret_budget: timedelta) -> NoiseRules:
