@@ -202,6 +202,10 @@ class LiveModel:
         """Outcomes of the tenant so far."""
         return self._label_count
 
+    def loaded(self, version: str) -> Artifact:
+        """Return a version that is in use, beside it, or the one that all begin with."""
+        return self._known[version]
+
     def try_out(self, version: str, content: bytes) -> None:
         """Let a version score the same alerts from now on, unseen.
 
@@ -669,12 +673,12 @@ class LiveHost:
     def __init__(self, bundled: Artifact) -> None:
         if bundled.manifest.schema != live.SCHEMA:
             raise ForeignStateError("the bundled version was trained with other features than the service has")
-        self._bundled = bundled
+        self.bundled = bundled
 
     @property
     def version(self) -> str:
         """The version that tenants begin with."""
-        return self._bundled.manifest.name
+        return self.bundled.manifest.name
 
     def open(
         self, tenant_id: TenantId, salt: bytes, state: bytes | None, contents: Mapping[str, bytes | None]
@@ -691,7 +695,7 @@ class LiveHost:
             ForeignStateError: The state can't be gone on from.
         """
         own = hashlib.blake2b(tenant_id.bytes, key=salt, digest_size=16).digest()
-        model = LiveModel(own, self._bundled)
+        model = LiveModel(own, self.bundled)
         if state is not None:
             model.restore(state, contents)
         return model

@@ -23,6 +23,8 @@ from alertgraph.core.severity import Severity
 BEGINS = datetime(2026, 1, 5, tzinfo=UTC)
 SENDER = Actor(ActorKind.SENDER, "prometheus")
 PERSON = Actor(ActorKind.PERSON, "kim")
+# How often what is so severe needs a person, in a world where that decides.
+BY_SEVERITY = dict(zip(sorted(Severity), (0.03, 0.1, 0.35, 0.75, 0.95), strict=True))
 FLUSH = FlushId(UUID(int=0))
 
 
@@ -37,6 +39,8 @@ class World:
         seed: Of everything drawn.
         flip_share: Share of alerts that are judged the wrong way round, as by somebody who wants to mislead.
         turned: Whether what needed a person is now what resolves itself.
+        by_severity: Whether its severity alone decides how an alert turns out: rates of its service and rule then
+            say nothing.
         token: A text that is planted in every title, label and name of a service; empty for none.
     """
 
@@ -46,6 +50,7 @@ class World:
     seed: int = 7
     flip_share: float = 0.0
     turned: bool = False
+    by_severity: bool = False
     token: str = ""
 
 
@@ -74,10 +79,11 @@ def made_log(
     for place in range(alert_count):
         at += float(draw.exponential(world.gap_seconds))
         service, kind = int(draw.integers(world.service_count)), int(draw.integers(world.kind_count))
-        chance = float(needs[service, kind])
+        severity = list(Severity)[int(draw.integers(len(Severity)))]
+        chance = BY_SEVERITY[severity] if world.by_severity else float(needs[service, kind])
         bad = draw.random() < (1 - chance if world.turned else chance)
         alert_id = AlertId(UUID(int=(place + first_number << 32) | world.seed))
-        for then, event in _life(world, draw, alert_id, begins, at, service, kind, bad=bool(bad)):
+        for then, event in _life(world, draw, alert_id, begins, at, service, kind, severity, bad=bool(bad)):
             heapq.heappush(waiting, _Waiting(then, order, event))
             order += 1
         while waiting and waiting[0].at <= at:
@@ -105,12 +111,12 @@ def _life(
     at: float,
     service: int,
     kind: int,
+    severity: Severity,
     *,
     bad: bool,
 ) -> Iterator[tuple[float, Event]]:
     """Yield the events of one alert with the seconds at which they come."""
     token = world.token
-    severity = list(Severity)[int(draw.integers(len(Severity)))]
     allowed = (900.0, 4 * 3600.0)
     triggered = begins + timedelta(seconds=at)
 

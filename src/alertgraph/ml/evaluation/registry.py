@@ -60,6 +60,8 @@ TASKS: tuple[Task, ...] = (
     Task("T6", "what is unusual in a series, point by point", "alertgraph.ml.evaluation.anomalies"),
     Task("T7", "how grave an incident is, by its first words", "alertgraph.ml.evaluation.incident_text"),
     Task("T8", "which service an incident comes from", "alertgraph.ml.evaluation.roots"),
+    Task("T9", "how fast the service's model answers, and how large it grows", "alertgraph.ml.evaluation.load"),
+    Task("T10", "walls, promotion, rollback, kills and spoilt numbers", "alertgraph.ml.evaluation.drills"),
 )
 
 
