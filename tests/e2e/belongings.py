@@ -98,6 +98,7 @@ STATE = """{
     totalCount
   }
   incidents(first: 100) { nodes { id version title status alertCount mergedInto { id } } totalCount }
+  oldest: events(first: 100) { nodes { number kind note detail } }
   events(last: 100) { nodes { number kind note detail } pageInfo { hasPreviousPage } }
   predictionModels(first: 100) { nodes { id version state } totalCount }
   savedViews(first: 100) { nodes { id version name filter shared } totalCount }
