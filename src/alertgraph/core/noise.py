@@ -248,7 +248,8 @@ def hold_for(alert: Alert, evidence: NoiseEvidence, rules: NoiseRules, now: date
         return None
     if rules.mode is NoiseMode.SUPPRESS:
         return NoiseHold(None, probability, basis, _words(probability, evidence.history, basis, None))
-    until = opened_at(alert.id) + min(rules.hold_max, _length(alert, evidence, rules))
+    # Where the clock of who opened it is ahead of ours, it is no longer held for that.
+    until = min(opened_at(alert.id) + min(rules.hold_max, _length(alert, evidence, rules)), now + rules.hold_max)
     if until < now + HOLD_LENGTH_MIN:
         return None
     return NoiseHold(until, probability, basis, _words(probability, evidence.history, basis, until - now))

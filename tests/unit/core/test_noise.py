@@ -168,6 +168,17 @@ def test_whoever_is_judged_late_waits_no_longer_for_that() -> None:
     assert is_told(judged(an_alert(), T0 + 2 * MINUTE))
 
 
+def test_a_clock_that_is_ahead_makes_no_hold_longer() -> None:
+    ahead = next(
+        id_ for number in range(100) if not is_spared(id_ := AlertId(uuid7(T0 + HOUR, number << 40)), KEY)
+    )
+
+    decision = judged(an_alert(id=ahead))
+
+    assert decision.alert is not None
+    assert decision.alert.judge_at == T0 + 5 * MINUTE
+
+
 def test_suppressed_is_not_told_until_somebody_wants_it() -> None:
     rules = replace(RULES, mode=NoiseMode.SUPPRESS)
 
