@@ -23,6 +23,8 @@ from alertgraph.services.ports import (
 
 SWEEP_INTERVAL = timedelta(seconds=5)
 DUE_COUNT_MAX = 1000
+# Who is far behind goes on in the next sweep then, so that others come to their turn.
+TURN_COUNT_MAX = 1000
 # Between two steps of a log that is far behind: who waits for the event loop goes first.
 PAUSE = timedelta(milliseconds=20)
 
@@ -69,7 +71,7 @@ class Sealer:
             await self._clock.sleep(SWEEP_INTERVAL)
 
     async def sweep(self) -> int:
-        """Give every log its turn that is due, and go on until none is behind; return how many events were sealed.
+        """Give every log its turn that is due, and go on with those that are behind; return how many were sealed.
 
         Raises:
             DependencyError: The store is away, or its keys are not those of the master key.
@@ -78,8 +80,9 @@ class Sealer:
         if not waiting:
             return 0
         signer, public_keys = await self._keys()
-        count = 0
-        while waiting:
+        count = turn_count = 0
+        while waiting and turn_count < TURN_COUNT_MAX:
+            turn_count += len(waiting)
             again = []
             for tenant_id in waiting:
                 try:
