@@ -765,6 +765,14 @@ def replay(
     with_model: Annotated[
         bool, typer.Option("--model/--no-model", help="Whether the run that learns predicts; needs the extra ml.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Tell it to this service instead, in real time; its people are really paged."),
+    ] = None,
+    key: KeyOption = None,
+    speed: Annotated[
+        float, typer.Option(help="With --url: seconds of the set in one of ours.", min=0.001, max=1e6)
+    ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
     """Tell the service labelled alerts of the past, on a clock of its own, and report what people on call met.
@@ -773,13 +781,26 @@ def replay(
     """
     from datetime import timedelta
 
+    from alertgraph.edge.client import ClientError
     from alertgraph.edge.replay import command
-    from alertgraph.edge.replay.sets import DataMissingError, ReplaySet
+    from alertgraph.edge.replay.sets import SETS, DataMissingError, ReplaySet
 
     try:
         noise = command.noise_rules(mode.upper(), timedelta(minutes=hold_max), timedelta(minutes=regret_budget))
         root = data or Path(os.environ.get("ALERTGRAPH_DATA") or "../shared/data")
 
+        if url is not None:
+            from alertgraph.edge.replay.outside import tell
+
+            for name in sets or SETS:
+                length = timedelta(days=days or SETS[name].days)
+                told = tell(url, _key(key), SETS[name].read(root, length), speed, _aside)
+                if as_json:
+                    say_json({"set": name, **told})
+                    continue
+                for figure, value in told["figures"].items():
+                    say(f"{figure:20}{value!s:>12}  {told['definitions'].get(figure, '')}".rstrip())
+            return
         model = _carried_out(command.model_installed) if with_model else None
 
         def options(the_set: ReplaySet) -> command.Options:
@@ -788,8 +809,13 @@ def replay(
         _carried_out(lambda: command.carry_out(root, sets or [], options, say, as_json=as_json))
     except KeyError as error:
         fail(f"there is no {error.args[0]}.", 2)
-    except DataMissingError as error:
+    except (DataMissingError, ClientError) as error:
         fail(str(error))
+
+
+def _aside(line: str) -> None:
+    """Say how far something is, beside what it comes to."""
+    typer.echo(line, err=True)
 
 
 def _url(given: str | None) -> str:

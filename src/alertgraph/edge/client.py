@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -61,6 +62,28 @@ def send_alert(url: str, key: str, fields: dict[str, Any]) -> tuple[dict[str, An
     return dict(answer), response.status_code == 201
 
 
+def send_firing(url: str, key: str, labels: Mapping[str, str], *, ends_at: datetime | None) -> None:
+    """Say that an alert with these labels fires, or is over, as Prometheus says it.
+
+    Raises:
+        ClientError: The service can't be reached, or refuses it.
+    """
+    alert: dict[str, Any] = {"labels": dict(labels)}
+    if ends_at is not None:
+        alert["endsAt"] = ends_at.isoformat()
+    try:
+        response = httpx2.post(
+            f"{url.rstrip('/')}/api/v2/alerts",
+            json=[alert],
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=SEND_TIMEOUT_SECONDS,
+        )
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ClientError(f"{url} can't be reached ({error}); is `alertgraph serve` running?") from error
+    if response.status_code >= 400:
+        raise ClientError(f"{url} refused an alert with {response.status_code}: {response.text[:200]}")
+
+
 def set_dependencies(
     url: str, key: str, dependencies: Sequence[tuple[str, Sequence[str]]], *, replace_all: bool
 ) -> int:
@@ -77,14 +100,14 @@ def set_dependencies(
             # Those that are named later are not forgotten, but set anew.
             "replaceAll": replace_all and start == 0,
         }
-        payload = _asked(url, key, SET_DEPENDENCIES, {"input": input})["setServiceDependencies"]
+        payload = asked(url, key, SET_DEPENDENCIES, {"input": input})["setServiceDependencies"]
         if payload["errors"]:
             raise ClientError(str(payload["errors"][0]["message"]))
         count = int(payload["dependencyCount"])
     return count
 
 
-def _asked(url: str, key: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
+def asked(url: str, key: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:
     """Return the data of a GraphQL operation."""
     try:
         response = httpx2.post(
