@@ -885,6 +885,9 @@ def _findings(conditions: _Conditions, parameters: Parameters) -> Iterator[_Find
         least = f"escalation_level >= {parameters.named('level_min', conditions.level_min)}"
         at_least = (least, _INDEXED["escalation_level"])
         yield _Finding(("level_min",), nothing, at_least, "escalation_level, triggered_at")
+    if conditions.probability_min is not None:
+        likely = f"incident_probability >= {parameters.named('probability_min', conditions.probability_min)}"
+        yield _Finding(("probability_min",), nothing, (likely,), "incident_probability")
     if conditions.resolved_after is not None or conditions.resolved_before is not None:
         since, until = conditions.resolved_after or _TIME_MIN, conditions.resolved_before or _TIME_MAX
         low, high = parameters.named("resolved_after", since), parameters.named("resolved_before", until)

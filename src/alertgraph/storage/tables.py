@@ -449,6 +449,7 @@ def _closed_indexes(table: str) -> tuple[Index, ...]:
             "tenant_id",
             "incident_probability",
             "id",
+            postgresql_include=["triggered_at", "last_seen_at", "severity"],
             postgresql_where=text("incident_probability IS NOT NULL"),
         ),
         _finding(table, "source", "source"),
