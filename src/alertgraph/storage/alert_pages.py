@@ -104,7 +104,7 @@ _INDEXED: Final[Mapping[str, str]] = {
     "escalation_level": "escalation_level >= 1",
 }
 # What the indexes of open alerts know behind what they are in the order of.
-_OPEN_KNOWN = frozenset({"assignee", "verdict", "rule_id", "source", "monitored_service"})
+_OPEN_KNOWN = frozenset({"severity", "assignee", "verdict", "rule_id", "source", "monitored_service"})
 # How far an alert's begin may lie ahead of its id: what a sender's clock may be ahead, and a day for ours.
 _AHEAD_MAX = FUTURE_MAX + timedelta(days=1)
 _ORDER_COLUMNS: Final[Mapping[AlertOrderField, str]] = {
@@ -590,7 +590,7 @@ def _branch(
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
     statuses = conditions.statuses & _OPEN_STATUSES if table == "alert_open" else frozenset()
-    drive, driven = _drive(scan, table, statuses, parameters)
+    drive, driven = _drive(scan, table, parameters)
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
     # What an index is limited to is said, so that the planner sees that it may be used.
     where += [_INDEXED[name] for name in sorted(driven & set(_INDEXED))]
@@ -623,15 +623,12 @@ def _branch(
     return Statement(text, parameters.values, is_looked_up or not (residual or is_gone_through))
 
 
-def _drive(
-    scan: _Scan, table: str, statuses: frozenset[AlertStatus], parameters: Parameters
-) -> tuple[str, frozenset[str]]:
+def _drive(scan: _Scan, table: str, parameters: Parameters) -> tuple[str, frozenset[str]]:
     """Return the values each of which is read by itself, and the columns that they are of; empty for none."""
     conditions = scan.conditions
     by_time = scan.order.field is AlertOrderField.TRIGGERED_AT
     by_grade = by_time or scan.order.field is AlertOrderField.SEVERITY
     is_closed = table != "alert_open"
-    graded = conditions.severities is not None or 0 < len(statuses) < len(_OPEN_STATUSES)
     if scan.ids is not None:
         return f"unnest({parameters.named('ids', scan.ids)}::uuid[]) AS one (id)", frozenset({"id"})
     if conditions.dedup_keys is not None:
@@ -655,12 +652,6 @@ def _drive(
         if values and len(values) <= count_max:
             given = parameters.named(name, sorted(values))
             return f"unnest({given}::{kind}[]) AS one ({column})", frozenset({column})
-    if by_time and not is_closed and graded:
-        pairs = [(status, grade) for status in statuses for grade in conditions.severities or Severity]
-        left = parameters.named("pair_statuses", [status for status, _ in pairs])
-        right = parameters.named("pair_severities", [grade for _, grade in pairs])
-        drive = f"unnest({left}::smallint[], {right}::smallint[]) AS one (status, severity)"
-        return drive, frozenset({"status", "severity"})
     if by_grade and conditions.severities is not None:
         grades = parameters.named("severities", sorted(conditions.severities))
         return f"unnest({grades}::smallint[]) AS one (severity)", frozenset({"severity"})

@@ -405,7 +405,6 @@ alert_open = Table(
     Index("alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")),
     Index("alert_open_by_triggered", "tenant_id", "triggered_at", "id", "status", "severity", *_KNOWN),
     Index("alert_open_by_severity", "tenant_id", "severity", "id", "status", *_KNOWN),
-    Index("alert_open_grade", "tenant_id", "status", "severity", "triggered_at", "id"),
     _assignee_index("alert_open"),
     _incident_index("alert_open", "triggered_at", "id"),
 )
