@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from alertgraph.edge.cli import app
+from tests.e2e.test_replay import a_set
 from tests.running import RunningService, environment_of
 from tests.servers import free_port
 
@@ -90,6 +91,20 @@ def test_send_tells_whether_the_alert_is_new(environment: dict[str, str]) -> Non
     assert (told["created"], told["alert"]["occurrenceCount"]) == (False, 2)
 
 
+def test_a_set_is_told_to_a_service_that_runs(
+    service: RunningService, environment: dict[str, str], tmp_path: Path
+) -> None:
+    a_set(tmp_path, 6)
+
+    arguments = ("--data", str(tmp_path), "--set", "telecom", "--days", "1", "--speed", "1000000", "--json")
+    told = run(environment, "replay", *arguments, "--url", service.url, "--key", service.admin_key)
+
+    assert told.exit_code == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["set"], found["messages"]) == ("telecom", 12)
+    assert found["figures"]["createdCount"] == 6
+
+
 def test_tail_begins_behind_a_cursor_and_follows(service: RunningService, environment: dict[str, str]) -> None:
     start = service.data("{ alerts { asOf } }")["alerts"]["asOf"]
     run(environment, "send", "before")
@@ -148,7 +163,7 @@ def test_schema_prints_the_published_contract(environment: dict[str, str]) -> No
         (("send", "t", "--key", "ag_wrong_key"), "API key"),
         (("tail", "--key", "ag_wrong_key_that_is_long_enough"), "closed the connection: 4403"),
         (("tail", "--after", "nonsense"), "cursor"),
-        (("serve", "--role", "king"), "--role is all, api, engine or predictor"),
+        (("serve", "--role", "king"), "--role is all, api, engine, predictor or trainer"),
     ],
 )
 def test_errors_are_one_sentence(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:
