@@ -1,8 +1,8 @@
 """Create what those who learn keep: how far each has read a tenant's log and what it had come to by then.
 
 A lease says which process reads a tenant's log at present, so that no two of them take the same events at a time.
-Leases run by the database's clock. A process says every few seconds how it does, for whoever answers requests; that
-is no tenant's, and reached through functions only.
+Leases run by the database's clock. A process says every few seconds how it does, for whoever answers requests;
+that is no tenant's, and reached through functions only.
 
 State changes as a whole and is compressed already: it is kept as it comes.
 """
@@ -55,7 +55,7 @@ CREATE TABLE learning_process (
 ) WITH (fillfactor = 50)
 """
 
-# Everybody takes what is free up to an even share, and a little more, so that one tenant more or less moves nobody.
+# Everybody takes what is free up to an even share and a little more, so that one tenant more or less moves nobody.
 CLAIM_LEARNING = """
 CREATE FUNCTION claim_learning(
     p_task text, p_holder uuid, p_lease interval, OUT share integer, OUT tenant_ids uuid[])
