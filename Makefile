@@ -9,7 +9,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench build clean debian
+.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ simulate: $(VENV)/.dev ## Play a thousand seeds of the pager on a virtual clock,
 
 bench: $(VENV)/.dev ## Measure everything beside what it is compared with (QUICK=1: briefly); writes bench/results/
 	@$(BIN)/python -m bench
+
+plans: $(VENV)/.dev ## Look at every plan on a filled database: make plans DATA_DIR=~/filled ALERTS=10000000
+	@$(BIN)/python -m bench plans --data-dir "$${DATA_DIR:?a folder, filled or to be filled}" --alerts "$${ALERTS:-10000000}"
 
 build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from bench import (
     learning,
     lists,
     metrics,
+    plans,
     plots,
     reads,
     report,
@@ -39,7 +41,7 @@ class Wanted:
     Attributes:
         alerts: How many alerts lists are read from.
         data_dir: Where a filled database is, or shall be kept.
-        only: What stands in the names of the lists that are measured.
+        only: What stands in the names of the lists that are measured; for growth, "ingest" leaves out the rest.
     """
 
     quick: bool
@@ -125,7 +127,7 @@ def _lateness(wanted: Wanted, directory: Path) -> Outcome:
 def _growth(wanted: Wanted, directory: Path) -> Outcome:
     scale = growth.QUICK if wanted.quick else growth.FULL
     kept = (_data(wanted, directory), wanted.alerts) if wanted.data_dir is not None else None
-    growing = growth.Growth(directory, kept, scale, wanted.seed)
+    growing = growth.Growth(directory, kept, scale, wanted.seed, only_ingest=wanted.only == "ingest")
     growing.run()
     return Outcome(growing.table(), growing.told(), {"rounds": scale.rounds, **growing.facts()})
 
@@ -198,7 +200,7 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
 }
 # These are no rows of the design's table, and but for the first they take ten minutes each.
 ONLY_BY_NAME = ("appends", "learning", "sealing", "metrics", "growth", "lists", "list-growth")
-COMMANDS = ("plot", "flame", "fill")
+COMMANDS = ("plot", "flame", "fill", "plans")
 
 
 def main() -> None:
@@ -208,7 +210,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"{', '.join(PARTS)} (all but {', '.join(ONLY_BY_NAME)} where none is named); or fill; "
+        help=f"{', '.join(PARTS)} (all but {', '.join(ONLY_BY_NAME)} where none is named); or fill, or plans; "
         f"or plot and files of results; or flame and one of {', '.join(flame.LOADS)}",
     )
     parser.add_argument(
@@ -216,7 +218,11 @@ def main() -> None:
     )
     parser.add_argument("--alerts", type=int, help="how many alerts lists are read from")
     parser.add_argument("--data-dir", type=Path, help="keep the filled database here, or use the one that is here")
-    parser.add_argument("--only", default="", help="only those lists in whose name this stands, such as 'figures'")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="only those lists in whose part and name this stands, such as 'figures'; ingest for growth",
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of the order of measurements, and of contents")
     parser.add_argument("--into", type=Path, help="where plot and flame write; docs/images, and bench/results")
     arguments = parser.parse_args()
@@ -237,6 +243,8 @@ def main() -> None:
     for name in names or (part for part in PARTS if part not in ONLY_BY_NAME):
         if name == "fill":
             _fill(wanted)
+        elif name == "plans":
+            _plans(wanted)
         else:
             _run(name, wanted)
     print(f"\n  took {time.monotonic() - started:.0f} s", flush=True)
@@ -263,6 +271,19 @@ def _run(name: str, wanted: Wanted) -> None:
 def _fill(wanted: Wanted) -> None:
     with short_directory() as directory, Installation(_data(wanted, directory)) as installation:
         print(fill.filled(installation, wanted.alerts, wanted.seed).text())
+
+
+def _plans(wanted: Wanted) -> None:
+    with short_directory() as directory:
+        machine = facts(directory)
+        with Installation(_data(wanted, directory)) as installation:
+            looking = plans.Plans(installation, fill.filled(installation, wanted.alerts, wanted.seed), wanted.only)
+            looking.run()
+    print(looking.table())
+    path = report.keep("plans", machine, {"only": wanted.only, "alerts": wanted.alerts}, looking.told())
+    print(f"\n  kept in {report.shown_path(path)}")
+    if not looking.holds:
+        sys.exit(1)
 
 
 def _plot(results: list[Path], into: Path) -> None:

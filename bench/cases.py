@@ -104,6 +104,7 @@ def order_name(order: AlertOrder) -> str:
 # ------------------------------------------------------------------------------------------ alerts
 
 _REGEX = "REGEX and NOT matchers are judged row by row"
+_FAR = "the time of the list's order says nothing of the one that is asked for: a month may be read past"
 _LOOKED = "no index knows what few events say: they are looked at one by one"
 _COMMON = "a word or label of very many alerts is no selection: rows are judged one by one"
 _SEEN = "no index knows when an open alert was seen last, which each repeat changes: all open ones are read"
@@ -167,7 +168,7 @@ def alert_filters(known: Known) -> Iterator[tuple[str, AlertFilter, str]]:
         AlertFilter(resolved_after=now - 50 * DAY, resolved_before=now - 50 * DAY + HOUR),
         "",
     )
-    yield "resolved in the last month", AlertFilter(resolved_after=now - 30 * DAY), ""
+    yield "resolved in the last month", AlertFilter(resolved_after=now - 30 * DAY), _FAR
     yield "resolved half a year ago", AlertFilter(resolved_before=now - 180 * DAY), ""
     yield "rule, common", AlertFilter(escalation_rule=(rule(0),)), ""
     yield "rule, rare", AlertFilter(escalation_rule=(rule(3),)), ""

@@ -180,16 +180,26 @@ class Growth:
 
     Args:
         kept: A folder with a filled database, which is one more size, and how many alerts are in it.
+        only_ingest: Whether sockets and documents are left out.
     """
 
-    def __init__(self, directory: Path, kept: tuple[Path, int] | None, scale: Scale, seed: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kept: tuple[Path, int] | None,
+        scale: Scale,
+        seed: int,
+        *,
+        only_ingest: bool = False,
+    ) -> None:
+        self._only_ingest = only_ingest
         self._directory = directory
         self._kept = kept
         self._scale = scale
         self._seed = seed
         self._random = random.Random(seed)
         self._ingest: dict[int, Ingest] = {}
-        self._fanned: dict[int, list[FannedOut]] = {count: [] for count in scale.sockets}
+        self._fanned: dict[int, list[FannedOut]] = {} if only_ingest else {count: [] for count in scale.sockets}
         self._steps: list[Step] = []
         self._facts: dict[str, object] = {}
         self._number = 0
@@ -198,6 +208,8 @@ class Growth:
         """Measure ingest at all sizes, fan-out at all numbers of sockets, and documents."""
         with contextlib.ExitStack() as stack:
             self._measure_ingest(stack)
+        if self._only_ingest:
+            return
         # Alone on the machine from here on.
         with Installation(self._directory / "sockets") as installation:
             self._facts = installation.facts()
@@ -218,6 +230,7 @@ class Growth:
         for size, (folder, count) in sizes.items():
             print(f"  growth: {size:,} alerts stored", flush=True)
             installation = stack.enter_context(Installation(folder))
+            self._facts = self._facts or installation.facts()
             slugs = [tenant.slug for tenant in fill.filled(installation, count, self._seed).tenants]
             own = self._directory / f"s{size}"
             own.mkdir()
@@ -340,8 +353,10 @@ class Growth:
                 "processor time of PostgreSQL for a single create",
                 {size: each.single_postgres_cpu_us for size, each in self._ingest.items()},
             ),
-            linear(self._of_sockets(lambda each: each.burst_seconds)),
         ]
+        if self._only_ingest:
+            return found
+        found.append(linear(self._of_sockets(lambda each: each.burst_seconds)))
         if max(self._scale.sockets) >= SOCKET_COUNT_MIN:
             found.append(light(self._of_sockets(lambda each: each.idle_kib)))
         if self._scale.documents >= DOCUMENT_COUNT_MIN:
@@ -386,7 +401,7 @@ class Growth:
                 for step, value in zip(self._steps, values, strict=True)
             ]
 
-        return [
+        panels = [
             plots.Panel(
                 "Ingest",
                 "ms",
@@ -429,6 +444,7 @@ class Growth:
                 better="less",
             ),
         ]
+        return panels[:1] if self._only_ingest else panels
 
     def table(self) -> str:
         """Return three tables, and what follows from them."""
@@ -514,4 +530,5 @@ class Growth:
                 for each in self.verdicts()
             ],
         )
-        return "\n".join((ingest, sockets, documents, verdicts))
+        tables = (ingest, verdicts) if self._only_ingest else (ingest, sockets, documents, verdicts)
+        return "\n".join(tables)

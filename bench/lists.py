@@ -142,7 +142,9 @@ class Lists:
         database = await Database.connect(self._installation.url, pool_size=1)
         try:
             for tenant, tenant_id in self._tenants.items():
-                cases = [case for case in await _cases(database, tenant_id) if self._only in case.name]
+                cases = [
+                    case for case in await _cases(database, tenant_id) if self._only in f"{case.part}: {case.name}"
+                ]
                 self._cases = cases
                 order = list(cases)
                 self._random.shuffle(order)

@@ -619,7 +619,9 @@ def _branch(
         text = f"SELECT found.* FROM {drive} CROSS JOIN LATERAL ({text}) AS found"
     # Each id or key is looked up by itself: what else must hold of it makes no difference to the plan.
     is_looked_up = bool(driven & {"id", "dedup_key"})
-    is_gone_through = table == "alert_open" and bool(driven & _OPEN_KNOWN)
+    # What is open has to be gone through: a plan for any values would scan what all tenants have.
+    in_order = scan.order.field in (AlertOrderField.TRIGGERED_AT, AlertOrderField.SEVERITY)
+    is_gone_through = table == "alert_open" and (bool(driven & _OPEN_KNOWN) or not in_order)
     return Statement(text, parameters.values, is_looked_up or not (residual or is_gone_through))
 
 

@@ -112,7 +112,7 @@ class Reader:
             )
             with self._told():
                 try:
-                    rows: Rows | None = await connection.fetch(statement.text, *statement.values)
+                    rows: Rows | None = await self._read(connection, statement.text, statement.values)
                 except asyncpg.QueryCanceledError:
                     rows = None
             # Also takes the settings back.
@@ -167,8 +167,11 @@ class Reader:
 
     async def _fetch(self, connection: Connection, statement: str, parameters: Sequence[object]) -> Rows:
         with self._told():
-            rows: Rows = await connection.fetch(statement, *parameters)
-            return rows
+            return await self._read(connection, statement, parameters)
+
+    async def _read(self, connection: Connection, statement: str, parameters: Sequence[object]) -> Rows:
+        rows: Rows = await connection.fetch(statement, *parameters)
+        return rows
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -19,9 +19,9 @@ from alertgraph.core.query import AlertFilter, AlertOrderField, EventFilter
 from alertgraph.edge.bench.fill import filled
 from alertgraph.storage.database import Database, owner_connection
 from alertgraph.storage.reader import Reader
-from alertgraph.storage.search import FOUND_MAX
 from alertgraph.storage.secrets import MasterKey
 from bench.cases import Case, all_cases, known_of
+from bench.plans import faults
 from resolvers.metrics import MetricsFilter
 from tests.kept import keeping
 from tests.servers import DatabaseServer
@@ -30,10 +30,6 @@ ROOT = Path(__file__).resolve().parents[3]
 KEY = MasterKey(bytes(range(32)))
 # The largest tenant has 30 % of these: more than any selection, in fourteen partitions.
 CLOSED, OPEN = 30_000, 600
-ROWS_MAX = FOUND_MAX + 101
-_GUARDED = re.compile(
-    r"(alert_open|alert_closed|alert_closed_late|alert_terms|event|delivery|delivery_open)(_y\w+)?"
-)
 
 AUTO_EXPLAIN = {
     "session_preload_libraries": "auto_explain",
@@ -47,32 +43,6 @@ AUTO_EXPLAIN = {
     # is still scanned has no index that would do.
     "enable_seqscan": "off",
 }
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a step of a plan and all below it."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
-def faults(plan: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a plan that was run."""
-    for node in nodes(plan):
-        table = node.get("Relation Name", "")
-        if not _GUARDED.fullmatch(table) and node["Node Type"] not in ("Sort", "Incremental Sort"):
-            continue
-        removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck", "Join Filter"))
-        seen = (node["Actual Rows"] + removed) * node["Actual Loops"]
-        # An empty table, such as a month to come, is read as fast without its index.
-        if seen and node["Node Type"] == "Seq Scan":
-            yield f"{seen:g} rows of {table} by a scan of all"
-        if table and seen > ROWS_MAX:
-            yield f"{seen:g} rows of {table} looked at by {node.get('Index Name', 'no index')}"
-        if node["Node Type"] == "Sort":
-            taken = sum(below["Actual Rows"] * below["Actual Loops"] for below in node["Plans"])
-            if taken > ROWS_MAX:
-                yield f"{taken:g} rows sorted"
 
 
 class Plans:
@@ -166,7 +136,7 @@ def test_a_plan_that_scans_or_sorts_is_found() -> None:
     assert list(faults(scan)) == ["2 rows of alert_closed_y2026m01 by a scan of all"]
     assert list(faults(sort)) == ["27030 rows of alert_open looked at by alert_open_due"]
     assert list(faults(fine)) == []
-    many = {**sort["Plans"][0], "Rows Removed by Filter": 0, "Actual Rows": 3_000}  # type: ignore[index, dict-item]
+    many = {**sort["Plans"][0], "Rows Removed by Filter": 0, "Actual Rows": 3_000}  # type: ignore[index]
     assert "9000 rows sorted" in list(faults({**sort, "Plans": [many]}))
 
 
