@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -511,6 +512,8 @@ def carry_out(
         KeyError: There is no set of a name.
         DataMissingError: A set's data are not there.
     """
+    # However it is ended, the database that was made for it goes with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     reports = []
     for name in names or list(SETS):
         told = replay(data, name, options(SETS[name]))
