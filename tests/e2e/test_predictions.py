@@ -82,11 +82,12 @@ def test_from_the_first_alert_to_a_version_of_its_own(tmp_path: Path) -> None:
         newest = client.ask(NEWEST)["alerts"]["nodes"][0]["prediction"]
         assert newest["abstained"]
         assert newest["modelVersion"] == "torch_v1"
-        assert client.ask(STATUS)["predictionStatus"]["state"] == "LEARNING"
+        # How the learning process stands is asked for every few seconds.
+        until(lambda: client.ask(STATUS)["predictionStatus"]["state"] == "LEARNING")
         for alert_id in opened:
             client.ask(RESOLVE, input={"alertId": alert_id})
         until(lambda: client.ask(STATUS)["predictionStatus"]["labelCount"] == ALERT_COUNT)
-        assert client.ask(STATUS)["predictionStatus"]["state"] == "ACTIVE"
+        until(lambda: client.ask(STATUS)["predictionStatus"]["state"] == "ACTIVE")
 
         fires(ALERT_COUNT)
         until(lambda: client.ask(NEWEST)["alerts"]["nodes"][0]["prediction"] is not None)
@@ -108,6 +109,18 @@ def test_from_the_first_alert_to_a_version_of_its_own(tmp_path: Path) -> None:
 
         until(lambda: "SHADOW" in states().values())
         assert states()["torch_v1"] == "ACTIVE"
+
+        # Who trains only finds nothing due while one is tried, and ends when it is told to.
+        log = tmp_path / "trainer"
+        with log.open("wb") as said:
+            command = [sys.executable, "-m", "alertgraph", "serve", "--role", "trainer"]
+            trainer = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            until(lambda: '"training"' in log.read_text())
+            time.sleep(2.0)
+            trainer.terminate()
+            assert trainer.wait(60) == 0
+        assert "trained a candidate" not in log.read_text()
+        assert "rror" not in log.read_text()
     finally:
         if service.process.poll() is None:
             assert service.stop() == 0

@@ -126,7 +126,8 @@ def serve(
     role: Annotated[
         str,
         typer.Option(
-            help="all: everything; api: requests only; engine: what falls due only; predictor: what learns only."
+            help="all: everything; api: requests only; engine: what falls due only; predictor: what learns only; "
+            "trainer: what trains candidates only."
         ),
     ] = "all",
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
@@ -154,12 +155,17 @@ def serve(
             settings, is_supervised=supervised, holder=UUID(holder) if holder is not None else None
         )
 
-    if role not in ("all", "api", "engine", "predictor"):
-        fail(f"--role is all, api, engine or predictor, not {role}.", 2)
+    def train_forever(settings: Settings) -> int:
+        from alertgraph.edge.training import serve_trainer
+
+        return serve_trainer(settings)
+
+    if role not in ("all", "api", "engine", "predictor", "trainer"):
+        fail(f"--role is all, api, engine, predictor or trainer, not {role}.", 2)
     overrides: dict[str, Any] = {
         name: value for name, value in (("host", host), ("port", port)) if value is not None
     }
-    run = learn_forever if role == "predictor" else serve_forever
+    run = {"predictor": learn_forever, "trainer": train_forever}.get(role, serve_forever)
     raise typer.Exit(_carried_out(lambda: run(read_settings(**overrides))))
 
 

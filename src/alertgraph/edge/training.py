@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from alertgraph.core.errors import InputError, NotFoundError
-from alertgraph.core.ids import ModelId, TenantId, uuid7
-from alertgraph.core.learning import ModelMetric, ModelState
+import structlog
+
+from alertgraph.core.errors import AlertGraphError, InputError, NotFoundError
+from alertgraph.core.ids import EPOCH, ModelId, TenantId, uuid7
+from alertgraph.core.learning import CANDIDATE_EVERY, LABELS_EACH, LABELS_MIN, ModelMetric, ModelState
 from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
 from alertgraph.edge.models import model_path
+from alertgraph.edge.telemetry import configure_logging
 from alertgraph.settings import Settings
 from alertgraph.storage.database import Database
 from alertgraph.storage.embedded import attach
@@ -26,6 +31,7 @@ from alertgraph.storage.tenants import TenantRegistry
 
 EXAMPLES_MAX = 20_000
 NICENESS = 10
+ROUND_EVERY = timedelta(seconds=60)
 
 
 def train_bundled(data: Path, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -73,6 +79,66 @@ def train_tenant(settings: Settings, *, slug: str | None = None, tenant_id: UUID
     with ExitStack() as resources:
         url = _database_url(settings, resources)
         return asyncio.run(_trained(settings, url, path, slug, tenant_id))
+
+
+def serve_trainer(settings: Settings) -> int:
+    """Train candidates of all tenants as they fall due, until told to stop; return the process's exit status.
+
+    The learning process has candidates trained by itself; this is for who wants that done elsewhere. Both make the
+    same of the same examples, so that none is made twice.
+
+    Raises:
+        StartError: Learning is switched off, there is no model to begin with, or no database.
+    """
+    if not settings.ml_enabled:
+        raise StartError("Learning is switched off by CRITICAL_ALERT_ML_ENABLED: there is nothing to do.")
+    configure_logging(settings.log_format, settings.log_level, process="trainer")
+    os.nice(NICENESS)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    path = model_path(settings)
+    if path is None:
+        raise StartError("There is no model to begin with: CRITICAL_ALERT_PREDICTION_MODEL names one.")
+    with ExitStack() as resources:
+        url = _database_url(settings, resources)
+        return asyncio.run(_trains(settings, url, path))
+
+
+async def _trains(settings: Settings, url: str, path: Path) -> int:
+    stopping = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
+    log = structlog.get_logger("alertgraph")
+    registry = TenantRegistry(owner_url(settings, url), master_key(settings))
+    database = await Database.connect(url, pool_size=2, application_name="alertgraph trainer")
+    log.info("training")
+    try:
+        while not stopping.is_set():
+            try:
+                for tenant in await registry.all():
+                    if not stopping.is_set() and await _is_due(database, tenant.id):
+                        log.info("trained a candidate", **await _candidate(database, tenant.id, path))
+            except AlertGraphError as error:
+                # What will pass: the next round finds everything as it is.
+                log.warning("training failed", error=error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ROUND_EVERY.total_seconds()):
+                    await stopping.wait()
+    finally:
+        await database.close()
+    return 0
+
+
+async def _is_due(database: Database, tenant_id: TenantId) -> bool:
+    """Say whether a tenant should have a candidate: none is waiting or tried, and enough is new."""
+    known = await PostgresPredictionModels(database, uuid4).models(tenant_id)
+    if any(model.state in (ModelState.CANDIDATE, ModelState.SHADOW) for model in known):
+        return False
+    outcomes = PostgresOutcomes(database)
+    if await outcomes.known_since(tenant_id, EPOCH, LABELS_MIN) < LABELS_MIN:
+        return False
+    since = max((model.trained_at for model in known if model.example_count), default=EPOCH)
+    new = await outcomes.known_since(tenant_id, since, LABELS_EACH)
+    return new >= LABELS_EACH or (new > 0 and datetime.now(UTC) - since >= CANDIDATE_EVERY)
 
 
 def _database_url(settings: Settings, resources: ExitStack) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from alertgraph.core.errors import DependencyError, StaleDecisionError
 from alertgraph.core.ids import AlertId, TenantId
@@ -23,6 +24,10 @@ SELECT alert_id, predicted_at, features, needed_person, breached, self_resolved,
     resolved_after, matured_at
 FROM prediction WHERE tenant_id = $1 AND matured_at IS NOT NULL AND octet_length(features) > 0
 ORDER BY matured_at DESC, alert_id DESC LIMIT $2
+"""
+_KNOWN_SINCE = """
+SELECT count(*) FROM (
+    SELECT FROM prediction WHERE tenant_id = $1 AND matured_at > $2 AND matured_at IS NOT NULL LIMIT $3) AS known
 """
 _LOOKED_AT = """
 SELECT found.* FROM unnest($2::uuid[]) AS one (id) CROSS JOIN LATERAL (
@@ -62,6 +67,11 @@ class PostgresOutcomes:
         except (LostCommitError, StaleDecisionError) as error:
             # Done twice, it is the same.
             raise DependencyError(DEPENDENCY, retryable=True) from error
+
+    async def known_since(self, tenant_id: TenantId, since: datetime, limit: int) -> int:
+        """Return how many outcomes have become known since, up to a limit."""
+        async with self._database.transaction(tenant_id, read_only=True) as connection:
+            return int(await connection.fetchval(_KNOWN_SINCE, tenant_id, since, limit))
 
     async def examples(self, tenant_id: TenantId, limit: int) -> Sequence[Example]:
         """Return the last matured examples, oldest first."""

@@ -59,6 +59,9 @@ async def test_examples_are_the_newest_in_the_order_in_which_they_became_known(w
     await outcomes.settle(tenant_id, [an_outcome(id_, -number) for number, id_ in enumerate(ids)])
     await outcomes.settle(tenant_id, [an_outcome(without, 99), an_outcome(AlertId(new_id()))])
 
+    assert await outcomes.known_since(tenant_id, T0 - timedelta(minutes=2), 10) == 3
+    assert await outcomes.known_since(tenant_id, T0 - timedelta(minutes=2), 2) == 2
+
     found = await outcomes.examples(tenant_id, 3)
 
     assert [example.outcome.alert_id for example in found] == [ids[2], ids[1], ids[0]]
