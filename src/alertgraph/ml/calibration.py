@@ -147,11 +147,11 @@ class Conformal:
         said, answers = told[:, 0], told[:, 1]
         if self.by_class:
             return (
-                _limit(1.0 - said, answers, self.miss_rate),
-                _limit(said, 1.0 - answers, self.miss_rate),
+                weighted_limit(1.0 - said, answers, self.miss_rate),
+                weighted_limit(said, 1.0 - answers, self.miss_rate),
             )
         scores = np.concatenate([1.0 - said, said])
-        both = _limit(scores, np.concatenate([answers, 1.0 - answers]), self.miss_rate)
+        both = weighted_limit(scores, np.concatenate([answers, 1.0 - answers]), self.miss_rate)
         return both, both
 
     def verdicts(self, probabilities: Floats) -> list[Verdict]:
@@ -193,7 +193,7 @@ class ConformalRange:
     def widened_by(self) -> float:
         """Return what is added at both ends; negative where the model's ranges are too wide."""
         scores = np.array(self._scores, dtype=np.float64)
-        limit = _limit(scores, np.ones(len(scores)), self.miss_rate)
+        limit = weighted_limit(scores, np.ones(len(scores)), self.miss_rate)
         return limit if math.isfinite(limit) else 0.0
 
     def kept(self) -> tuple[float, ...]:
@@ -206,7 +206,7 @@ class ConformalRange:
         self._scores.extend(kept)
 
 
-def _limit(scores: Floats, weights: Floats, miss_rate: float) -> float:
+def weighted_limit(scores: Floats, weights: Floats, miss_rate: float) -> float:
     """Return the score that a new one exceeds with at most this chance; infinite where there are too few."""
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(weights[order])

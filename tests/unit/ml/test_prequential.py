@@ -22,7 +22,9 @@ from alertgraph.ml.train.prequential import (  # noqa: E402
     Prequential,
     Replayed,
     Stream,
+    SurvivalCurve,
     replay,
+    widening,
 )
 from alertgraph.ml.train.provisional import provisional_answers  # noqa: E402
 from tests.unit.ml.small import SALT, SCHEMA, seen, stream  # noqa: E402
@@ -205,3 +207,26 @@ def test_only_rows_old_enough_tell_of_those_that_take_long() -> None:
 
 def test_without_any_outcome_nothing_is_believed() -> None:
     assert np.isnan(believed(known=np.zeros(4, dtype=bool))).all()
+
+
+def test_what_is_open_counts_for_what_lasted_as_long() -> None:
+    hours = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 3.0])
+    ended = np.array([True, True, True, True, True, False])
+    curve = SurvivalCurve(hours, ended)
+
+    assert curve.later(0.0, np.array([0.01, 0.99])).tolist() == [1.0, 16.0]
+    # Of those open after three hours a third each came to 4, 8 and 16.
+    assert curve.later(3.0, np.array([0.2, 0.5, 0.9])).tolist() == [4.0, 8.0, 16.0]
+    # What has lasted longer than all of them has lasted so long at least.
+    assert curve.later(50.0, np.array([0.5])).tolist() == [50.0]
+
+
+def test_a_range_is_widened_until_it_holds_its_share() -> None:
+    draw = np.random.default_rng(1)
+    values = draw.normal(0.0, 1.0, 4_000)
+    lows, highs = np.full(4_000, -0.5), np.full(4_000, 0.5)
+
+    by = widening(lows, highs, np.arange(4_000), values, np.ones(4_000), 0.2)
+
+    assert np.mean((values >= lows - by) & (values <= highs + by)) == pytest.approx(0.8, abs=0.01)
+    assert widening(lows[:0], highs[:0], np.arange(0), values[:0], values[:0], 0.2) == 0.0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alertgraph.ml.artifact import LINEAR, NETWORK, TREES
 from alertgraph.ml.blend import Blend, choose_blend
-from alertgraph.ml.calibration import Abstention, Conformal, ConformalRange, choose_abstention, fit_platt
+from alertgraph.ml.calibration import Abstention, Conformal, choose_abstention, fit_platt, weighted_limit
 from alertgraph.ml.features import DAY_SECONDS, FeatureSchema, FeatureState, Observation
 from alertgraph.ml.model import Examples, Fitting, time_quantile
 from alertgraph.ml.train.members import Members, Recipe, fit_members
@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 HOUR_SECONDS = 3_600.0
 # Nothing lasts shorter: clocks of sources tell minutes at best.
 HOURS_MIN = 1 / 60
+# One that is open counts for these shares of what alerts came to that had lasted as long.
+OPEN_SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,45 @@ class Replayed:
     hours: Floats
 
 
+class SurvivalCurve:
+    """How long alerts last, from some that have ended and some that have lasted so long at least.
+
+    References:
+        Kaplan and Meier, *Nonparametric estimation from incomplete observations*, 1958.
+    """
+
+    def __init__(self, hours: Floats, ended: NDArray[np.bool_]) -> None:
+        order = np.argsort(hours, kind="stable")
+        self._hours = hours[order]
+        at_risk = np.arange(len(hours), 0, -1)
+        self._open = np.cumprod(1.0 - ended[order] / at_risk)
+
+    def later(self, lasted: float, shares: Floats) -> Floats:
+        """Return by when these shares have ended of those that are open after so many hours: never before then."""
+        place = int(np.searchsorted(self._hours, lasted, side="right"))
+        still_open = self._open[place - 1] if place else 1.0
+        ends = np.searchsorted(-self._open, -(still_open * (1.0 - shares)))
+        return np.maximum(self._hours[np.minimum(ends, len(self._hours) - 1)], lasted)
+
+
+def widening(
+    lows: Floats, highs: Floats, rows: NDArray[np.int64], values: Floats, weights: Floats, miss_rate: float
+) -> float:
+    """Return what ranges have to be widened by at both ends to hold all but a share of what came.
+
+    Args:
+        lows: (n,) lower ends as the model gave them.
+        highs: (n,) upper ends.
+        rows: (m,) which range each value is of.
+        values: (m,) what came, or may come.
+        weights: (m,) how likely that is; those of a range add up to 1.
+        miss_rate: The share that may lie outside.
+    """
+    scores = np.maximum(lows[rows] - values, values - highs[rows])
+    limit = weighted_limit(scores, weights, miss_rate)
+    return limit if math.isfinite(limit) else 0.0
+
+
 @dataclass(slots=True)
 class _Force:
     """The models in force, and how their answers are put together."""
@@ -335,6 +376,29 @@ class Prequential:
         if network.survival is not None:
             self._timed(said, network.survival, today, start)
 
+    def _lasted(self, rows: NDArray[np.int64], now: float) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Return how long alerts have lasted, as far as is known: for each value its row, log hours and weight.
+
+        One that is open counts for what alerts came to that had lasted as long, by Kaplan and Meier.
+        """
+        stream = self.stream
+        came = np.flatnonzero(stream.at < now)
+        curve = SurvivalCurve(*self._until(came, now))
+        hours, ended = self._until(rows, now)
+        places, values, weights = [np.flatnonzero(ended)], [hours[ended]], [np.ones(int(ended.sum()))]
+        for place in np.flatnonzero(~ended):
+            later = curve.later(float(hours[place]), OPEN_SHARES)
+            places.append(np.full(len(later), place))
+            values.append(later)
+            weights.append(np.full(len(later), 1 / len(later)))
+        return np.concatenate(places), np.log(np.concatenate(values)), np.concatenate(weights)
+
+    def _until(self, rows: NDArray[np.int64], now: float) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return for how many hours alerts have lasted by now, and whether they have ended."""
+        stream = self.stream
+        hours = (np.minimum(stream.ended_at[rows], now) - stream.began_at[rows]) / HOUR_SECONDS
+        return np.maximum(hours, HOURS_MIN), stream.ended_at[rows] <= now
+
     def _timed(self, said: Replayed, survival: Floats, today: NDArray[np.int64], now: float) -> None:
         """Give ranges of time, widened by how far earlier ones were off."""
         stream, plan = self.stream, self.plan
@@ -348,15 +412,10 @@ class Prequential:
         )
         self._raw_hours[today] = raw
         said.hours[today] = raw
-        ranges = ConformalRange(miss, plan.kept_max)
-        # Judged by all alerts older than a while: those still open have at least lasted until now.
-        told = np.flatnonzero(~np.isnan(self._raw_hours[:, 0]) & (stream.at < now - 7 * DAY_SECONDS))[
-            -plan.kept_max :
-        ]
-        for row in told:
-            lasted = (min(stream.ended_at[row], now) - stream.began_at[row]) / HOUR_SECONDS
-            low, _, high = np.log(np.maximum(self._raw_hours[row], HOURS_MIN))
-            ranges.learn(low, high, math.log(max(lasted, HOURS_MIN)))
-        widened = math.exp(ranges.widened_by())
+        # Judged by all alerts older than a day, the open ones among them: to leave those out, or to take them as
+        # ended, would be to believe that everything ends soon.
+        told = np.flatnonzero(~np.isnan(self._raw_hours[:, 0]) & (stream.at < now - DAY_SECONDS))[-plan.kept_max :]
+        lows, _, highs = np.log(np.maximum(self._raw_hours[told], HOURS_MIN)).T
+        widened = math.exp(widening(lows, highs, *self._lasted(told, now), miss))
         said.hours[today, 0] /= widened
         said.hours[today, 2] *= widened
