@@ -27,7 +27,7 @@ RATES = "rates"
 MEMBERS = (NETWORK, TREES, LINEAR, RATES)
 # Rows are always asked in blocks of this size, filled up where there are fewer. Linear algebra sums in another
 # order for another number of rows: what is said of an alert would depend on who came in beside it.
-BLOCK = 64
+BLOCK = 16
 KEPT_MAX = 2_000
 # An outcome counts half after so many others; after a drift sooner.
 HALF_LIFE, HALF_LIFE_MOVED = 1_000.0, 200.0
@@ -70,31 +70,39 @@ class Voice:
 
         Chances and commitments are filled in by `speak`.
         """
-        count = len(numbers)
-        said = np.zeros((count, SAID_SIZE), dtype=np.float32)
-        for start in range(0, count, BLOCK):
-            block = slice(start, min(start + BLOCK, count))
-            said[block] = self._block(numbers[block], tokens[block])
+        said = np.zeros((len(numbers), SAID_SIZE), dtype=np.float32)
+        for start in range(0, len(numbers), BLOCK):
+            block = slice(start, min(start + BLOCK, len(numbers)))
+            self._block(numbers[block], tokens[block], said[block])
+        shrunken = rates(numbers)
+        for place, question in enumerate(QUESTIONS):
+            # Trees and rates look at each row for itself, whatever is beside it.
+            trees = self.artifact.trees.get(question)
+            if trees is not None:
+                said[:, MEMBERS.index(TREES) * len(QUESTIONS) + place] = logit(trees.probabilities(numbers))
+            said[:, MEMBERS.index(RATES) * len(QUESTIONS) + place] = logit(shrunken[:, place])
         return said
 
-    def _block(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    def _block(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32], said: NDArray[np.float32]) -> None:
+        """Fill in what linear algebra is needed for."""
         count = len(numbers)
         if count < BLOCK:
             numbers = np.concatenate([numbers, np.zeros((BLOCK - count, numbers.shape[1]), dtype=np.float32)])
             tokens = np.concatenate([tokens, np.zeros((BLOCK - count, tokens.shape[1]), dtype=np.int32)])
-        each, network = self.artifact.members(numbers, tokens)
-        shrunken = rates(numbers)
-        said = np.zeros((BLOCK, SAID_SIZE), dtype=np.float32)
+        network = self.artifact.network.answers(numbers, tokens)
         for place, question in enumerate(QUESTIONS):
-            answers = {**each[question], RATES: shrunken[:, place]}
-            for member, name in enumerate(MEMBERS):
-                # A member that the version has not says nothing of its own.
-                said[:, member * len(QUESTIONS) + place] = logit(answers.get(name, answers[NETWORK]))
+            said[:, MEMBERS.index(NETWORK) * len(QUESTIONS) + place] = logit(network.probabilities[question])[
+                :count
+            ]
+            line = self.artifact.linear.get(question)
+            if line is not None:
+                said[:, MEMBERS.index(LINEAR) * len(QUESTIONS) + place] = logit(
+                    line.probabilities(numbers, tokens)
+                )[:count]
         for place, survival in enumerate(network.survivals):
             for part, share in enumerate((RANGE_MISS / 2, 0.5, 1 - RANGE_MISS / 2)):
-                hours = np.minimum(time_quantile(survival, TIME_EDGES, share), 2 * TIME_EDGES[-1])
+                hours = np.minimum(time_quantile(survival[:count], TIME_EDGES, share), 2 * TIME_EDGES[-1])
                 said[:, HOURS + 3 * place + part] = np.log(np.maximum(hours, HOURS_MIN))
-        return said[:count]
 
     def speak(self, said: NDArray[np.float32]) -> None:
         """Fill in chances and commitments, by what has been learnt up to now."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from alertgraph.core.event import EventKind, StoredEvent
 from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.ml import live
 from alertgraph.ml.artifact import read_artifact
-from alertgraph.ml.evaluation.made_log import World, batches, made_log
+from alertgraph.ml.evaluation.made_log import BEGINS, World, batches, made_log
 from alertgraph.ml.evaluation.registry import Options
 from alertgraph.ml.evaluation.report import Check, Figure, Holding, TaskResult
 from alertgraph.ml.serving import LiveHost, LiveModel
@@ -83,7 +84,7 @@ def _new_alerts(size: int, number: int, seed: int) -> Sequence[StoredEvent]:
     """Return new alerts that come in at once, behind an event."""
     made = made_log(World(seed=seed, service_count=SERVICES, gap_seconds=1e-3), size)
     fresh = [stored for stored in made if stored.event.kind is EventKind.TRIGGERED]
-    later = fresh[0].recorded_at.replace(year=fresh[0].recorded_at.year + 1)
+    later = BEGINS + timedelta(days=400, seconds=number)
     ids = [AlertId(UUID(int=(number + place << 64) | seed)) for place in range(size)]
     return [
         replace(
