@@ -259,6 +259,7 @@ class FeatureState:
         self._seen: dict[int, dict[int, float]] = {}
         self._places: dict[int, int] = {}
         self._hashes: dict[tuple[str, ...], int] = {}
+        self._keyed: tuple[Observation, list[int]] | None = None
         for kind in schema.kinds:
             self._places[self._hash(("kind", kind))] = len(self._places)
 
@@ -463,10 +464,14 @@ class FeatureState:
         return known
 
     def _keys(self, seen: Observation) -> list[int]:
-        return [
-            self._hash(("group", *(f"{name}={seen.value(name)}" for name in group)))
-            for group in self.schema.groups
-        ]
+        if self._keyed is None or self._keyed[0] is not seen:
+            # Only saves time: the same alert is asked about, traced and observed in turn.
+            keys = [
+                self._hash(("group", *(f"{name}={seen.value(name)}" for name in group)))
+                for group in self.schema.groups
+            ]
+            self._keyed = seen, keys
+        return self._keyed[1]
 
     def _faded(self, known: _Key, at: float) -> list[float]:
         halves = self.schema.half_lives
