@@ -324,8 +324,8 @@ def test_tail_follows_where_its_own_document_is_trusted(service: RunningService,
 
     command(service, "import", str(file))
 
-    [listed] = [json.loads(line) for line in command(service, "list", "--json").splitlines()]
-    assert listed["name"] == "Tail"
+    listed = [json.loads(line)["name"] for line in command(service, "list", "--json").splitlines()]
+    assert "Tail" in listed
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,8 @@ def test_from_the_first_alert_to_a_version_of_its_own(tmp_path: Path) -> None:
         assert not newest["abstained"]
         # None of them needed anybody, and each ended within seconds.
         assert newest["incidentProbability"] < 0.2
-        assert newest["contributions"] is not None
+        # Reasons are worked out when they are asked for; a machine that is too busy for it gives none.
+        until(lambda: client.ask(NEWEST)["alerts"]["nodes"][0]["prediction"]["contributions"])
 
         # The same job that the service starts by itself; where that was faster, it is there already.
         command = [sys.executable, "-m", "alertgraph", "train", "--tenant", "default", "--json"]

@@ -75,6 +75,15 @@ async def stream(
             yield Stream(reply)
 
 
+def narrow_socket(running: Running, size: int) -> socket.socket:
+    """Return a connection with a small receive buffer: one that is set later may have grown to megabytes."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    narrow.connect(("127.0.0.1", running.port))
+    narrow.setblocking(False)
+    return narrow
+
+
 async def eventually(condition: Any) -> None:
     for _ in range(250):
         if condition():
@@ -236,8 +245,7 @@ async def test_drain_hangs_up_without_complete_and_lets_a_mutation_finish(runnin
 async def test_a_client_that_does_not_read_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     app = toy_app(events={"send_timeout": timedelta(milliseconds=200)})
     with served(app) as running:
-        _, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        _, writer = await asyncio.open_connection(sock=narrow_socket(running, 65_536), limit=1)
         body = b'{"query":"subscription{flood{number text}}"}'
         head = (
             "POST /graphql/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
@@ -320,8 +328,7 @@ async def test_who_does_not_read_is_found_by_what_waits_and_holds_up_nobody(
     app = toy_app(events={"send_timeout": timedelta(milliseconds=500)})
     with toy(caplog, app) as running, caplog.at_level(logging.CRITICAL):
         groups, line = app.service.groups, app.world.line
-        deaf, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=1)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf, writer = await asyncio.open_connection(sock=narrow_socket(running, 4_096), limit=1)
         body = orjson.dumps({"query": TOLD})
         head = (
             "POST /graphql/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"

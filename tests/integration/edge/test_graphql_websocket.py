@@ -437,8 +437,10 @@ async def vanish(ws: ClientConnection) -> None:
 
 async def slow_client(running: Running, query: str) -> tuple[ClientConnection, Any]:
     """Subscribe through a small receive buffer, and then read nothing any more."""
-    client = socket.create_connection(("127.0.0.1", running.port))
+    client = socket.socket()
+    # Before it connects: afterwards it may have grown to megabytes.
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.connect(("127.0.0.1", running.port))
     client.setblocking(False)
     manager = connect(
         running.ws_url, sock=client, subprotocols=[PROTOCOL], compression=None, max_queue=1, ping_interval=None
