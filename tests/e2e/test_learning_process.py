@@ -97,7 +97,7 @@ def test_it_comes_goes_and_comes_back_and_requests_notice_nothing(data_dir: Path
             os.getpriority(os.PRIO_PROCESS, child) == 19
         )
         assert figure(service, "alertgraph_predictor_running") == 1
-        assert figure(service, "alertgraph_learning_tenants") == 1
+        until(lambda: figure(service, "alertgraph_learning_tenants") == 1)
         # Who answers requests has none of it in memory: neither modules nor libraries.
         maps = Path(f"/proc/{parent}/maps").read_text()
         assert [name for name in HEAVY if f"/{name}/" in maps] == []
