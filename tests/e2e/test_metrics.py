@@ -6,26 +6,22 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 
+from tests.prometheus import PROMETHEUS, Exporter, running
 from tests.running import RunningService, ServiceProcess, environment_of, new_tenant
-from tests.servers import DatabaseServers, free_port, short_directory
+from tests.servers import DatabaseServers, short_directory
 
 pytest.importorskip("numpy", reason="the extra ml is not installed")
 
-PROMETHEUS = shutil.which("prometheus")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 ALERTS = """{ alerts(first: 100) { nodes {
   title description status severity source monitoredService labels occurrenceCount links { text }
@@ -109,40 +105,13 @@ def alerts(tenant: RunningService) -> list[dict[str, Any]]:
     return list(tenant.data(ALERTS)["alerts"]["nodes"])
 
 
-class Shop:
+class Shop(Exporter):
     """Something watched: the length of its queue, with some noise."""
 
     def __init__(self) -> None:
-        shop = self
         self.length = 10.0
-        self.dice = random.Random(2)
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                value = shop.length + shop.dice.gauss(0, 1)
-                body = f'queue_length{{app="checkout"}} {value}\nunwatched 1\n'.encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_port}"
-
-    @contextmanager
-    def serving(self) -> Iterator[Shop]:
-        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.server.shutdown()
-            self.server.server_close()
-            thread.join(5)
+        dice = random.Random(2)
+        super().__init__(lambda: f'queue_length{{app="checkout"}} {self.length + dice.gauss(0, 1)}\nunwatched 1\n')
 
 
 @contextmanager
@@ -160,25 +129,8 @@ scrape_configs:
 - job_name: shop
   static_configs: [{{targets: ["{shop.address}"]}}]
 """
-    (directory / "prometheus.yml").write_text(scraping + remote_write)
-    port = free_port()
-    assert PROMETHEUS is not None
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                PROMETHEUS,
-                f"--config.file={directory}/prometheus.yml",
-                f"--storage.tsdb.path={directory}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    with running(directory, scraping + remote_write) as url:
+        yield url
 
 
 def learner_of(pid: int) -> int | None:

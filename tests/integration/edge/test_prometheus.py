@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +15,9 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from tests.prometheus import PROMETHEUS, Exporter, running
 from tests.running import RunningService
-from tests.servers import free_port
 
-PROMETHEUS = shutil.which("prometheus")
 pytestmark = [
     pytest.mark.debian,
     pytest.mark.skipif(PROMETHEUS is None, reason="Debian's package prometheus is not installed"),
@@ -47,47 +43,20 @@ groups:
 """
 
 
-class Exporter:
+class Fire(Exporter):
     """Something watched: its one metric burns until it is put out."""
 
     def __init__(self) -> None:
-        exporter = self
         self.burning = 1
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = f"burning {exporter.burning}\n".encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_port}"
-
-    @contextmanager
-    def serving(self) -> Iterator[Exporter]:
-        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.server.shutdown()
-            self.server.server_close()
-            thread.join(5)
+        super().__init__(lambda: f"burning {self.burning}\n")
 
 
 @contextmanager
-def prometheus(directory: Path, exporter: Exporter, service: RunningService) -> Iterator[str]:
+def prometheus(directory: Path, exporter: Fire, service: RunningService) -> Iterator[str]:
     """Run Prometheus with two rules; yield its URL."""
     (directory / "rules.yml").write_text(RULES)
     (directory / "key").write_text(service.ingest_key)
-    (directory / "prometheus.yml").write_text(
-        f"""
+    configuration = f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {{cluster: test}}}}
 rule_files: [rules.yml]
 scrape_configs:
@@ -99,26 +68,8 @@ alerting:
     basic_auth: {{username: prometheus, password_file: key}}
     static_configs: [{{targets: ["{service.url.removeprefix("http://")}"]}}]
 """
-    )
-    port = free_port()
-    assert PROMETHEUS is not None
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                PROMETHEUS,
-                f"--config.file={directory}/prometheus.yml",
-                f"--storage.tsdb.path={directory}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--rules.alert.resend-delay=2s",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    with running(directory, configuration, "--rules.alert.resend-delay=2s") as url:
+        yield url
 
 
 def until(what: Callable[[], T | None], seconds: float = 40) -> T:
@@ -166,7 +117,7 @@ def following(service: RunningService) -> Iterator[list[tuple[str, str]]]:
 def test_prometheus_fires_repeats_and_resolves(service: RunningService, tmp_path: Path) -> None:
     with (
         following(service) as followed,
-        Exporter().serving() as exporter,
+        Fire().serving() as exporter,
         prometheus(tmp_path, exporter, service) as prometheus_url,
     ):
 
