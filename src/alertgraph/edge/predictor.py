@@ -84,7 +84,9 @@ POOL_SIZE = 10
 SERIES_COUNT_FACTOR = 4
 # What the extra `ml` brings, by the names of the packages.
 EXTRA = ("numpy", "scipy", "scikit-learn", "torch")
-WITHOUT_EXTRA = "what predicts is not installed: pip install 'alertgraph[ml]' brings it"
+WITHOUT_EXTRA = (
+    "what predicts is not installed yet: make run brings it by itself, elsewhere pip install 'alertgraph[ml]'"
+)
 
 
 @dataclass(frozen=True, slots=True)
