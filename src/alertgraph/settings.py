@@ -55,36 +55,71 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class Settings(BaseModel):
     """Everything an operator may set, each by the variable CRITICAL_ALERT_ and the name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
     database_url: SecretStr | None = None
+    """`postgresql://…`, PostgreSQL 15 or newer; an embedded one where left out."""
     migration_database_url: SecretStr | None = None
+    """For migrations, where the service's own login may not make tables; the same where left out."""
     redis_url: SecretStr | None = None
+    """`redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://` or `unix://`: hints and budgets between
+    processes. Losing it loses speed, never an event."""
     data_dir: Path = Path("~/.local/share/alertgraph")
+    """Embedded database, master key, first key, checkpoints."""
     checkpoint_dir: Path | None = None
+    """Where the newest signed checkpoint of each tenant is kept besides the database; `checkpoints` in the data
+    directory where left out. Best other storage."""
     pg_bin: Path | None = None
+    """Folder of the programs of the embedded PostgreSQL; found where left out."""
     host: str = "127.0.0.1"
+    """Address that `alertgraph serve` listens on."""
     port: int = Field(default=8000, ge=0, le=65535)
+    """Port that `alertgraph serve` listens on; 0 for any."""
     bootstrap_tenant: str = "default"
+    """Slug of the tenant that is made at the first start."""
     bootstrap_api_key: SecretStr | None = None
+    """An ADMIN key that exists from the first start; made and printed once where left out."""
     master_key: SecretStr | None = None
+    """32 bytes in base64 (`openssl rand -base64 32`): encrypts secrets, signs checkpoints. Needed with a
+    database of your own; made in the data directory for the embedded one."""
     log_format: Literal["console", "json"] | None = None
+    """`console` for people, `json` (Elastic Common Schema) for machines; by terminal where left out."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written: debug, info, warning or error."""
     database_pool_size: int = Field(default=10, ge=4, le=200)
+    """Connections to the database of one process, 4 to 200."""
     max_escalation_levels: int = Field(default=5, ge=1, le=100)
+    """The highest level that can be climbed to, 1 to 100."""
     cost_budget: int = Field(default=600_000, ge=1, le=LIMIT_MAX)
+    """Cost points a minute of a key without a budget of its own."""
     metric_series_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Series of metrics watched of one tenant; 43 kB each in the learning process."""
     allowed_origins: str = ""
+    """Web pages besides our own that may open websockets, comma-separated."""
     introspection: bool = True
+    """Whether clients may read the schema."""
     compiled_plans: bool = True
+    """Whether GraphQL operations are compiled; if not, graphql-core runs them all, many times slower."""
     public_url: str | None = None
+    """Where people reach this installation, `https://alerts.example.com`: messages get links to act by,
+    calendars addresses."""
     allow_private_targets: bool = False
+    """Whether channels and the break-glass URL may be private addresses and any port, for closed networks."""
     break_glass_url: SecretStr | None = None
+    """Told by a POST of JSON (`summary`, `since`, `host`) when an engine has had no answer of its database for
+    60 s, every 5 min, and when it is back."""
     smtp_url: SecretStr | None = None
+    """`smtp://user:password@host:587` or `smtps://…`: the mail server; without it e-mail channels go to their
+    fallback."""
     mail_from: str = "alertgraph@localhost"
+    """The sender of mail, `alertgraph <alerts@example.com>`."""
     ml_enabled: bool = True
+    """Whether alerts are predicted, linked and watched by a learning process beside the service."""
     prediction_model: str = Field(default="torch_v1", min_length=1, max_length=1000)
+    """The model that everybody begins with: a name, or a path."""
     predictor_url: str | None = None
+    """Where the learning process is asked, where it runs elsewhere: `unix:///…` or `http://…`; a socket in the
+    data directory where left out."""
 
     @field_validator("public_url", mode="after")
     @classmethod
