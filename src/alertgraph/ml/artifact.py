@@ -1,22 +1,18 @@
 """A trained model as one file: weights, what they were trained on, and what they reached.
 
-The file is a header of JSON and plain arrays of numbers behind it, under one checksum. Nothing in it is code and
-nothing is unpickled: scikit-learn's and torch's own formats hold pickles, which run what they like when they are
-loaded; here the worst that a forged file can do is to answer badly. What does not match is refused, and named.
+Nothing in the file is code (see `container`): the worst that a forged one can do is to answer badly. What does not
+match is refused, and named.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
 
@@ -25,6 +21,7 @@ from alertgraph.ml.attribution import Baseline
 from alertgraph.ml.blend import Blend
 from alertgraph.ml.calibration import Platt
 from alertgraph.ml.companions import Linear, Trees
+from alertgraph.ml.container import ContainerError, contained, read_bytes, taken_out, write_bytes
 from alertgraph.ml.features import FORMAT as FEATURE_FORMAT
 from alertgraph.ml.features import FeatureSchema
 from alertgraph.ml.model import Answers, ModelShape, NeuralModel
@@ -32,9 +29,6 @@ from alertgraph.ml.model import Answers, ModelShape, NeuralModel
 Floats = NDArray[np.float64]
 
 MAGIC = b"AGMODEL1"
-HEADER_SIZE_MAX = 4 * 1024 * 1024
-FILE_SIZE_MAX = 256 * 1024 * 1024
-DTYPES = {"<f4": np.float32, "<f8": np.float64, "<i4": np.int32}
 NETWORK, TREES, LINEAR = "network", "trees", "linear"
 # What a model that is given to everyone may be trained on.
 LICENCES_GIVEN_ON = frozenset({"MIT", "CC BY 4.0"})
@@ -150,31 +144,15 @@ class Artifact:
         for kind, models in ((TREES, self.trees), (LINEAR, self.linear)):
             for question, model in models.items():
                 arrays.update({f"{kind}/{question}/{name}": array for name, array in model.arrays().items()})
-        told, parts, offset = {}, [], 0
-        for name in sorted(arrays):
-            array = np.ascontiguousarray(arrays[name])
-            kept = array.astype(array.dtype.newbyteorder("<")).tobytes()
-            told[name] = {
-                "dtype": f"<{array.dtype.kind}{array.dtype.itemsize}",
-                "shape": array.shape,
-                "at": offset,
-            }
-            parts.append(kept)
-            offset += len(kept)
-        header = orjson.dumps(
-            {
-                "manifest": asdict(self.manifest),
-                "schema_digest": self.manifest.schema.digest(),
-                "blends": {
-                    question: {"weights": dict(blend.weights), "platt": asdict(blend.platt)}
-                    for question, blend in self.blends.items()
-                },
-                "arrays": told,
+        header = {
+            "manifest": asdict(self.manifest),
+            "schema_digest": self.manifest.schema.digest(),
+            "blends": {
+                question: {"weights": dict(blend.weights), "platt": asdict(blend.platt)}
+                for question, blend in self.blends.items()
             },
-            option=orjson.OPT_SORT_KEYS,
-        )
-        body = struct.pack("<Q", len(header)) + header + b"".join(parts)
-        return MAGIC + hashlib.sha256(body).digest() + body
+        }
+        return contained(MAGIC, header, arrays)
 
     def version(self) -> str:
         """Return the hash that names exactly this model."""
@@ -182,9 +160,7 @@ class Artifact:
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        beside = path.with_name(f"{path.name}.part")
-        beside.write_bytes(self.to_bytes())
-        beside.replace(path)
+        write_bytes(path, self.to_bytes())
 
     def check_given_on(self) -> None:
         """Refuse to give a model to everyone that was trained on what may not be given on.
@@ -208,14 +184,9 @@ def read_artifact(path: Path, schema: FeatureSchema | None = None) -> Artifact:
         ArtifactError: It is not there, damaged, of another format, or for other features.
     """
     try:
-        size = path.stat().st_size
-        if size > FILE_SIZE_MAX:
-            raise ArtifactError(f"{path} has {size} bytes; no model of ours is that large")
-        kept = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return artifact_from_bytes(kept, schema)
+        return artifact_from_bytes(read_bytes(path), schema)
+    except ContainerError as error:
+        raise ArtifactError(f"{path} {error}") from error
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error
 
@@ -226,20 +197,12 @@ def artifact_from_bytes(kept: bytes, schema: FeatureSchema | None = None) -> Art
     Raises:
         ArtifactError: It is damaged, of another format, or for other features.
     """
-    if kept[:8] != MAGIC:
-        raise ArtifactError("this is no model, or one of another format")
-    body = kept[40:]
-    if hashlib.sha256(body).digest() != kept[8:40]:
-        raise ArtifactError("the file is damaged: its checksum differs")
-    (header_size,) = struct.unpack_from("<Q", body)
-    if header_size > min(HEADER_SIZE_MAX, len(body) - 8):
-        raise ArtifactError("the header is longer than the file")
     try:
-        header = orjson.loads(body[8 : 8 + header_size])
-        manifest = _manifest(header["manifest"])
-        arrays = _arrays(header["arrays"], body[8 + header_size :])
-        return _assembled(header, manifest, arrays, schema)
-    except (KeyError, TypeError, ValueError, RuntimeError, struct.error) as error:
+        header, arrays = taken_out(MAGIC, kept, "model")
+        return _assembled(header, _manifest(header["manifest"]), arrays, schema)
+    except ContainerError as error:
+        raise ArtifactError(str(error)) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         # The checksum holds, so whoever wrote this wrote it so.
         raise ArtifactError(f"the file does not hold together: {error}") from error
 
@@ -301,28 +264,6 @@ def _manifest(told: Mapping[str, Any]) -> Manifest:
 def _tuples(value: Any) -> Any:
     """Return JSON's lists as the tuples that they were."""
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
-
-
-def _arrays(told: Mapping[str, Mapping[str, Any]], parts: bytes) -> dict[str, NDArray[Any]]:
-    arrays = {}
-    for name, about in told.items():
-        if about["dtype"] not in DTYPES:
-            raise ArtifactError(f"{name} is of type {about['dtype']}, which no model has")
-        kind = np.dtype(about["dtype"])
-        count = math.prod(about["shape"])
-        if (
-            about["at"] < 0
-            or min(about["shape"], default=0) < 0
-            or about["at"] + count * kind.itemsize > len(parts)
-        ):
-            raise ArtifactError(f"{name} lies outside the file")
-        array = (
-            np.frombuffer(parts, kind, count, about["at"]).reshape(about["shape"]).astype(DTYPES[about["dtype"]])
-        )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ArtifactError(f"{name} has values that are no numbers")
-        arrays[name] = array
-    return arrays
 
 
 def _below(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
