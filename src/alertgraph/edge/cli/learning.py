@@ -1,0 +1,133 @@
+"""Commands that train, and tell the past anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from alertgraph.edge.cli.terminal import JsonOption, KeyOption, api_key, aside, carried_out, fail, say, say_json
+
+
+def train(
+    bundled: Annotated[
+        bool, typer.Option("--bundled", help="The version that all tenants begin with, from public data.")
+    ] = False,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", "-t", help="Slug: a candidate from the tenant's own outcomes.")
+    ] = None,
+    tenant_id: Annotated[UUID | None, typer.Option(hidden=True)] = None,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the public data sets; ALERTGRAPH_DATA, else ../shared/data.",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where --bundled writes the model.")] = Path("torch_v1.agmodel"),
+    as_json: JsonOption = False,
+) -> None:
+    """Train a version of the model: --bundled for everyone, --tenant for one. Takes a minute or two."""
+    if bundled == (tenant is not None or tenant_id is not None):
+        fail("name one: --bundled or --tenant.", 2)
+    if supervised:
+        from alertgraph.edge.child import parent_watched
+
+        parent_watched()
+    try:
+        from alertgraph.edge import training
+        from alertgraph.ml.evaluation.command import data_root
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    from alertgraph.settings import read_settings
+
+    def told(line: str) -> None:
+        if not as_json:
+            say(line)
+
+    try:
+        if bundled:
+            done = carried_out(lambda: training.train_bundled(data_root(data), out, told))
+        else:
+            done = carried_out(lambda: training.train_tenant(read_settings(), slug=tenant, tenant_id=tenant_id))
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    if as_json:
+        say_json(done)
+    elif bundled:
+        say(f"{done['version']} is in {out}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
+    else:
+        state = "is a candidate" if done["new"] else "was there already"
+        say(f"{done['version']} {state}, from {done['examples']:,} outcomes.")
+
+
+def replay(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the data sets; ALERTGRAPH_DATA, else ../shared/data.", file_okay=False, exists=True
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="telecom, ait_ads; all where none is named.")
+    ] = None,
+    days: Annotated[float | None, typer.Option(help="How much of a set, in days.", min=0.1, max=60)] = None,
+    mode: Annotated[str, typer.Option(help="noiseMode of the run that learns.")] = "HOLD",
+    hold_max: Annotated[float, typer.Option(help="noiseHoldMax in minutes.", min=0, max=60)] = 5.0,
+    regret_budget: Annotated[float, typer.Option(help="noiseRegretBudget in minutes.", min=0, max=43_200)] = 60.0,
+    warm_share: Annotated[float, typer.Option(help="Share of it that is not scored.", min=0, max=0.99)] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of chance.")] = 1,
+    with_model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Whether the run that learns predicts; needs the extra ml.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Tell it to this service instead, in real time; its people are really paged."),
+    ] = None,
+    key: KeyOption = None,
+    speed: Annotated[
+        float, typer.Option(help="With --url: seconds of the set in one of ours.", min=0.001, max=1e6)
+    ] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the service labelled alerts of the past, on a clock of its own, and report what people on call met.
+
+    Each set is told twice, without learning and with it. Takes minutes, on a database that is made for it.
+    """
+    from datetime import timedelta
+
+    from alertgraph.edge.client import ClientError
+    from alertgraph.edge.replay import command
+    from alertgraph.edge.replay.sets import SETS, DataMissingError, ReplaySet
+
+    try:
+        noise = command.noise_rules(mode.upper(), timedelta(minutes=hold_max), timedelta(minutes=regret_budget))
+        root = data or Path(os.environ.get("ALERTGRAPH_DATA") or "../shared/data")
+
+        if url is not None:
+            from alertgraph.edge.replay.outside import tell
+
+            for name in sets or SETS:
+                length = timedelta(days=days or SETS[name].days)
+                told = tell(url, api_key(key), SETS[name].read(root, length), speed, aside)
+                if as_json:
+                    say_json({"set": name, **told})
+                    continue
+                for figure, value in told["figures"].items():
+                    say(f"{figure:20}{value!s:>12}  {told['definitions'].get(figure, '')}".rstrip())
+            return
+        model = carried_out(command.model_installed) if with_model else None
+
+        def options(the_set: ReplaySet) -> command.Options:
+            return command.Options(days or the_set.days, warm_share, seed, noise, model)
+
+        carried_out(lambda: command.carry_out(root, sets or [], options, say, as_json=as_json))
+    except KeyError as error:
+        fail(f"there is no {error.args[0]}.", 2)
+    except (DataMissingError, ClientError) as error:
+        fail(str(error))
