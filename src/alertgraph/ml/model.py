@@ -199,6 +199,71 @@ class Network(nn.Module):
         return logits
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What rows turned out to be, as a network learns it.
+
+    Attributes:
+        answers: (n, question_count) in [0, 1]; 0 where it is not known.
+        known: (n, question_count) 1 where it is known, else 0.
+        happened: (n, time_count * bin_count) 1 where the row ended in the bin.
+        passed: The same shape; 1 where the bin is known to have been reached.
+        weights: (n,) how much each row counts.
+    """
+
+    answers: torch.Tensor
+    known: torch.Tensor
+    happened: torch.Tensor
+    passed: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    def of(cls, examples: Examples, shape: ModelShape) -> Targets:
+        """Return what examples tell."""
+        happened, passed = _all_time_targets(examples.hours, examples.ended, shape.time_edges)
+        return cls(
+            torch.from_numpy(np.nan_to_num(examples.answers).astype(np.float32)),
+            torch.from_numpy(~np.isnan(examples.answers)).float(),
+            torch.from_numpy(happened),
+            torch.from_numpy(passed),
+            torch.from_numpy(examples.weights.astype(np.float32)),
+        )
+
+    def at(self, rows: torch.Tensor) -> Targets:
+        """Return some of the rows, by place."""
+        return Targets(
+            self.answers[rows], self.known[rows], self.happened[rows], self.passed[rows], self.weights[rows]
+        )
+
+    def counted(self) -> torch.Tensor:
+        """Return (question_count + 1,) how much is known of each question, then how much there is of all."""
+        known = (self.known * self.weights.unsqueeze(1)).sum(0)
+        return torch.cat([known, self.weights.sum().unsqueeze(0)])
+
+    def loss(self, logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss over what is known, a number.
+
+        Args:
+            logits: (n, head_count, output_count) of these rows.
+            counted: What `counted` gave, of these rows or of all rows that they are part of: losses of the parts
+                then add up to that of the whole.
+        """
+        count = self.answers.shape[1]
+        heads = logits.shape[1]
+        shares = counted.clamp_min(1e-6)
+        cross_entropy = nn.functional.binary_cross_entropy_with_logits
+        asked = logits[:, :, :count]
+        each = cross_entropy(asked, self.answers.unsqueeze(1).expand(-1, heads, -1), reduction="none").mean(1)
+        # Each question counts the same, however few of its answers are known.
+        total = ((each * self.known * self.weights.unsqueeze(1)).sum(0) / shares[:count]).sum()
+        if self.happened.shape[1]:
+            hazard = logits[:, :, count:]
+            ends = self.happened.unsqueeze(1).expand(-1, heads, -1)
+            each = cross_entropy(hazard, ends, reduction="none").mean(1)
+            total = total + (each * self.passed * self.weights.unsqueeze(1)).sum() / shares[count]
+        return total
+
+
 class NeuralModel:
     """A network that can be fitted, brought up to date, and asked."""
 
@@ -221,12 +286,8 @@ class NeuralModel:
         if not len(examples):
             return
         network, shape = self.network, self.shape
-        numbers, tokens = _tensors(examples.numbers, examples.tokens)
-        answers = torch.from_numpy(np.nan_to_num(examples.answers).astype(np.float32))
-        known = torch.from_numpy(~np.isnan(examples.answers)).float()
-        weights = torch.from_numpy(examples.weights.astype(np.float32))
-        happened, passed = _all_time_targets(examples.hours, examples.ended, shape.time_edges)
-        times = torch.from_numpy(happened), torch.from_numpy(passed)
+        numbers, tokens = tensors(examples.numbers, examples.tokens)
+        targets = Targets.of(examples, shape)
         moving = [
             weights
             for name, weights in network.named_parameters()
@@ -241,9 +302,8 @@ class NeuralModel:
             for _ in range(fitting.epochs):
                 for rows in torch.randperm(len(examples)).split(fitting.batch_size):
                     logits = network(numbers[rows], tokens[rows])
-                    loss = self._loss(
-                        logits, answers[rows], known[rows], times[0][rows], times[1][rows], weights[rows]
-                    )
+                    asked = targets.at(rows)
+                    loss = asked.loss(logits, asked.counted())
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     nn.utils.clip_grad_norm_(moving, 1.0)
@@ -251,30 +311,6 @@ class NeuralModel:
                     schedule.step()
         network.zero_grad(set_to_none=True)
         network.eval()
-
-    def _loss(
-        self,
-        logits: torch.Tensor,
-        answers: torch.Tensor,
-        known: torch.Tensor,
-        happened: torch.Tensor,
-        passed: torch.Tensor,
-        weights: torch.Tensor,
-    ) -> torch.Tensor:
-        count = len(self.shape.questions)
-        heads = logits.shape[1]
-        cross_entropy = nn.functional.binary_cross_entropy_with_logits
-        asked = logits[:, :, :count]
-        each = cross_entropy(asked, answers.unsqueeze(1).expand(-1, heads, -1), reduction="none").mean(1)
-        # Each question counts the same, however few of its answers are known.
-        total = (
-            (each * known * weights.unsqueeze(1)).sum(0) / (known * weights.unsqueeze(1)).sum(0).clamp_min(1e-6)
-        ).sum()
-        if self.shape.time_edges:
-            hazard = logits[:, :, count:]
-            each = cross_entropy(hazard, happened.unsqueeze(1).expand(-1, heads, -1), reduction="none").mean(1)
-            total = total + (each * passed * weights.unsqueeze(1)).sum() / (weights.sum().clamp_min(1e-6))
-        return total
 
     def answers(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Answers:
         """Return what the model says of rows."""
@@ -284,7 +320,7 @@ class NeuralModel:
             chances = []
             open_still = []
             for start in range(0, len(numbers), 4096):
-                logits = self.network(*_tensors(numbers[start : start + 4096], tokens[start : start + 4096]))
+                logits = self.network(*tensors(numbers[start : start + 4096], tokens[start : start + 4096]))
                 said = torch.sigmoid(logits).double()
                 chances.append(said[:, :, :count].mean(1))
                 hazards = said[:, :, count:].unflatten(2, (len(self.shape.times), len(self.shape.time_edges)))
@@ -376,5 +412,6 @@ def time_quantile(survival: Floats, time_edges: tuple[float, ...], share: float)
     return np.where(reached, hours, np.inf)
 
 
-def _tensors(numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows as a network takes them."""
     return torch.from_numpy(np.ascontiguousarray(numbers)), torch.from_numpy(tokens.astype(np.int64))
