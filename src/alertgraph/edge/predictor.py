@@ -37,14 +37,8 @@ from alertgraph.edge.learning import predictor_url
 from alertgraph.edge.learning_figures import LearningFigures
 from alertgraph.edge.models import model_path
 from alertgraph.edge.telemetry import Telemetry, configure_logging
-from alertgraph.services.anomalies import (
-    AnomalyTeller,
-    RateReader,
-    SeriesBudget,
-    SeriesReader,
-    WaitingFeeds,
-    Watching,
-)
+from alertgraph.services.alert_rates import RateReader
+from alertgraph.services.anomalies import AnomalyTeller
 from alertgraph.services.correlation import CorrelationReader
 from alertgraph.services.following import Follower, Reader
 from alertgraph.services.lanes import Lanes
@@ -60,6 +54,7 @@ from alertgraph.services.ports import (
     SeriesShards,
     Wakeups,
 )
+from alertgraph.services.series import SeriesBudget, SeriesReader, WaitingFeeds, Watching
 from alertgraph.services.wakeups import LinkedWakeups
 from alertgraph.settings import Settings
 from alertgraph.storage.alert_links import PostgresAlertLinks

@@ -290,7 +290,7 @@ def test_where_learning_is_off_nobody_is_left_waiting(service: RunningService) -
 def test_who_takes_points_in_loads_nothing_that_scores_them() -> None:
     program = (
         "import sys, alertgraph.edge.app, alertgraph.edge.wiring, alertgraph.edge.intake.metrics, "
-        "alertgraph.services.anomalies; "
+        "alertgraph.services.series, alertgraph.services.alert_rates; "
         "print([name for name in ('numpy', 'scipy', 'torch') if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
