@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alertgraph.core.checkpoint import Checkpoint, SignedCheckpoint
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.ids import TenantId
 from alertgraph.core.sealing import Growth, Refusal, TreeState
 
 

@@ -9,17 +9,8 @@ from typing import Protocol
 
 from alertgraph.core.catalog import Change
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.flush import (
-    Appended,
-    IdempotencyKey,
-    StoredAnswer,
-    TenantConfig,
-)
-from alertgraph.core.ids import (
-    ApiKeyId,
-    SavedViewId,
-    TenantId,
-)
+from alertgraph.core.flush import Appended, IdempotencyKey, StoredAnswer, TenantConfig
+from alertgraph.core.ids import ApiKeyId, SavedViewId, TenantId
 from alertgraph.core.monitored_service import Dependencies
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 

@@ -8,9 +8,7 @@ from typing import Protocol
 
 from alertgraph.core.alert_link import AlertLink
 from alertgraph.core.correlation import PairScorer
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.ids import TenantId
 from alertgraph.core.pair_labels import PairExample
 
 

@@ -8,12 +8,7 @@ from typing import Protocol
 
 from alertgraph.core.channel import Channel, ChannelKind, WebhookPreset
 from alertgraph.core.delivery import Attempt, ChannelHealth, Claim, Delivery, Place, Reach, Retry
-from alertgraph.core.ids import (
-    AlertId,
-    ChannelId,
-    DeliveryId,
-    TenantId,
-)
+from alertgraph.core.ids import AlertId, ChannelId, DeliveryId, TenantId
 from alertgraph.core.message import Message, Rendered, SendResult
 
 

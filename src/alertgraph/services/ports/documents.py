@@ -9,12 +9,8 @@ from typing import Protocol
 
 from alertgraph.core.document import DocumentMode, DocumentSource, ManifestEntry, TrustedDocument
 from alertgraph.core.event import SealedEvent
-from alertgraph.core.flush import (
-    Appended,
-)
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.flush import Appended
+from alertgraph.core.ids import TenantId
 
 
 @dataclass(frozen=True, slots=True)

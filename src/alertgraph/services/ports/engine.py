@@ -8,10 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from alertgraph.core.alert import Alert
-from alertgraph.core.ids import (
-    AlertId,
-    TenantId,
-)
+from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.inhibition import InhibitionKey
 
 

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertgraph.core.cursor import LogCursor
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.ids import TenantId
 
 
 class LeaseLostError(Exception):

@@ -8,21 +8,8 @@ from typing import Protocol
 from alertgraph.core.alert import Alert
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.event import StoredEvent
-from alertgraph.core.flush import (
-    Appended,
-    Flush,
-    Head,
-    IdempotencyKey,
-    Incidents,
-    Loaded,
-    TenantConfig,
-)
-from alertgraph.core.ids import (
-    AlertId,
-    DeliveryId,
-    IncidentId,
-    TenantId,
-)
+from alertgraph.core.flush import Appended, Flush, Head, IdempotencyKey, Incidents, Loaded, TenantConfig
+from alertgraph.core.ids import AlertId, DeliveryId, IncidentId, TenantId
 
 
 class LostCommitError(Exception):

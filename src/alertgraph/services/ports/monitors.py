@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertgraph.core.ids import (
-    MonitorId,
-    TenantId,
-)
+from alertgraph.core.ids import MonitorId, TenantId
 
 
 class Monitors(Protocol):

@@ -7,10 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertgraph.core.alert import Alert
-from alertgraph.core.ids import (
-    AlertId,
-    TenantId,
-)
+from alertgraph.core.ids import AlertId, TenantId
 from alertgraph.core.noise import History, HoldRecord, NoiseEvidence, NoiseFigures, NoisePolicy
 
 

@@ -9,9 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from alertgraph.core.anomaly import Judged
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.ids import TenantId
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from alertgraph.core.event import SealedEvent, StoredEvent
-from alertgraph.core.flush import (
-    Appended,
-)
-from alertgraph.core.ids import (
-    AlertId,
-    ModelId,
-    TenantId,
-)
+from alertgraph.core.flush import Appended
+from alertgraph.core.ids import AlertId, ModelId, TenantId
 from alertgraph.core.learning import Example, ModelFigures, Outcome, Scored, Taken
 from alertgraph.core.prediction import FeatureContribution, Prediction
 from alertgraph.core.prediction_model import PredictionModel

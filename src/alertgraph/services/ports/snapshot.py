@@ -13,9 +13,7 @@ from alertgraph.core.checkpoint import SignedCheckpoint
 from alertgraph.core.cursor import LogCursor
 from alertgraph.core.delivery import Attempt, ChannelHealth, Delivery, DeliveryQuery
 from alertgraph.core.event import EventKind, StoredEvent
-from alertgraph.core.flush import (
-    TenantConfig,
-)
+from alertgraph.core.flush import TenantConfig
 from alertgraph.core.health import EngineFigures
 from alertgraph.core.ids import (
     AlertId,

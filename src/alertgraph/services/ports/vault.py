@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from alertgraph.core.ids import (
-    TenantId,
-)
+from alertgraph.core.ids import TenantId
 
 
 class Vault(Protocol):

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alertgraph.core.event import StoredEvent
-from alertgraph.core.ids import (
-    FlushId,
-    TenantId,
-)
+from alertgraph.core.ids import FlushId, TenantId
 
 
 class Wakeups(Protocol):
