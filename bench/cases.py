@@ -42,7 +42,10 @@ from alertgraph.core.query import (
 )
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import Silence
-from alertgraph.storage import alert_pages, delivery_pages, event_pages, figures, search
+from alertgraph.storage import delivery_pages, event_pages, figures, search
+from alertgraph.storage.alert_pages.judging import matching_alerts
+from alertgraph.storage.alert_pages.pages import alert_page
+from alertgraph.storage.alerts import load_alerts
 from alertgraph.storage.filling import made_up_id
 from alertgraph.storage.reader import Reader
 
@@ -241,7 +244,7 @@ def alert_cases(known: Known, orders: Sequence[AlertOrder] = ORDERS) -> Iterator
     set_up = catalog(known)
 
     async def read(query: AlertQuery, reader: Reader) -> Page[Any]:
-        return await alert_pages.alert_page(reader, query, set_up)
+        return await alert_page(reader, query, set_up)
 
     for name, wanted, generally in alert_filters(known):
         for order in orders:
@@ -263,14 +266,14 @@ def paging_cases(known: Known) -> Iterator[Case]:
 
     async def middle(wanted: AlertFilter, order: AlertOrder, reader: Reader) -> None:
         page = PageRequest(PAGE)
-        first = await alert_pages.alert_page(reader, AlertQuery(wanted, order, page, known.now), Catalog())
+        first = await alert_page(reader, AlertQuery(wanted, order, page, known.now), Catalog())
         if first.has_next:
             after = PageRequest(PAGE, after=first.items[-1][0])
-            await alert_pages.alert_page(reader, AlertQuery(wanted, order, after, known.now), Catalog())
+            await alert_page(reader, AlertQuery(wanted, order, after, known.now), Catalog())
 
     async def counted(wanted: AlertFilter, reader: Reader) -> None:
         query = AlertQuery(wanted, AlertOrder(), PageRequest(PAGE), known.now, with_total=True)
-        await alert_pages.alert_page(reader, query, Catalog())
+        await alert_page(reader, query, Catalog())
 
     old = AlertFilter(triggered_before=known.now - 180 * DAY)
     for order in ORDERS:
@@ -424,7 +427,7 @@ def other_cases(known: Known) -> Iterator[Case]:
         await delivery_pages.deliveries_of(reader, known.logged, PageRequest(10))
 
     async def by_id(reader: Reader) -> None:
-        await alert_pages.load_alerts(reader, known.ids)
+        await load_alerts(reader, known.ids)
 
     async def health(reader: Reader) -> None:
         await delivery_pages.load_engine_figures(reader, now)
@@ -433,7 +436,7 @@ def other_cases(known: Known) -> Iterator[Case]:
         await search.suggest_labels(reader, label, prefix, 20)
 
     async def preview(matcher: Matcher, since: datetime | None, reader: Reader) -> None:
-        await alert_pages.matching_alerts(reader, (matcher,), since, 10_000)
+        await matching_alerts(reader, (matcher,), since, 10_000)
 
     yield Case("others", "deliveries of a page of alerts", frozenset(), of_alerts)
     yield Case("others", "100 alerts by id", frozenset(), by_id)

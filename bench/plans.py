@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alertgraph.core.errors import AlertGraphError
-from alertgraph.storage.alert_pages import SORTED_MAX
+from alertgraph.storage.alert_pages.selections import SORTED_MAX
 from alertgraph.storage.database import Connection, Database
 from alertgraph.storage.reader import Reader, Rows
 from alertgraph.storage.search import FOUND_MAX

@@ -54,7 +54,6 @@ from alertgraph.core.slo import SlaTarget
 from alertgraph.core.tenant import ApiKey, SavedView, Tenant, TenantSettings
 from alertgraph.storage import (
     alert_links,
-    alert_pages,
     audit_tree,
     config_pages,
     delivery_pages,
@@ -66,6 +65,8 @@ from alertgraph.storage import (
     predictions,
     search,
 )
+from alertgraph.storage.alert_pages import judging, pages
+from alertgraph.storage.alerts import load_alerts, load_open_alerts_by_key
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
 from alertgraph.storage.inhibitors import load_inhibitors
@@ -163,7 +164,7 @@ class PostgresSnapshot:
         rules = (await self.config()).catalog.inhibitions
         if not rules:
             return {}
-        alerts = await alert_pages.load_alerts(self._reader, alert_ids)
+        alerts = await load_alerts(self._reader, alert_ids)
         targets = {id_: alert_match_values(alert) for id_, alert in alerts.items() if alert.is_open}
         return await load_inhibitors(self._reader, rules, targets, limit)
 
@@ -217,11 +218,11 @@ class PostgresSnapshot:
 
     async def open_alerts_by_key(self, keys: Collection[str]) -> Mapping[str, Alert]:
         """Return the open alerts with these dedup keys."""
-        return await alert_pages.load_open_alerts_by_key(self._reader, keys)
+        return await load_open_alerts_by_key(self._reader, keys)
 
     async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
         """Return open alerts, or with `since` all triggered since then, that match; see `matching_alerts`."""
-        return await alert_pages.matching_alerts(self._reader, matchers, since, limit)
+        return await judging.matching_alerts(self._reader, matchers, since, limit)
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
         """Return the promises, worst severity first."""
@@ -229,13 +230,13 @@ class PostgresSnapshot:
 
     async def alerts(self, ids: Collection[AlertId]) -> Mapping[AlertId, Alert]:
         """Return the alerts that exist among the ids, open and closed."""
-        return await alert_pages.load_alerts(self._reader, ids)
+        return await load_alerts(self._reader, ids)
 
     async def alert_page(self, query: AlertQuery) -> Page[Alert]:
-        """Return a page of alerts; errors as `alert_pages.alert_page` says."""
+        """Return a page of alerts; errors as `pages.alert_page` says."""
         asks_who_covers = query.filter.silenced is not None or query.filter.inhibited is not None
         catalog = (await self.config()).catalog if asks_who_covers else Catalog()
-        return await alert_pages.alert_page(self._reader, query, catalog)
+        return await pages.alert_page(self._reader, query, catalog)
 
     async def incidents(self, ids: Collection[IncidentId]) -> Mapping[IncidentId, Incident]:
         """Return the incidents that exist among the ids."""
@@ -249,7 +250,7 @@ class PostgresSnapshot:
         self, ids: Collection[IncidentId], page: PageRequest
     ) -> Mapping[IncidentId, Page[Alert]]:
         """Return the same page of several incidents' alerts, newest first, with their total counts."""
-        return await alert_pages.alerts_by_incident(self._reader, ids, page)
+        return await pages.alerts_by_incident(self._reader, ids, page)
 
     async def incident_timelines(
         self,

@@ -17,7 +17,7 @@ import pytest
 from alertgraph.core.delivery import DeliveryQuery
 from alertgraph.core.query import AlertFilter, AlertOrderField, EventFilter
 from alertgraph.edge.bench.fill import filled
-from alertgraph.storage import alert_pages
+from alertgraph.storage.alert_pages import selections
 from alertgraph.storage.database import Database, owner_connection
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.search import FOUND_MAX
@@ -89,7 +89,7 @@ async def test_everything_is_read_by_an_index(
     database_server: DatabaseServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that there are more than are sorted.
-    monkeypatch.setattr(alert_pages, "SORTED_MAX", FOUND_MAX)
+    monkeypatch.setattr(selections, "SORTED_MAX", FOUND_MAX)
     done = await filled(database_url, database_url, KEY, closed_count=CLOSED, open_count=OPEN)
     async with owner_connection(database_url) as owner:
         now = await owner.fetchval("SELECT now()")

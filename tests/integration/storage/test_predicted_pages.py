@@ -17,7 +17,7 @@ from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.prediction import Advice
 from alertgraph.core.query import AlertFilter, AlertOrder, AlertOrderField, AlertQuery, PageRequest
 from alertgraph.core.severity import Severity
-from alertgraph.storage import alert_pages
+from alertgraph.storage.alert_pages.pages import alert_page
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from tests.factories import DAY, MINUTE, T0, an_alert
@@ -66,7 +66,7 @@ async def paged(reader: Reader, query: AlertQuery, size: int, *, backward: bool)
     cursor = None
     while True:
         page = PageRequest(size, before=cursor, backward=True) if backward else PageRequest(size, cursor)
-        found = await alert_pages.alert_page(
+        found = await alert_page(
             reader, AlertQuery(query.filter, query.order, page, query.now, fields=query.fields), Catalog()
         )
         new = [alert.id for _, alert in found.items]
@@ -145,13 +145,13 @@ async def test_a_cursor_between_those_of_which_nothing_was_said_stands_there(
             for order in ORDERS:
                 expected = in_order(alerts, order)
                 query = AlertQuery(AlertFilter(), order, PageRequest(100), now)
-                cursors = [cursor for cursor, _ in (await alert_pages.alert_page(reader, query, Catalog())).items]
+                cursors = [cursor for cursor, _ in (await alert_page(reader, query, Catalog())).items]
                 for first in range(len(expected)):
                     for last in (first + 2, first + 9):
                         end = cursors[last] if last < len(cursors) else None
                         for backward in (False, True):
                             page = PageRequest(50, cursors[first], end, backward)
-                            found = await alert_pages.alert_page(
+                            found = await alert_page(
                                 reader, AlertQuery(AlertFilter(), order, page, now), Catalog()
                             )
                             assert [alert.id for _, alert in found.items] == expected[first + 1 : last]
@@ -168,6 +168,6 @@ async def test_a_cursor_of_no_chance_is_refused(database_url: str) -> None:
                 raw = bytes([1, order.field, order.descending]) + code.to_bytes(8, "big", signed=True) + bytes(16)
                 query = AlertQuery(AlertFilter(), order, PageRequest(5, pack(raw)), T0)
                 with pytest.raises(InputError, match="not a cursor"):
-                    await alert_pages.alert_page(reader, query, Catalog())
+                    await alert_page(reader, query, Catalog())
     finally:
         await database.close()

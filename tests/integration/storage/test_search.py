@@ -18,7 +18,8 @@ from alertgraph.core.labels import Matcher, MatchOperator
 from alertgraph.core.query import AlertFilter, AlertOrder, AlertQuery, PageRequest
 from alertgraph.core.search import alert_words, search_words
 from alertgraph.services.indexing import BATCH_LENGTH, PAUSE, SWEEP_INTERVAL, IndexingService
-from alertgraph.storage import alert_pages, search
+from alertgraph.storage import search
+from alertgraph.storage.alert_pages import judging
 from alertgraph.storage.database import Database
 from alertgraph.storage.search import PostgresSearchIndex
 from alertgraph.storage.snapshot import PostgresSnapshotSource
@@ -170,9 +171,9 @@ async def test_judging_row_by_row_ends_and_goes_on(
 ) -> None:
     tenant_id = await keeper.tenant()
     alerts = await keeper.alerts(tenant_id, some_alerts(keeper, 400))
-    monkeypatch.setattr(alert_pages, "EXAMINED_MAX", 20)
-    monkeypatch.setattr(alert_pages, "EMPTY_EXAMINED_MAX", 150)
-    monkeypatch.setattr(alert_pages, "_CHUNK", 11)
+    monkeypatch.setattr(judging, "EXAMINED_MAX", 20)
+    monkeypatch.setattr(judging, "EMPTY_EXAMINED_MAX", 150)
+    monkeypatch.setattr(judging, "CHUNK", 11)
     numbers = (0, 5, 6, 90, 91, 247, 380)
     pattern = Matcher("number", MatchOperator.REGEX, "|".join(map(str, numbers)))
     wanted = AlertQuery(AlertFilter(matchers=(pattern,)), AlertOrder(), PageRequest(10), keeper.now)

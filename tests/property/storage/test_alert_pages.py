@@ -37,7 +37,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.core.silence import Silence
 from alertgraph.core.slo import SlaClocks, acknowledge_breached, resolve_breached
 from alertgraph.storage import search
-from alertgraph.storage.alert_pages import alert_page
+from alertgraph.storage.alert_pages.pages import alert_page
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.search import PostgresSearchIndex
