@@ -11,7 +11,7 @@ ORDER ?= default
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build clean debian
+.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,9 +68,11 @@ imports: $(VENV)/.dev
 
 schema-check: $(VENV)/.dev
 	@$(BIN)/alertgraph schema | diff -u schema.graphql - || { echo "schema.graphql is not what the code says: run make schema" >&2; exit 1; }
+	@$(BIN)/python tools/reference.py --check
 
-schema: $(VENV)/.dev ## Write schema.graphql anew
+schema: $(VENV)/.dev ## Write schema.graphql and docs/reference/ anew
 	@$(BIN)/alertgraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+	@$(BIN)/python tools/reference.py
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -89,6 +91,15 @@ plans: $(VENV)/.dev ## Look at every plan on a filled database: make plans DATA_
 
 build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build
+
+# Environments of their own: what builds the pages and the client pins other versions than the service.
+$(VENV)/docs/.made: $(VENV)/.python requirements-docs.txt
+	@echo "» making $(VENV)/docs (requirements-docs.txt)"
+	@$(PYTHON) -m venv $(VENV)/docs && $(VENV)/docs/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-docs.txt
+	@touch $@
+
+docs: $(VENV)/docs/.made ## Build the documentation into site/, strictly: a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build
 
 debian: ## Install the Debian programs that tests and bench run: redis, prometheus, postgresql, wrk (needs root)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
