@@ -72,7 +72,7 @@ def matching_rule(alert: Alert, situation: Situation) -> EscalationRule | None:
     rules = situation.config.catalog.rules
     if not rules:
         return None
-    probability = alert.advice.incident_probability if alert.advice is not None else None
+    probability = alert.advice.chance if alert.advice is not None else None
     return match_rule(rules, alert_match_values(alert), alert.severity, probability)
 
 

@@ -656,7 +656,9 @@ def _predict(action: Predict, alert: Alert, situation: Situation) -> Decision:
         detail["escalationRuleId"] = encode_id(NodeKind.ESCALATION_RULE, urgent.ladder.rule_id)
     event = alert_event(EventKind.PREDICTED, alert, urgent, situation, detail=detail)
     kept = NewPrediction(alert.id, action.prediction, action.features, action.shadow)
-    return Decision(urgent, (event,), changed=True, prediction=kept, only_advises=urgent is advised)
+    # That the model abstained stands with the alert alone, which is why such an alert is written whole.
+    only_advises = urgent is advised and not action.prediction.abstained
+    return Decision(urgent, (event,), changed=True, prediction=kept, only_advises=only_advises)
 
 
 def _made_urgent(alert: Alert, situation: Situation) -> Alert:

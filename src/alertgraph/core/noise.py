@@ -256,8 +256,9 @@ def hold_for(alert: Alert, evidence: NoiseEvidence, rules: NoiseRules, now: date
 
 
 def _probability(alert: Alert, evidence: NoiseEvidence) -> tuple[float, Basis] | None:
-    if alert.advice is not None:
-        return 1 - alert.advice.incident_probability, Basis.MODEL
+    chance = alert.advice.chance if alert.advice is not None else None
+    if chance is not None:
+        return 1 - chance, Basis.MODEL
     if evidence.history is not None:
         return evidence.history.noise_probability, Basis.HISTORY
     return None
@@ -275,6 +276,7 @@ def _length(alert: Alert, evidence: NoiseEvidence, rules: NoiseRules) -> timedel
     if (
         advice is not None
         and advice.resolve_median is not None
+        and advice.self_resolve_probability is not None
         and advice.self_resolve_probability > PROBABILITY_MIN
     ):
         return advice.resolve_median

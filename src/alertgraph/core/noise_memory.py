@@ -144,7 +144,8 @@ class NoiseMemory:
         chance = event.detail.get("incidentProbability")
         if one.model is not None or not isinstance(chance, int | float):
             return
-        one.model = 1 - float(chance)
+        if not event.detail.get("abstained"):
+            one.model = 1 - float(chance)
         if event.decided_at - opened_at(alert_id) <= JUDGED_WITHIN:
             self.prompt_share += 1 - PROMPT_FADES
 

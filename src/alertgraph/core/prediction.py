@@ -53,7 +53,7 @@ class Prediction:
         resolve = self.time_to_resolve
         return Advice(
             self.incident_probability,
-            self.self_resolve_probability,
+            None if self.abstained else self.self_resolve_probability,
             resolve.median if resolve is not None else None,
         )
 
@@ -64,12 +64,24 @@ class Advice:
     """As much of a prediction as decisions and the order of lists look at; kept with the alert.
 
     Attributes:
+        incident_probability: A base rate where the model abstained: lists are put in order by it, nobody acts on it.
+        self_resolve_probability: None where the model abstained.
         resolve_median: Time from triggered to resolved, as likely longer as shorter.
     """
 
     incident_probability: float
-    self_resolve_probability: float
+    self_resolve_probability: float | None
     resolve_median: timedelta | None = None
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the model knew too little to say anything of this alert."""
+        return self.self_resolve_probability is None
+
+    @property
+    def chance(self) -> float | None:
+        """The chance that it needs a person, as far as anybody may act on it."""
+        return None if self.abstained else self.incident_probability
 
 
 @quick

@@ -248,7 +248,7 @@ def _verdict_of(value: int | None) -> AlertVerdict | None:
 
 
 def _advice_or_none(
-    incident_probability: float | None, self_resolve_probability: float, resolve_median: timedelta | None
+    incident_probability: float | None, self_resolve_probability: float | None, resolve_median: timedelta | None
 ) -> Advice | None:
     if incident_probability is None:
         return None

@@ -153,6 +153,13 @@ def test_what_the_model_says_goes_before_the_past() -> None:
     assert is_told(judged(an_alert(advice=replace(NOISY, incident_probability=0.4)), evidence=EVIDENCE))
 
 
+def test_where_the_model_abstained_the_past_is_asked() -> None:
+    abstained = Advice(0.95, None, 90 * SECOND)
+
+    assert judged(an_alert(advice=abstained)).events[0].detail["basis"] == "HISTORY"
+    assert is_told(judged(an_alert(advice=abstained), evidence=NoiseEvidence(POLICY, None)))
+
+
 def test_no_hold_is_longer_than_the_tenant_allows() -> None:
     decision = judged(an_alert(), rules=replace(RULES, hold_max=MINUTE))
 

@@ -165,6 +165,17 @@ def test_a_model_is_waited_for_only_where_it_is_in_time() -> None:
         assert memory.predicts is expected
 
 
+def test_a_base_rate_is_nothing_that_the_model_said() -> None:
+    memory = memory_of(
+        told(EventKind.PREDICTED, detail={"incidentProbability": 0.2, "abstained": True}),
+        told(EventKind.ACKNOWLEDGED, MINUTE),
+        ENDED,
+    )
+
+    assert memory.labels[Basis.MODEL] == {}
+    assert len(memory.labels[Basis.HISTORY]) == 1
+
+
 def test_goes_on_from_its_state_as_if_it_had_never_stopped() -> None:
     first = memory_of(held(), told(EventKind.PREDICTED, detail={"incidentProbability": 0.25}))
     again = NoiseMemory.of(orjson.loads(orjson.dumps(first.state())))

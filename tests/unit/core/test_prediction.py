@@ -149,6 +149,24 @@ def test_a_rule_of_higher_rank_that_asks_for_nothing_keeps_its_alerts() -> None:
     assert decision.alert.ladder == RULE.ladder
 
 
+def test_a_base_rate_wakes_nobody_neither_at_once_nor_later() -> None:
+    rules = a_config(catalog=a_catalog(rules=(replace(LIKELY, severities=()), RULE)))
+    climbing = a_climbing_alert(severity=Severity.LOW)
+
+    abstained = decide(predict(0.95, abstained=True), climbing, a_situation(config=rules)).alert
+
+    assert abstained is not None
+    assert abstained.ladder == climbing.ladder
+    worse = decide(
+        Update(ById(climbing.id), severity=Severity.CRITICAL), abstained, a_situation(config=rules)
+    ).alert
+    assert worse is not None
+    assert worse.ladder == RULE.ladder
+    told = decide(predict(0.95), climbing, a_situation(config=rules)).alert
+    assert told is not None
+    assert told.ladder == LIKELY.ladder
+
+
 def test_what_became_worse_is_matched_with_its_chance() -> None:
     climbing = a_climbing_alert(severity=Severity.LOW, advice=Advice(0.9, 0.1))
     rules = a_config(catalog=a_catalog(rules=(RULE, replace(LIKELY, severities=(Severity.CRITICAL,)))))
@@ -174,6 +192,10 @@ def test_another_occurrence_is_predicted_anew() -> None:
 def test_a_model_that_knows_too_little_says_so() -> None:
     decision = decide(predict(0.25, abstained=True), an_alert(), a_situation())
 
+    assert decision.alert is not None
+    assert decision.alert.advice == Advice(0.25, None, HOUR)
+    # Which stands with the alert, so that it is written as a whole.
+    assert not decision.only_advises
     assert decision.events[0].detail["abstained"] is True
     assert summary(decision.events[0]) == "The model knows too little of such alerts; 25% of them need a person."
 
