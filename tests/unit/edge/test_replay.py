@@ -76,6 +76,17 @@ def test_time_stands_still_while_something_is_on_its_way() -> None:
     assert clock.now() == T0 + HOUR
 
 
+def test_two_alarms_of_one_kind_may_end_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "telecom_alarms" / "18V_55N_Wireless" / "alarm.csv.gz"
+    path.parent.mkdir(parents=True)
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.write("alarm_id,device_id,start_timestamp,end_timestamp\n1,2,100,200\n1,2,150,200\n")
+
+    said = list(SETS["telecom"].read(tmp_path, DAY))
+
+    assert [(one.at.seconds, one.ends) for one in said] == [(0, False), (50, False), (100, True), (100, True)]
+
+
 def test_who_has_given_up_wakes_nobody() -> None:
     clock = ReplayClock(T0)
 

@@ -74,8 +74,8 @@ def _telecom(root: Path, length: timedelta) -> Iterator[Said]:
     rows.sort()
     begin = rows[0][0] if rows else 0
     latest: dict[str, tuple[int, int]] = {}
-    ends: list[tuple[int, str, Said]] = []
-    for start, end, device, alarm in rows:
+    ends: list[tuple[int, int, Said]] = []
+    for number_of_row, (start, end, device, alarm) in enumerate(rows):
         if start - begin > length.total_seconds():
             break
         incident = None
@@ -90,7 +90,7 @@ def _telecom(root: Path, length: timedelta) -> Iterator[Said]:
         yield Said(timedelta(seconds=start - begin), key, title, f"device {device}", incident)
         # An alarm that ends as it begins has lasted for no time that anybody could have seen.
         over = Said(timedelta(seconds=max(end, start + 1) - begin), key, title, f"device {device}", incident, True)
-        heapq.heappush(ends, (max(end, start + 1), key, over))
+        heapq.heappush(ends, (max(end, start + 1), number_of_row, over))
     while ends:
         yield heapq.heappop(ends)[2]
 
