@@ -64,7 +64,7 @@ class Advice:
     """As much of a prediction as decisions and the order of lists look at; kept with the alert.
 
     Attributes:
-        incident_probability: A base rate where the model abstained: lists are put in order by it, nobody acts on it.
+        incident_probability: A base rate where the model abstained: it orders lists, and nobody acts on it.
         self_resolve_probability: None where the model abstained.
         resolve_median: Time from triggered to resolved, as likely longer as shorter.
     """

@@ -61,6 +61,8 @@ STATE_EVERY: Final = timedelta(seconds=4)
 # A version is too slow where more than one batch in twenty takes longer than this and this for each event.
 SLOW_BATCH, SLOW_EVENT = timedelta(milliseconds=100), timedelta(milliseconds=1)
 BATCHES_WATCHED = 200
+# Of so many of a tenant's newest versions the files are kept whatever became of them.
+FILES_KEPT: Final = 3
 
 T = TypeVar("T")
 
@@ -113,9 +115,12 @@ class PredictionReader:
         """
         known = await self._versions(tenant_id, now)
         contents: dict[str, bytes | None] = {}
-        for model in known:
-            if model.version != self._host.version and model.state in (ModelState.SHADOW, ModelState.ACTIVE):
-                contents[model.version] = await self._models.artifact(tenant_id, model.id)
+        if state is None:
+            known = await self._begun_anew(tenant_id, known, now)
+        else:
+            for model in _spoken_of(known):
+                if model.version != self._host.version:
+                    contents[model.version] = await self._models.artifact(tenant_id, model.id)
         try:
             opened = await self.worked(self._host.open, tenant_id, self._salt(tenant_id), state, contents)
         except ForeignStateError as error:
@@ -143,6 +148,28 @@ class PredictionReader:
         await self._models.write(tenant_id, [bundled])
         return [bundled, *known]
 
+    async def _begun_anew(
+        self, tenant_id: TenantId, known: list[PredictionModel], now: datetime
+    ) -> list[PredictionModel]:
+        """Say what is so where a reading begins without its memory: in use is the one that all begin with.
+
+        The tenant's own has to show anew that it is better: what tuned its answers is gone with the memory.
+        """
+        active = next(model for model in known if model.state is ModelState.ACTIVE)
+        bundled = next((model for model in known if model.version == self._host.version), None)
+        if active.version == self._host.version or bundled is None:
+            return known
+        candidate = replace(active, state=ModelState.CANDIDATE)
+        back = replace(bundled, state=ModelState.ACTIVE, promoted_at=now)
+        reason = f"{active.version} is tried anew: what its answers rested on could not be gone on from"
+        await self.write(tenant_id, [candidate, back], (EventKind.MODEL_ROLLED_BACK, back, reason))
+        return list(await self._models.models(tenant_id))
+
+    @property
+    def bundled_version(self) -> str:
+        """The version that all begin with."""
+        return self._host.version
+
     # ------------------------------------------------------------------------------------ effects
 
     async def predict(self, tenant_id: TenantId, scored: Sequence[Scored]) -> None:
@@ -169,7 +196,18 @@ class PredictionReader:
     ) -> None:
         """Write versions as they are now; with `told`, which is kind, version and reason, the log tells of it."""
         event = seal(model_event(*told, self._clock.now())) if told is not None else None
-        await self._models.write(tenant_id, models, event=event)
+        forgotten: Sequence[ModelId] = ()
+        if any(model.state is ModelState.RETIRED for model in models):
+            forgotten = await self._not_needed(tenant_id, models)
+        await self._models.write(tenant_id, models, event=event, forgotten=forgotten)
+
+    async def _not_needed(self, tenant_id: TenantId, changed: Sequence[PredictionModel]) -> Sequence[ModelId]:
+        """Return the versions that nobody goes back to once these are written: of them only figures are kept."""
+        by_id = {model.id: model for model in await self._models.models(tenant_id)}
+        by_id.update({model.id: model for model in changed})
+        known = sorted(by_id.values(), key=lambda model: model.trained_at, reverse=True)
+        needed = {model.id for model in _spoken_of(known)}
+        return [model.id for model in known if model.id not in needed]
 
     async def models(self, tenant_id: TenantId) -> list[PredictionModel]:
         """Return a tenant's versions, newest first."""
@@ -340,6 +378,8 @@ class PredictionReading:
 
     async def _carry_out(self, step: ModelStep) -> None:
         """Do what outcomes call for; done again after a crash it comes to the same."""
+        # How good each was until now stays with it.
+        await self._tell(await self._reader.worked(self.model.figures))
         known = await self._reader.models(self._tenant_id)
         by_version = {model.version: model for model in known}
         chosen = by_version.get(step.version)
@@ -358,13 +398,20 @@ class PredictionReading:
             self._kept = None
             await self._reader.write(self._tenant_id, [retired])
         elif step.step is Step.ROLL_BACK and chosen.state is ModelState.ACTIVE:
-            earlier = _earlier(known, chosen)
+            earlier = self._put_back_to(known, chosen)
             if earlier is not None:
                 back = replace(earlier, state=ModelState.ACTIVE, promoted_at=now)
                 reason = f"{chosen.version} was taken out: {step.reason}"
                 await self._reader.write(
                     self._tenant_id, [retired, back], (EventKind.MODEL_ROLLED_BACK, back, reason)
                 )
+
+    def _put_back_to(self, known: Sequence[PredictionModel], chosen: PredictionModel) -> PredictionModel | None:
+        """Return what the model goes back to: the one before while that is beside it, else what all begin with."""
+        if self.model.watches and self.model.trial is None:
+            return _earlier(known, chosen)
+        others = [model for model in known if model.id != chosen.id]
+        return next((model for model in others if model.version == self._reader.bundled_version), None)
 
     async def _tell(self, figures: Sequence[ModelFigures]) -> None:
         """Keep how good versions are."""
@@ -376,6 +423,24 @@ class PredictionReading:
         ]
         if told:
             await self._reader.write(self._tenant_id, told)
+
+
+def _spoken_of(known: Sequence[PredictionModel]) -> Sequence[PredictionModel]:
+    """Return the versions of which the files are kept, since a state that was saved may speak of them.
+
+    Those are the ones in use and on trial, the one that was in use before, which a new one is held against, and of
+    the others the newest few: who was killed before it saved goes on from when one of them was tried still.
+
+    Args:
+        known: All, newest first.
+    """
+    active = next((model for model in known if model.state is ModelState.ACTIVE), None)
+    earlier = _earlier(known, active) if active is not None else None
+    return [
+        model
+        for place, model in enumerate(known)
+        if place < FILES_KEPT or model.state is not ModelState.RETIRED or model is earlier
+    ]
 
 
 def _earlier(known: Sequence[PredictionModel], chosen: PredictionModel) -> PredictionModel | None:

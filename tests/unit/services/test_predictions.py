@@ -29,6 +29,7 @@ from alertgraph.core.learning import (
 )
 from alertgraph.core.prediction import FeatureContribution
 from alertgraph.core.prediction_model import PredictionModel
+from alertgraph.core.value import replace
 from alertgraph.services.following import StateMismatch
 from alertgraph.services.lanes import Lanes
 from alertgraph.services.ports import SnapshotSource
@@ -82,12 +83,14 @@ class Model:
 class Host:
     model: Model
     version: str = "torch_v1"
+    contents: Mapping[str, bytes | None] = field(default_factory=dict)
 
     def open(
         self, tenant_id: TenantId, salt: bytes, state: bytes | None, contents: Mapping[str, bytes | None]
     ) -> Model:
         if state == b"foreign":
             raise ForeignStateError("of another release")
+        self.contents = contents
         return self.model
 
 
@@ -96,6 +99,7 @@ class Models:
     kept: dict[ModelId, PredictionModel] = field(default_factory=dict)
     contents: dict[ModelId, bytes] = field(default_factory=dict)
     told: list[Event] = field(default_factory=list)
+    forgotten: set[ModelId] = field(default_factory=set)
 
     async def models(self, tenant_id: TenantId) -> Sequence[PredictionModel]:
         return sorted(self.kept.values(), key=lambda model: model.trained_at, reverse=True)
@@ -112,6 +116,7 @@ class Models:
         forgotten: Collection[ModelId] = (),
     ) -> None:
         self.kept.update({model.id: model for model in models})
+        self.forgotten |= set(forgotten)
         assert sum(model.state is ModelState.ACTIVE for model in self.kept.values()) <= 1
         if event is not None:
             self.told.append(event.event)
@@ -119,6 +124,13 @@ class Models:
     def add(self, state: ModelState, content: bytes = b"weights", version: str = "own-1") -> None:
         self.kept[OWN] = PredictionModel(OWN, version, state, T0 + MINUTE, 300)
         self.contents[OWN] = content
+
+    def add_own(self, number: int, state: ModelState, *, used: bool = False) -> ModelId:
+        """Add a version that was trained so many minutes after the beginning."""
+        id_, at = ModelId(UUID(int=100 + number)), T0 + number * MINUTE
+        self.kept[id_] = PredictionModel(id_, f"own-{number}", state, at, 300, promoted_at=at if used else None)
+        self.contents[id_] = b"weights"
+        return id_
 
     def states(self) -> dict[str, ModelState]:
         return {model.version: model.state for model in self.kept.values()}
@@ -153,9 +165,10 @@ class Stage:
     def __init__(self) -> None:
         self.clock = VirtualClock(T0)
         self.model, self.models, self.kept = Model(), Models(), Kept()
+        self.host = Host(self.model)
         self.trained: list[TenantId] = []
         self.reader = PredictionReader(
-            Host(self.model),
+            self.host,
             cast("Any", self.models),
             self.kept,
             cast("SnapshotSource", None),
@@ -255,6 +268,66 @@ async def test_a_promotion_is_told_once_however_often_it_is_called_for(stage: St
     (told,) = stage.models.told
     assert told.kind is EventKind.MODEL_PROMOTED
     assert told.detail == {"version": "own-1", "reason": "it lost less"}
+    # How good the one before was until then is kept with it.
+    figures = {model.version: [metric.name for metric in model.metrics] for model in stage.models.kept.values()}
+    assert figures == {"torch_v1": ["auroc"], "own-1": []}
+
+
+async def test_what_a_state_may_speak_of_is_there_when_it_is_gone_on_from(stage: Stage) -> None:
+    """The one before is held against the new one; one that was tried until just now may be in what was saved."""
+    for number, state in enumerate([ModelState.RETIRED] * 6, 1):
+        stage.models.add_own(number, state, used=number == 1)
+    stage.models.add_own(7, ModelState.ACTIVE, used=True)
+    stage.models.add_own(8, ModelState.RETIRED)
+
+    await stage.reader.open(TENANT, b"state", T0)
+
+    assert set(stage.host.contents) == {"own-1", "own-6", "own-7", "own-8"}
+
+
+async def test_files_of_versions_that_nobody_goes_back_to_are_not_kept(stage: Stage) -> None:
+    reading = await stage.open()
+    old = [stage.models.add_own(number, ModelState.RETIRED) for number in range(1, 6)]
+    trial = stage.models.add_own(6, ModelState.SHADOW)
+    stage.model.next = Taken(steps=[ModelStep(Step.RETIRE, "own-6", "it lost no less")])
+
+    await reading.take([triggered(1)])
+
+    # That the bundled one has no file of the tenant's is no loss.
+    assert stage.models.forgotten == set(old[:3])
+    assert trial not in stage.models.forgotten
+
+
+async def test_who_begins_anew_says_which_version_is_in_use_and_tries_the_own_one_again(stage: Stage) -> None:
+    await stage.open()
+    (bundled,) = stage.models.kept
+    stage.models.kept[bundled] = replace(stage.models.kept[bundled], state=ModelState.RETIRED)
+    stage.models.add_own(1, ModelState.ACTIVE, used=True)
+
+    reading = await stage.open()
+
+    assert stage.models.states() == {"torch_v1": ModelState.ACTIVE, "own-1": ModelState.CANDIDATE}
+    (told,) = stage.models.told
+    assert told.kind is EventKind.MODEL_ROLLED_BACK
+    assert told.detail["version"] == "torch_v1"
+    await reading.tick(T0 + MINUTE)
+    assert stage.model.tried == ["own-1"]
+
+
+async def test_a_rollback_goes_to_what_the_model_still_has(stage: Stage) -> None:
+    reading = await stage.open()
+    stage.models.add_own(1, ModelState.RETIRED, used=True)
+    (bundled, _) = stage.models.kept
+    stage.models.kept[bundled] = replace(stage.models.kept[bundled], state=ModelState.RETIRED)
+    stage.models.add_own(2, ModelState.ACTIVE, used=True)
+    stage.model.version = "own-2"
+    stage.model.next = Taken(steps=[ModelStep(Step.ROLL_BACK, "own-2", "more than one batch in twenty was late")])
+
+    await reading.take([triggered(1)])
+
+    # Nothing is beside it any more: only the one that all begin with is at hand.
+    assert stage.models.states()["torch_v1"] is ModelState.ACTIVE
+    assert stage.models.states()["own-1"] is ModelState.RETIRED
 
 
 async def test_a_rollback_puts_the_one_before_back_and_says_so(stage: Stage) -> None:

@@ -126,7 +126,7 @@ class ModelHost(Protocol):
             tenant_id: Whose it is.
             salt: The tenant's secret.
             state: As `TenantModel.state` gave it.
-            contents: By version, what is kept of those that are in use or tried.
+            contents: By version, what is kept of those that the state may speak of.
 
         Raises:
             ForeignStateError: The state can't be gone on from.
