@@ -62,6 +62,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	@$(BIN)/mypy
+	@cd examples && ../$(BIN)/mypy --strict --config-file= --exclude '^base_client' .
 
 imports: $(VENV)/.dev
 	@$(BIN)/lint-imports
@@ -100,6 +101,17 @@ $(VENV)/docs/.made: $(VENV)/.python requirements-docs.txt
 
 docs: $(VENV)/docs/.made ## Build the documentation into site/, strictly: a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build
+
+$(VENV)/client/.made: $(VENV)/.python requirements-client.txt
+	@echo "» making $(VENV)/client (requirements-client.txt)"
+	@$(PYTHON) -m venv $(VENV)/client && $(VENV)/client/bin/python -m pip install -qq --disable-pip-version-check --no-input -r requirements-client.txt
+	@touch $@
+
+client: $(VENV)/client/.made ## Generate the Python client in examples/ from the schema
+	@sh tools/client.sh $(VENV)/client/bin/ariadne-codegen
+
+client-check: $(VENV)/client/.made
+	@sh tools/client.sh $(VENV)/client/bin/ariadne-codegen --check
 
 debian: ## Install the Debian programs that tests and bench run: redis, prometheus, postgresql, wrk (needs root)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
