@@ -47,7 +47,16 @@ from alertgraph.ml import live
 from alertgraph.ml.artifact import Artifact, ArtifactError, artifact_from_bytes, read_artifact
 from alertgraph.ml.calibration import expit
 from alertgraph.ml.explaining import contributions
-from alertgraph.ml.features import FeatureRow, FeatureState, StateMismatchError, Trace
+from alertgraph.ml.features import (
+    Ended,
+    FeatureRow,
+    FeatureRows,
+    FeatureState,
+    StateMismatchError,
+    Told,
+    Trace,
+    TurnedOut,
+)
 from alertgraph.ml.figures import figures_of
 from alertgraph.ml.live import QUESTIONS, TIMES
 from alertgraph.ml.voice import SAID, SAID_SIZE, Voice
@@ -122,10 +131,9 @@ class _Alert:
 
 @dataclass(slots=True)
 class _Look:
-    """A new alert that something is to be said of."""
+    """A new alert that something is to be said of; its features are known once what happened is taken in."""
 
     alert: _Alert
-    row: FeatureRow
 
 
 @dataclass(slots=True)
@@ -142,10 +150,12 @@ class _News:
     """What a batch of events comes to while it is taken in.
 
     Attributes:
+        told: What features remember, in order.
         work: Looks and lessons in the order of their events: what features are follows from the events alone, so
             all looks of a batch are scored at once afterwards.
     """
 
+    told: list[Told] = field(default_factory=list)
     work: list[_Look | _Lesson] = field(default_factory=list)
     scored: dict[AlertId, Scored] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -286,20 +296,25 @@ class LiveModel:
 
     def peek(self, events: Sequence[StoredEvent], now: datetime) -> Sequence[Scored]:
         """Return what would be said of new alerts, without remembering them."""
-        looks = []
+        alerts, known = [], []
         for stored in events:
             alert_id = stored.event.alert_id
             assert alert_id is not None, "only of alerts is anything said"
-            seen = live.observation_of(stored)
-            seen = replace(seen, at=max(seen.at, self._features.at))
-            row, trace = self._features.features(seen), self._features.trace(seen)
-            alert = _Alert(alert_id, trace, seen.at, [None, None], abstained=self._label_count < LABELS_MIN)
-            looks.append(_Look(alert, row))
-        for voice, said in self._heard(looks)[:1]:
+            observed = live.observation_of(stored)
+            observed = replace(observed, at=max(observed.at, self._features.at))
+            known.append(self._features.recognise(observed))
+            alerts.append(_Alert(alert_id, known[-1].trace, observed.at, [None, None], abstained=self._abstains))
+        rows = self._features.ask(known)
+        for voice, said in self._heard(rows)[:1]:
             voice.speak(said)
-            for look, row in zip(looks, said, strict=True):
-                look.alert.said[0] = row if np.isfinite(row).all() else None
-        return [self._scored(look.alert, look.row, now) for look in looks]
+            for alert, row in zip(alerts, said, strict=True):
+                alert.said[0] = row if np.isfinite(row).all() else None
+        return [self._scored(alert, rows[place], now) for place, alert in enumerate(alerts)]
+
+    @property
+    def _abstains(self) -> bool:
+        """Whether too little is known of the tenant by now to show more than rates."""
+        return self._label_count < LABELS_MIN
 
     def _take_one(self, stored: StoredEvent, news: _News, now: datetime) -> None:
         event, at = stored.event, live.seconds_of(stored.recorded_at)
@@ -347,63 +362,68 @@ class LiveModel:
             alert.ended_at = at
             alert.self_resolved = bool(event.self_resolved)
             alert.breached |= event.sla_met is False
-            self._features.close(alert.trace, at)
+            news.told.append(Ended(alert.trace, at))
             self._mature(alert, at, news)
 
     def _observe(self, stored: StoredEvent, news: _News) -> None:
         alert_id = stored.event.alert_id
         assert alert_id is not None, "who triggers has an id"
-        seen = live.observation_of(stored)
-        row = self._features.features(seen)
-        trace = self._features.trace(seen)
-        self._features.observe(seen)
+        known = self._features.recognise(live.observation_of(stored))
+        news.told.append(known)
         alert = _Alert(
-            alert_id, trace, live.triggered_of(stored), [None, None], abstained=self._label_count < LABELS_MIN
+            alert_id,
+            known.trace,
+            live.triggered_of(stored),
+            [None, None],
+            abstained=self._abstains,
         )
         self._open[alert_id] = alert
-        news.work.append(_Look(alert, row))
+        news.work.append(_Look(alert))
 
     # -------------------------------------------------------------------------------------- saying
 
     def _work(self, news: _News, now: datetime) -> None:
         """Say something of the new alerts, and learn, in the order of the events."""
-        looks = [work for work in news.work if isinstance(work, _Look)]
-        heard = self._heard(looks)
+        rows = self._features.take(news.told)
+        news.told.clear()
+        heard = self._heard(rows)
+        arrivals = np.expm1(rows.numbers[:, live.TENANT_ARRIVALS].astype(np.float64))
+        busy = (np.log2(1.0 + arrivals) / 16.0).tolist()
+        looks: list[_Alert] = []
         waiting: list[int] = []
-        looked = 0
         for work in news.work:
             if isinstance(work, _Look):
-                waiting.append(looked)
-                looked += 1
-                arrivals = math.expm1(float(work.row.numbers[live.TENANT_ARRIVALS]))
-                self._arrivals.learn(math.log2(1.0 + arrivals) / 16.0)
+                waiting.append(len(looks))
+                self._arrivals.learn(busy[len(looks)])
+                looks.append(work.alert)
                 continue
-            if waiting and (self._tunes_next or any(looks[place].alert is work.alert for place in waiting)):
+            if waiting and (self._tunes_next or any(looks[place] is work.alert for place in waiting)):
                 # Whatever came in before is said as things stood then.
-                self._speak(looks, waiting, heard, news, now)
+                self._speak(looks, waiting, rows, heard, news, now)
                 waiting.clear()
             self._learn(work, news)
-        self._speak(looks, waiting, heard, news, now)
+        self._speak(looks, waiting, rows, heard, news, now)
         news.work.clear()
 
     @property
     def _tunes_next(self) -> bool:
         return self._active.tunes_next or (self._other is not None and self._other.tunes_next)
 
-    def _heard(self, looks: Sequence[_Look]) -> list[tuple[Voice, NDArray[np.float32]]]:
+    def _heard(self, rows: FeatureRows) -> list[tuple[Voice, NDArray[np.float32]]]:
         """Return what each version's members say of all new alerts at once."""
-        if not looks:
+        if not len(rows):
             return []
-        numbers = np.stack([look.row.numbers for look in looks])
-        tokens = np.stack([look.row.tokens for look in looks])
         return [
-            (voice, voice.heard(numbers, tokens)) for voice in (self._active, self._other) if voice is not None
+            (voice, voice.heard(rows.numbers, rows.tokens))
+            for voice in (self._active, self._other)
+            if voice is not None
         ]
 
     def _speak(
         self,
-        looks: Sequence[_Look],
+        looks: Sequence[_Alert],
         places: Sequence[int],
+        rows: FeatureRows,
         heard: Sequence[tuple[Voice, NDArray[np.float32]]],
         news: _News,
         now: datetime,
@@ -413,21 +433,21 @@ class LiveModel:
             return
         chosen = np.array(places)
         said = []
-        for voice, rows in heard:
-            own = rows[chosen]
+        for voice, members in heard:
+            own = members[chosen]
             voice.speak(own)
             said.append((voice, own))
-        for place, look in enumerate(looks[index] for index in places):
-            alert = look.alert
-            for slot, (voice, rows) in enumerate(said):
-                row = rows[place]
+        for place, index in enumerate(places):
+            alert = looks[index]
+            for slot, (voice, members) in enumerate(said):
+                row = members[place]
                 if not np.isfinite(row).all():
                     self._take_out(voice, news)
                 elif voice in (self._active, self._other):
                     alert.said[slot] = row
             if alert.id in self._open:
                 # Nobody waits for what is over by now.
-                news.scored[alert.id] = self._scored(alert, look.row, now)
+                news.scored[alert.id] = self._scored(alert, rows[index], now)
 
     def _scored(self, alert: _Alert, row: FeatureRow, now: datetime) -> Scored:
         said = alert.said[0]
@@ -460,14 +480,14 @@ class LiveModel:
         del self._open[alert.id]
         alert.needed = alert.needed_person
         self._label_count += 1
-        self._settle(alert, at)
+        self._settle(alert, at, news)
         news.work.append(_lesson(alert))
         news.outcomes.append(_outcome(alert, at))
         self._ended[alert.id] = alert
         if len(self._ended) > JUDGEABLE_MAX:
             del self._ended[next(iter(self._ended))]
 
-    def _settle(self, alert: _Alert, at: float) -> None:
+    def _settle(self, alert: _Alert, at: float, news: _News) -> None:
         """Let features of later alerts know of it."""
         told = {
             live.NEEDED: float(alert.needed_person),
@@ -477,9 +497,8 @@ class LiveModel:
             live.LOG_RESOLVED: math.log1p(max(alert.resolved_after, 0.0)),
             live.LOG_FIRED: math.log1p(alert.fired),
         }
-        for outcome, value in told.items():
-            if not math.isnan(value):
-                self._features.settle(alert.trace, outcome, value, at)
+        known = {outcome: value for outcome, value in told.items() if not math.isnan(value)}
+        news.told.append(TurnedOut(alert.trace, known, at))
 
     def _learn(self, lesson: _Lesson, news: _News) -> None:
         """Let versions learn from what became of an alert, and see which of them knew better."""
@@ -551,7 +570,7 @@ class LiveModel:
         if alert.needed_person == alert.needed:
             return
         alert.needed = alert.needed_person
-        self._settle(alert, at)
+        self._settle(alert, at, news)
         news.work.append(_lesson(alert))
         news.outcomes.append(_outcome(alert, at))
 

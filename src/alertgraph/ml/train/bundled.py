@@ -36,11 +36,11 @@ from alertgraph.ml.blend import Blend, choose_blend
 from alertgraph.ml.companions import Linear, TreeFitting
 from alertgraph.ml.evaluation import measures
 from alertgraph.ml.evaluation.data import columns
-from alertgraph.ml.features import DAY_SECONDS, FeatureState, Observation
+from alertgraph.ml.features import DAY_SECONDS, Observation
 from alertgraph.ml.live import QUESTIONS, SCHEMA, TIME_EDGES, TIMES
 from alertgraph.ml.model import Examples, Fitting, time_quantile
 from alertgraph.ml.train.members import Members, Recipe, fit_members
-from alertgraph.ml.train.prequential import HOUR_SECONDS, Case, Maturing, MaturityQueue
+from alertgraph.ml.train.prequential import HOUR_SECONDS, Case, Maturing, replay
 
 Floats = NDArray[np.float64]
 NAME = "torch_v1"
@@ -235,22 +235,10 @@ def _part(name: str, licence: str, rows: Sequence[Row]) -> Part:
 
 def _features(cases: Sequence[Case], salt: bytes) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Return the features of each case as they were when it came in, without tokens that others do not share."""
-    state = FeatureState(SCHEMA, salt)
-    queue = MaturityQueue()
-    numbers = np.zeros((len(cases), len(live.NUMBER_NAMES)), dtype=np.float32)
-    tokens = np.zeros((len(cases), len(SCHEMA.token_names())), dtype=np.int32)
-    shared = [place for place, name in enumerate(SCHEMA.fields) if name in SCHEMA.shared]
-    for place, case in enumerate(cases):
-        for at, known, maturing in queue.due(case.seen.at):
-            if maturing is None:
-                state.close(known.seen, at)
-            else:
-                state.settle(known.seen, maturing.outcome, maturing.value, at)
-        row = state.features(case.seen)
-        numbers[place] = row.numbers
-        tokens[place, shared] = row.tokens[shared]
-        state.observe(case.seen)
-        queue.put(case)
+    numbers, tokens = replay(cases, SCHEMA, salt)
+    for place, name in enumerate(SCHEMA.token_names()):
+        if name not in SCHEMA.shared:
+            tokens[:, place] = 0
     return numbers, tokens
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alertgraph.ml.artifact import LINEAR, NETWORK, TREES
 from alertgraph.ml.blend import Blend, choose_blend
 from alertgraph.ml.calibration import Abstention, Conformal, choose_abstention, fit_platt, weighted_limit
-from alertgraph.ml.features import DAY_SECONDS, FeatureSchema, FeatureState, Observation
+from alertgraph.ml.features import DAY_SECONDS, Ended, FeatureSchema, FeatureState, Observation, Told, TurnedOut
 from alertgraph.ml.model import Examples, Fitting, time_quantile
 from alertgraph.ml.train.members import Members, Recipe, fit_members
 from alertgraph.ml.train.provisional import provisional_answers
@@ -102,21 +102,18 @@ def replay(
     Returns:
         (n, number_count) float32 and (n, token_count) int32.
     """
-    state = FeatureState(schema, salt)
     queue = MaturityQueue()
-    numbers = np.zeros((len(cases), len(schema.number_names())), dtype=np.float32)
-    tokens = np.zeros((len(cases), len(schema.token_names())), dtype=np.int32)
-    for place, case in enumerate(cases):
+    told: list[Told] = []
+    for case in cases:
         for at, known, maturing in queue.due(case.seen.at):
             if maturing is None:
-                state.close(known.seen, at)
+                told.append(Ended(known.seen, at))
             elif at <= learns_until:
-                state.settle(known.seen, maturing.outcome, maturing.value, at)
-        row = state.features(case.seen)
-        numbers[place], tokens[place] = row.numbers, row.tokens
-        state.observe(case.seen)
+                told.append(TurnedOut(known.seen, {maturing.outcome: maturing.value}, at))
+        told.append(case.seen)
         queue.put(case)
-    return numbers, tokens
+    rows = FeatureState(schema, salt).take(told)
+    return rows.numbers, rows.tokens
 
 
 @dataclass(frozen=True, slots=True)
