@@ -49,6 +49,13 @@ def run_suite(
     return [Check(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
+def node_with_clients() -> Path:
+    """Return node; the clients that package-lock.json names are then in `node_modules` beside this file."""
+    node = _node()
+    _install(node)
+    return node
+
+
 def failed(checks: list[Check]) -> list[Check]:
     """Return the checks that were not passed; a suite that checked nothing has not passed either."""
     return [check for check in checks if not check.ok] if checks else [Check("any check", False, "there was none")]
