@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -47,16 +48,30 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
-def serve(settings: Settings, role: str) -> int:
+def serve(
+    settings: Settings,
+    role: str,
+    *,
+    beside: Callable[[], list[str]] = list,
+    listening: socket.socket | None = None,
+) -> int:
     """Serve until told to stop; return the process's exit status.
+
+    Args:
+        settings: Of the installation.
+        role: all, api or engine.
+        beside: Begins what goes on beside the service, once it is up, and returns what to say of it.
+        listening: What `listen` has returned; None to listen where the settings say. It is closed at the end.
 
     Raises:
         StartError: The port is taken, or something the service needs is away; one sentence says what to do.
     """
     configure_logging(settings.log_format, settings.log_level)
-    listening = _listen(settings.host, settings.port)
+    listening = listening or listen(settings.host, settings.port)
     port = listening.getsockname()[1]
-    application = Application(settings, role=role, announce=lambda lines: _announce(settings, port, lines))
+    application = Application(
+        settings, role=role, announce=lambda lines: _announce(settings, port, [*lines, *beside()])
+    )
     config = uvicorn.Config(
         application,
         http=JoiningHttpProtocol,
@@ -92,8 +107,12 @@ def serve(settings: Settings, role: str) -> int:
     return 0 if server.started else 1
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is started, so that a taken one costs nothing."""
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started, so that a taken one costs nothing.
+
+    Raises:
+        StartError: It is taken, or not to be had; one sentence says what to do.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named, or asyncio would not switch off Nagle and small frames would wait for one another.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

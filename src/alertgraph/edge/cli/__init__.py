@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alertgraph import __version__
-from alertgraph.edge.cli import audit, bench, clients, documents, installation, keys, learning, tenants
+from alertgraph.edge.cli import audit, bench, clients, demo, documents, installation, keys, learning, tenants
 from alertgraph.edge.cli.terminal import say
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(documents.commands, name="documents")
 app.add_typer(clients.dependency_commands, name="dependencies")
 app.add_typer(bench.commands, name="bench")
 app.command()(installation.serve)
+app.command()(demo.demo)
 app.command()(installation.migrate)
 app.command()(installation.schema)
 app.command()(installation.doctor)
