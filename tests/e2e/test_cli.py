@@ -91,6 +91,25 @@ def test_send_tells_whether_the_alert_is_new(environment: dict[str, str]) -> Non
     assert (told["created"], told["alert"]["occurrenceCount"]) == (False, 2)
 
 
+def test_ack_takes_what_is_named_and_what_matches(service: RunningService, environment: dict[str, str]) -> None:
+    ids = [
+        json.loads(run(environment, "send", title, "-l", f"n={title}", "--service", "orders", "--json").stdout)
+        for title in ("one", "two")
+    ]
+
+    first = run(environment, "ack", ids[0]["alert"]["id"], "--note", "on it")
+    rest = run(environment, "ack", "--service", "orders", "-s", "high", "--json")
+    again = run(environment, "ack", "--service", "orders")
+    unknown = run(environment, "ack", "alr_unknown")
+
+    assert first.stdout == f"{ids[0]['alert']['id']} is yours: one\n"
+    assert [json.loads(line)["alert"]["title"] for line in rest.stdout.splitlines()] == ["two"]
+    assert again.stdout == "Nothing that is triggered matches.\n"
+    assert unknown.exit_code == 1
+    nodes = service.data("{ alerts { nodes { status } } }")["alerts"]["nodes"]
+    assert {node["status"] for node in nodes} == {"ACKNOWLEDGED"}
+
+
 def test_a_set_is_told_to_a_service_that_runs(
     service: RunningService, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -160,6 +179,8 @@ def test_schema_prints_the_published_contract(environment: dict[str, str]) -> No
         (("key", "create", "--tenant", "x", "--role", "king"), "--role is ingest, viewer, responder or admin"),
         (("send", "t", "--label", "novalue"), "--label is name=value"),
         (("send", "t", "--severity", "awful"), "severity"),
+        (("ack",), "name either ids"),
+        (("ack", "-s", "awful"), "AWFUL"),
         (("send", "t", "--key", "ag_wrong_key"), "API key"),
         (("tail", "--key", "ag_wrong_key_that_is_long_enough"), "closed the connection: 4403"),
         (("tail", "--after", "nonsense"), "cursor"),

@@ -22,6 +22,13 @@ SERVICES_AT_ONCE = 1000
 SET_DEPENDENCIES = """mutation SetServiceDependencies($input: SetServiceDependenciesInput!) {
   setServiceDependencies(input: $input) { dependencyCount errors { message path } }
 }"""
+ACKNOWLEDGE = """mutation Acknowledge($input: AcknowledgeAlertsInput!) {
+  acknowledgeAlerts(input: $input) {
+    remainingCount
+    outcomes { key changed alert { id title } error { message } }
+    errors { message path }
+  }
+}"""
 FOLLOW = """subscription Tail($after: Cursor) {
   alertEventBatches(after: $after) {
     cursor
@@ -105,6 +112,18 @@ def set_dependencies(
             raise ClientError(str(payload["errors"][0]["message"]))
         count = int(payload["dependencyCount"])
     return count
+
+
+def acknowledge(url: str, key: str, select: dict[str, Any], note: str | None) -> tuple[list[dict[str, Any]], int]:
+    """Return what became of each alert that was chosen, up to 1,000, and how many more match.
+
+    Raises:
+        ClientError: The service can't be reached, or refuses.
+    """
+    payload = asked(url, key, ACKNOWLEDGE, {"input": {"select": select, "note": note}})["acknowledgeAlerts"]
+    if payload["errors"]:
+        raise ClientError(str(payload["errors"][0]["message"]))
+    return list(payload["outcomes"]), int(payload["remainingCount"])
 
 
 def asked(url: str, key: str, document: str, variables: dict[str, Any]) -> dict[str, Any]:

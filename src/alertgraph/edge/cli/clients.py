@@ -62,6 +62,50 @@ def send(
         say(f"{alert['id']} fired again: {alert['occurrenceCount']} times now.")
 
 
+def acknowledge(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, as `alertgraph send` prints them.")] = None,
+    severity: Annotated[
+        list[str] | None, typer.Option("--severity", "-s", help="All triggered ones this bad; may be repeated.")
+    ] = None,
+    service: Annotated[
+        list[str] | None, typer.Option(help="All triggered ones of this thing watched; may be repeated.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Kept on each timeline.")] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take alerts of a running alertgraph, which stops their escalation; the key must be a responder's."""
+    from alertgraph.edge.client import ClientError
+    from alertgraph.edge.client import acknowledge as taken
+
+    if bool(ids) == bool(severity or service):
+        fail("name either ids, or --severity and --service.", 2)
+    chosen: dict[str, Any] = {"status": ["TRIGGERED"]}
+    chosen |= {"severity": [name.upper() for name in severity]} if severity else {}
+    chosen |= {"monitoredService": service} if service else {}
+    try:
+        outcomes, remaining = taken(
+            service_url(url), api_key(key), {"ids": ids} if ids else {"filter": chosen}, note
+        )
+    except ClientError as error:
+        fail(str(error))
+    for outcome in outcomes:
+        if as_json:
+            say_json(outcome)
+        elif outcome["error"] is not None:
+            say(f"{outcome['key']}: {outcome['error']['message']}")
+        else:
+            state = "is yours" if outcome["changed"] else "was taken already"
+            say(f"{outcome['alert']['id']} {state}: {outcome['alert']['title']}")
+    if remaining and not as_json:
+        say(f"{remaining} more match; the same again takes them.")
+    if not (outcomes or as_json):
+        say("Nothing that is triggered matches.")
+    if any(outcome["error"] is not None for outcome in outcomes):
+        raise typer.Exit(1)
+
+
 @dependency_commands.command("import")
 def dependencies_import(
     file: Annotated[

@@ -48,9 +48,9 @@ def documents_own() -> None:
     """Print a manifest of what this command line sends itself, for tenants that execute trusted documents only."""
     import hashlib
 
-    from alertgraph.edge.client import FOLLOW, SET_DEPENDENCIES
+    from alertgraph.edge.client import ACKNOWLEDGE, FOLLOW, SET_DEPENDENCIES
 
-    say_json({hashlib.sha256(text.encode()).hexdigest(): text for text in (FOLLOW, SET_DEPENDENCIES)})
+    say_json({hashlib.sha256(text.encode()).hexdigest(): text for text in (ACKNOWLEDGE, FOLLOW, SET_DEPENDENCIES)})
 
 
 @commands.command("list")
