@@ -211,10 +211,13 @@ class PredictionModelConnection:
     nodes: list[PredictionModel] = strawberry.field(description="Without cursors.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.", metadata={"cost": 0})
     total_count: int = strawberry.field(description="How many there are in all pages.")
+    why_not: str | None = strawberry.field(
+        description="Why no predictions are made at present, in words; null where they are."
+    )
 
     @classmethod
-    def of(cls, page: Page[core_model.PredictionModel]) -> Self:
-        """Return a page of models as the API shows it."""
+    def of(cls, page: Page[core_model.PredictionModel], why_not: str | None) -> Self:
+        """Return a page of models as the API shows it, with why none of them predicts at present."""
         assert page.total_count is not None, "they are always counted"
         edges = [
             PredictionModelEdge(cursor=cursor, node=PredictionModel.of(model)) for cursor, model in page.items
@@ -224,6 +227,7 @@ class PredictionModelConnection:
             nodes=[edge.node for edge in edges],
             page_info=PageInfo.of(page),
             total_count=page.total_count,
+            why_not=why_not,
         )
 
 
@@ -264,4 +268,6 @@ async def prediction_status(info: Info) -> PredictionStatus:
 async def prediction_models(info: Info, first: First = UNSET, after: After = UNSET) -> PredictionModelConnection:
     """Return a page of the model's versions, newest first."""
     page = page_of(first, after, None, None)
-    return PredictionModelConnection.of(await info.context.reading.model_page(page))
+    context = info.context
+    found = await context.reading.model_page(page)
+    return PredictionModelConnection.of(found, (await context.services.advice.health()).why_not)

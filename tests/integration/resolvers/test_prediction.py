@@ -40,7 +40,7 @@ LIST = f"""query($filter: AlertFilter, $orderBy: AlertOrder, $first: Int, $after
 WHY = """{ alerts { nodes { title prediction { incidentProbability contributions {
   feature contribution text } } } } }"""
 MODELS = """query($first: Int, $after: String) { predictionModels(first: $first, after: $after) {
-  totalCount pageInfo { hasNextPage endCursor } edges { cursor }
+  totalCount whyNot pageInfo { hasNextPage endCursor } edges { cursor }
   nodes { id version state trainedAt exampleCount metrics { name value low high definition }
     calibration { predicted observed count } } } }"""
 STATUS = """{ predictionStatus { state reason labelCount model { version } noiseHoldingArmed heldCount regretCount
@@ -449,6 +449,7 @@ async def test_how_it_stands(api: Api, admin: Principal, viewer: Principal, mode
     model.why_not = "The learning process is not up yet."
     away = (await api.data(viewer, STATUS))["predictionStatus"]
     assert (away["state"], away["reason"]) == ("UNAVAILABLE", model.why_not)
+    assert (await api.data(viewer, MODELS))["predictionModels"]["whyNot"] == model.why_not
 
 
 async def test_switched_off_it_says_so(api: Api, viewer: Principal) -> None:
