@@ -26,7 +26,7 @@ from alertgraph.ml.train.prequential import (  # noqa: E402
     replay,
     widening,
 )
-from alertgraph.ml.train.provisional import provisional_answers  # noqa: E402
+from alertgraph.ml.train.provisional import CumulativeChance, provisional_answers  # noqa: E402
 from tests.unit.ml.small import SALT, SCHEMA, seen, stream  # noqa: E402
 
 DAY = 86_400.0
@@ -180,7 +180,6 @@ def believed(**changed: object) -> object:
         "ended": np.array([True, True, True, False]),
         "ages": np.array([400.0, 400.0, 20.0, 100.0]),
         "weights": np.full(4, 100.0),
-        "horizon": 336.0,
         "edges": np.array([1.0, 10.0, 100.0]),
     }
     return provisional_answers(**{**given, **changed})  # type: ignore[arg-type]
@@ -198,11 +197,28 @@ def test_what_is_open_as_long_as_only_the_late_ones_were_is_believed_to_be_late(
     assert believed()[3] > 0.95
 
 
-def test_only_rows_old_enough_tell_of_those_that_take_long() -> None:
-    young = believed(ages=np.array([200.0, 200.0, 20.0, 100.0]))
+def test_what_ended_before_its_outcome_was_known_tells_nothing_of_what_is_open_longer() -> None:
+    # Known late both, but they had ended within two hours: one that is open after a hundred is not like them.
+    early = believed(
+        answers=np.array([1.0, 0.0, 0.0, 0.0]),
+        delays=np.array([300.0, 300.0, 0.0, 0.0]),
+        hours=np.array([200.0, 2.0, 2.5, 100.0]),
+    )
 
-    # Nothing comparable is known: the share among all.
-    assert young[3] == pytest.approx(0.5)
+    assert early[3] > 0.95
+
+
+def test_what_nothing_has_lasted_as_long_as_is_as_likely_as_all() -> None:
+    assert believed(ages=np.array([400.0, 400.0, 20.0, 350.0]))[3] == pytest.approx(0.5)
+
+
+def test_what_waits_still_is_counted_among_those_that_waited() -> None:
+    after = np.array([1.0, 2.0, 3.0, 3.0])
+    came = np.array([True, False, True, True])
+    chances = CumulativeChance(after, came, np.array([0.0, 0.0, 1.0, 0.0]), np.full(4, 1e6), 0.5)
+
+    # Of four one came to nothing at first; of the two that waited longer than the third, half came to it.
+    assert chances.later(np.array([0.0, 1.5, 9.0])) == pytest.approx([0.75 * 0.5, 0.5, 0.5], abs=1e-4)
 
 
 def test_without_any_outcome_nothing_is_believed() -> None:

@@ -162,7 +162,7 @@ class Plan:
     horizons: Mapping[str, float]
     refit_days: int = 7
     half_life_days: float = 14.0
-    belief_half_life_days: float = 14.0
+    belief_half_life_days: float = 7.0
     trees_half_life_days: float = 30.0
     replay_half_life_days: float = 10.0
     replay_share: float = 2.0
@@ -292,7 +292,7 @@ class Prequential:
         ages = (now - stream.at[rows]) / HOUR_SECONDS
         weights = 0.5 ** (ages / 24 / plan.half_life_days)
         answers = np.full((len(rows), len(plan.recipe.questions)), np.nan)
-        for place, question in enumerate(plan.recipe.questions):
+        for place in range(len(plan.recipe.questions)):
             known_at = stream.known_at[rows, place]
             answers[:, place] = provisional_answers(
                 stream.answers[rows, place],
@@ -302,7 +302,6 @@ class Prequential:
                 ended,
                 ages,
                 0.5 ** (ages / 24 / plan.belief_half_life_days),
-                plan.horizons[question],
                 self._edges,
             )
         return Examples(stream.numbers[rows], stream.tokens[rows], answers, hours, ended, weights)
