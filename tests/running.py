@@ -181,11 +181,18 @@ _RECEPTIONS: dict[str, _Reception] = {}
 class ServiceProcess:
     """`alertgraph serve` as a process of its own, to be killed and started again on the same port."""
 
-    def __init__(self, environment: Mapping[str, str], port: int | None = None, *arguments: str) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        port: int | None = None,
+        *arguments: str,
+        python: str = sys.executable,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = dict(environment)
         self._arguments = arguments
+        self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Path | None = None
 
@@ -200,7 +207,7 @@ class ServiceProcess:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "alertgraph", "serve", "--port", str(self.port), *self._arguments],
+                [self._python, "-m", "alertgraph", "serve", "--port", str(self.port), *self._arguments],
                 env=self._environment,
                 stdout=output,
                 stderr=output,
