@@ -5,7 +5,7 @@ set -u
 venv=$1
 beside=${2:-}
 # With its downloads, and as it is in the end.
-about_mb=1200
+about_mb=1400
 tmp=$venv/.installing
 log=$venv/.installing.log
 began=$(date +%s)

@@ -185,3 +185,20 @@ class Example:
     triggered_at: datetime
     features: bytes
     outcome: Outcome
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class SaidExample:
+    """An example together with what had been said of it.
+
+    Attributes:
+        model_version: Who said it.
+        chances: By question: that it needs a person, breaches, resolves itself.
+        abstained: Whether rates were shown in the place of the model's answer.
+    """
+
+    example: Example
+    model_version: str
+    chances: tuple[float, float, float]
+    abstained: bool

@@ -9,6 +9,7 @@ many, edges and all weights are its own. Trees and a line are always fitted on i
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -42,6 +43,7 @@ HALF_LIFE = 5_000.0
 # The newest examples choose the blend, and are learnt from afterwards.
 CHOOSING_SHARE = 0.25
 WEEK_HOURS = 24.0 * 7
+OWN_SOURCE, NOT_GIVEN_ON = "the tenant's own alerts", "not to be given on"
 TREES = TreeFitting(tree_count=60, rate=0.1, leaf_count_max=8, leaf_rows_min=20, regularization=5.0)
 
 
@@ -66,8 +68,17 @@ def train_candidate(base: Artifact, examples: Sequence[Example], seed: int = 0) 
         raise TooFewExamplesError(f"{len(rows)} examples are known to the end; it takes {EXAMPLES_MIN}")
     cut = int(len(rows) * (1 - CHOOSING_SHARE))
     early, late = rows.at(np.arange(cut)), rows.at(np.arange(cut, len(rows)))
-    judged = _fitted(base, early, seed)
-    told, _ = judged.answers(late.numbers, late.tokens)
+    blends, evaluation = chosen_by(_fitted(base, early, seed), late)
+    members = _fitted(base, rows, seed)
+    began, ended = used[0].triggered_at.timestamp(), used[-1].triggered_at.timestamp()
+    source = Source(OWN_SOURCE, NOT_GIVEN_ON, began, ended, len(rows))
+    made = assembled(_name(base, used, seed), members, blends, [source], evaluation, Baseline.of(rows.numbers))
+    return replace(made, manifest=_checked(made.manifest))
+
+
+def chosen_by(members: Members, late: Examples) -> tuple[dict[str, Blend], dict[str, float]]:
+    """Return the blends that lose least on examples later than those learnt from, and figures of them."""
+    told, _ = members.answers(late.numbers, late.tokens)
     blends: dict[str, Blend] = {}
     evaluation: dict[str, float] = {}
     for place, question in enumerate(QUESTIONS):
@@ -76,11 +87,7 @@ def train_candidate(base: Artifact, examples: Sequence[Example], seed: int = 0) 
         said = blends[question](told[question])
         evaluation[f"{question} log-loss"] = round(measures.log_loss(labels, said), 6)
         evaluation[f"{question} base rate"] = round(float(labels.mean()), 6)
-    members = _fitted(base, rows, seed)
-    began, ended = used[0].triggered_at.timestamp(), used[-1].triggered_at.timestamp()
-    source = Source("the tenant's own alerts", "not to be given on", began, ended, len(rows))
-    made = assembled(_name(base, used, seed), members, blends, [source], evaluation, Baseline.of(rows.numbers))
-    return replace(made, manifest=_checked(made.manifest))
+    return blends, evaluation
 
 
 def _checked(manifest: Manifest) -> Manifest:
@@ -107,17 +114,15 @@ def as_rows(examples: Sequence[Example]) -> tuple[Examples, list[Example]]:
             continue
         used.append(example)
     count = len(used)
-    hours = np.full((count, 2), np.nan)
-    ended = np.zeros((count, 2), dtype=bool)
-    answers = np.zeros((count, len(QUESTIONS)))
-    for place, example in enumerate(used):
-        outcome = example.outcome
-        answers[place] = (outcome.needed_person, outcome.breached, outcome.self_resolved)
-        lasted = WEEK_HOURS if outcome.resolved_after is None else min(outcome.resolved_after / 3600.0, WEEK_HOURS)
-        hours[place, 1], ended[place, 1] = lasted, outcome.resolved_after is not None and lasted < WEEK_HOURS
-        # One that nobody acknowledged is known to have waited until its end.
-        waited = lasted if outcome.acknowledged_after is None else outcome.acknowledged_after / 3600.0
-        hours[place, 0], ended[place, 0] = min(waited, WEEK_HOURS), outcome.acknowledged_after is not None
+    outcomes = [example.outcome for example in used]
+    answers = np.array(
+        [(outcome.needed_person, outcome.breached, outcome.self_resolved) for outcome in outcomes],
+        dtype=np.float64,
+    ).reshape(-1, len(QUESTIONS))
+    hours, ended = times_of(
+        np.array([_or_nan(outcome.acknowledged_after) for outcome in outcomes]),
+        np.array([_or_nan(outcome.resolved_after) for outcome in outcomes]),
+    )
     ages = np.arange(count, 0, -1, dtype=np.float64)
     return (
         Examples(
@@ -130,6 +135,24 @@ def as_rows(examples: Sequence[Example]) -> tuple[Examples, list[Example]]:
         ),
         used,
     )
+
+
+def times_of(acknowledged_after: Floats, resolved_after: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return (n, time_count) hours until an acknowledgement and an end, and whether they came.
+
+    Args:
+        acknowledged_after: (n,) seconds; nan where nobody acknowledged it.
+        resolved_after: (n,) seconds; nan where it was open when it matured.
+    """
+    lasted = np.minimum(np.nan_to_num(resolved_after, nan=WEEK_HOURS * 3600.0) / 3600.0, WEEK_HOURS)
+    # One that nobody acknowledged is known to have waited until its end.
+    waited = np.where(np.isnan(acknowledged_after), lasted, acknowledged_after / 3600.0)
+    came = np.column_stack([~np.isnan(acknowledged_after), ~np.isnan(resolved_after) & (lasted < WEEK_HOURS)])
+    return np.column_stack([np.minimum(waited, WEEK_HOURS), lasted]), came
+
+
+def _or_nan(seconds: float | None) -> float:
+    return math.nan if seconds is None else seconds
 
 
 def _fitted(base: Artifact, rows: Examples, seed: int) -> Members:
