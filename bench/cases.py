@@ -110,9 +110,6 @@ _REGEX = "REGEX and NOT matchers are judged row by row"
 _FAR = "the time of the list's order says nothing of the one that is asked for: a month may be read past"
 _LOOKED = "no index knows what few events say: they are looked at one by one"
 _COMMON = "a word or label of very many alerts is no selection: rows are judged one by one"
-_SEEN = "no index knows when an open alert was seen last, which each repeat changes: all open ones are read"
-_SAID = "no index knows what was said of an open alert, which changes each of them once: all open ones are read"
-_READ_WHOLE = {AlertOrderField.LAST_SEEN_AT: _SEEN, AlertOrderField.INCIDENT_PROBABILITY: _SAID}
 
 
 def alert_filters(known: Known) -> Iterator[tuple[str, AlertFilter, str]]:
@@ -246,10 +243,8 @@ def alert_cases(known: Known, orders: Sequence[AlertOrder] = ORDERS) -> Iterator
     async def read(query: AlertQuery, reader: Reader) -> Page[Any]:
         return await alert_page(reader, query, set_up)
 
-    for name, wanted, generally in alert_filters(known):
+    for name, wanted, why in alert_filters(known):
         for order in orders:
-            opens = wanted.status is None or set(wanted.status) & set(OPEN)
-            why = generally or (_READ_WHOLE.get(order.field, "") if opens else "")
             for backward in (False, True):
                 # From the back is the other direction, from the front of a list without cursors.
                 if backward and order.descending:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     Double,
@@ -385,6 +386,11 @@ alert_open = Table(
     metadata,
     *_alert_columns(),
     Column("due_at", _Instant),
+    Column(
+        "seen_hour",
+        _Instant,
+        Computed("date_bin('1 hour', last_seen_at, timestamptz '2000-01-01 00:00+00')", persisted=True),
+    ),
     UniqueConstraint("tenant_id", "dedup_key", name="alert_open_dedup_key"),
     Index("alert_open_due", "tenant_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index(
@@ -405,6 +411,14 @@ alert_open = Table(
     Index("alert_open_held_as_noise", "tenant_id", "hold_reason", "id", postgresql_where=text("hold_reason = 7")),
     Index("alert_open_by_triggered", "tenant_id", "triggered_at", "id", "status", "severity", *_KNOWN),
     Index("alert_open_by_severity", "tenant_id", "severity", "id", "status", *_KNOWN),
+    Index("alert_open_by_seen", "tenant_id", "seen_hour"),
+    Index(
+        "alert_open_by_probability",
+        "tenant_id",
+        "incident_probability",
+        "id",
+        postgresql_where=text("incident_probability IS NOT NULL"),
+    ),
     _assignee_index("alert_open"),
     _incident_index("alert_open", "triggered_at", "id"),
 )

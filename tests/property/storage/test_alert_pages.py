@@ -37,6 +37,7 @@ from alertgraph.core.severity import Severity
 from alertgraph.core.silence import Silence
 from alertgraph.core.slo import SlaClocks, acknowledge_breached, resolve_breached
 from alertgraph.storage import search
+from alertgraph.storage.alert_pages import selections
 from alertgraph.storage.alert_pages.pages import alert_page
 from alertgraph.storage.database import Database
 from alertgraph.storage.reader import Reader
@@ -91,7 +92,8 @@ def some_alerts(keeper: Keeper, dice: random.Random, count: int) -> list[Alert]:
                 description=" ".join(dice.choices(WORDS, k=dice.randrange(4))),
                 labels={name: dice.choice(values) for name, values in LABELS.items() if dice.random() < 0.6},
                 triggered_at=triggered_at,
-                last_seen_at=dice.choice(instants),
+                # Several within an hour, and on its edges.
+                last_seen_at=dice.choice(instants) - dice.choice((0, 0, 1, 30)) * MINUTE,
                 acknowledged_by=dice.choice(TAKERS) if taken else None,
                 first_acknowledged_at=at_random(0.4),
                 resolved_at=max(triggered_at, dice.choice(instants)) if closed else None,
@@ -414,6 +416,7 @@ def test_pages_are_what_sorting_and_filtering_everything_gives(
             scope=st.just(()) | MATCHERS.map(lambda matcher: (matcher,)),
             found_max=st.sampled_from([10, search.FOUND_MAX]),
             unread_max=st.sampled_from([10, search.UNREAD_MAX]),
+            few_max=st.sampled_from([2, selections.FEW_MAX]),
         )
         def check(
             wanted: AlertFilter,
@@ -423,9 +426,12 @@ def test_pages_are_what_sorting_and_filtering_everything_gives(
             scope: tuple[Matcher, ...],
             found_max: int,
             unread_max: int,
+            few_max: int,
         ) -> None:
             monkeypatch.setattr(search, "FOUND_MAX", found_max)
             monkeypatch.setattr(search, "UNREAD_MAX", unread_max)
+            # With so few, lists are read past what their filter leaves out.
+            monkeypatch.setattr(selections, "FEW_MAX", few_max)
             found = [alert for alert in alerts if is_wanted(alert, wanted, scope, now, catalog, alerts)]
             expected = in_order(found, order)
             query = AlertQuery(wanted, order, PageRequest(max(size, len(expected) // 8)), now, scope, True)

@@ -24,11 +24,13 @@ from alertgraph.storage.statement import Parameters, Statement
 ID_MIN, ID_MAX = UUID(int=0), UUID(int=(1 << 128) - 1)
 # How many rows are read at a time where each is looked at.
 CHUNK = 1000
+# More alerts than this are no selection by a column: to look them up takes longer than to come upon them.
+FEW_MAX = 1_500
 # More branches than this are one scan with a condition instead.
 BRANCH_COUNT_MAX = 16
 OPEN_BRANCH_COUNT_MAX = 4
 # A LIMIT that is a parameter would be planned as a tenth of the table: so it is one of these.
-LIMITS = (11, 26, 51, 101, CHUNK, TOTAL_COUNT_MAX + 1)
+LIMITS = (11, 26, 51, 101, CHUNK, FEW_MAX + 1, TOTAL_COUNT_MAX + 1)
 # As the index of closed alerts that is limited to these has it.
 MISSED = "(LEAST(first_acknowledged_at, resolved_at) > acknowledge_by OR resolved_at > resolve_by)"
 # Columns whose indexes know only of some alerts, and of which.
@@ -54,6 +56,7 @@ class Scan:
         high: Only what stands before it in ascending order; None for the end.
         downward: Whether it is read from high to low.
         ids: Only these; None for any.
+        open_ids: Of the open ones only these; None for any.
         closed_ids: Of the closed ones only these; None for any.
         closed_count: How many closed ones there are, where `closed_ids` are only the first of them.
         months: Of the closed ones that are not late only those from the first id and before the second.
@@ -67,6 +70,7 @@ class Scan:
     high: Place | None
     downward: bool
     ids: Sequence[UUID] | None = None
+    open_ids: Sequence[UUID] | None = None
     closed_ids: Sequence[UUID] | None = None
     closed_count: int | None = None
     months: tuple[UUID, UUID] | None = None
@@ -180,7 +184,8 @@ def _branch(
 ) -> Statement:
     """Return the part of a statement that reads one table: one index scan, or one for each of some values."""
     conditions = scan.conditions
-    statuses = conditions.statuses & OPEN_STATUSES if table == "alert_open" else frozenset()
+    is_open, by_seen = table == "alert_open", scan.order.field is AlertOrderField.LAST_SEEN_AT
+    statuses = conditions.statuses & OPEN_STATUSES if is_open else frozenset()
     drive, driven = _drive(scan, table, parameters)
     where = ["tenant_id = $1", *(f"{table}.{name} = one.{name}" for name in sorted(driven)), *bounds]
     # What an index is limited to is said, so that the planner sees that it may be used.
@@ -188,8 +193,11 @@ def _branch(
     if conditions.triggered_after is not None:
         # An alert begins at most a day after it is taken in: so its id tells which months there is nothing in.
         where.append(f"id >= {parameters.named('id_floor', uuid7_floor(conditions.triggered_after - AHEAD_MAX))}")
-        if scan.order.field is AlertOrderField.LAST_SEEN_AT:
-            where.append(f"last_seen_at >= {parameters.named('seen', conditions.triggered_after - AHEAD_MAX)}")
+        if by_seen:
+            seen = conditions.triggered_after - AHEAD_MAX
+            where.append(f"last_seen_at >= {parameters.named('seen', seen)}")
+            if is_open:
+                where.append(f"seen_hour >= {parameters.named('seen_hour', _hour(seen))}")
     if table == "alert_closed" and scan.months is not None:
         first, end = scan.months
         where += [f"id >= {parameters.named('first', first)}", f"id < {parameters.named('end', end)}"]
@@ -199,11 +207,19 @@ def _branch(
         # There is one of each id; asked for in order, it would be looked for in that order.
         tail = ""
     text = f"SELECT {columns} FROM {table} WHERE {conditions_text} {tail}"
-    is_sorted = scan.order.field is AlertOrderField.LAST_SEEN_AT and not driven & {"id", "dedup_key"}
-    if table == "alert_open" and tail and is_sorted:
-        # No index is in this order: what is open is sorted, by little more than what it is sorted by.
+    if is_open and by_seen and tail and not driven:
+        # An index is in the order of the hour: of each that is read all are sorted, by little more than they are
+        # sorted by.
+        hours = "".join(
+            f" AND seen_hour {comparison} {parameters.add(_hour(place.value))}"
+            for comparison, place in ((">=", scan.low), ("<=", scan.high))
+            if place is not None and isinstance(place.value, datetime)
+        )
+        way = "DESC" if scan.downward else "ASC"
+        by_hour = tail.replace("ORDER BY ", f"ORDER BY seen_hour {way}, ")
         text = (
-            f"SELECT whole.* FROM (SELECT id AS wanted FROM {table} WHERE {conditions_text} {tail}) AS few"
+            "SELECT whole.* FROM ("
+            f"SELECT id AS wanted FROM {table} WHERE {conditions_text}{hours} {by_hour}) AS few"
             f" CROSS JOIN LATERAL (SELECT {columns} FROM {table} WHERE tenant_id = $1 AND id = wanted) AS whole"
         )
     if drive:
@@ -212,8 +228,13 @@ def _branch(
     is_looked_up = bool(driven & {"id", "dedup_key"})
     # What is open has to be gone through: a plan for any values would scan what all tenants have.
     in_order = scan.order.field in (AlertOrderField.TRIGGERED_AT, AlertOrderField.SEVERITY)
-    is_gone_through = table == "alert_open" and (bool(driven & _OPEN_KNOWN) or not in_order)
+    is_gone_through = is_open and (bool(driven & _OPEN_KNOWN) or not in_order)
     return Statement(text, parameters.values, is_looked_up or not (residual or is_gone_through))
+
+
+def _hour(at: datetime) -> datetime:
+    """Return the hour that an instant is in, as the database has it."""
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def _drive(scan: Scan, table: str, parameters: Parameters) -> tuple[str, frozenset[str]]:
@@ -227,14 +248,17 @@ def _drive(scan: Scan, table: str, parameters: Parameters) -> tuple[str, frozens
     if conditions.dedup_keys is not None:
         keys = parameters.named("dedup_keys", sorted(conditions.dedup_keys))
         return f"unnest({keys}::text[]) AS one (dedup_key)", frozenset({"dedup_key"})
-    if is_closed and scan.closed_ids is not None:
-        ids = parameters.named("closed_ids", scan.closed_ids)
-        return f"unnest({ids}::uuid[]) AS one (id)", frozenset({"id"})
+    name, few = ("closed_ids", scan.closed_ids) if is_closed else ("open_ids", scan.open_ids)
+    if few is not None:
+        return f"unnest({parameters.named(name, few)}::uuid[]) AS one (id)", frozenset({"id"})
     if conditions.incidents is not None:
         incidents = parameters.named("incidents", list(conditions.incidents))
         return f"unnest({incidents}::uuid[]) AS one (incident_id)", frozenset({"incident_id"})
-    # Closed alerts have an index for each of these; of open ones, those that lists are read by know them.
-    count_max = OPEN_BRANCH_COUNT_MAX if not is_closed else BRANCH_COUNT_MAX if by_time else 0
+    # Closed alerts have an index for each of these, in the order of their begin; of open ones, the two that lists
+    # by begin and by severity are read by know them.
+    count_max = (
+        BRANCH_COUNT_MAX if by_time and is_closed else OPEN_BRANCH_COUNT_MAX if by_grade and not is_closed else 0
+    )
     for name, column, kind, values in (
         ("assignees", "assignee", "uuid", conditions.assignees),
         ("verdicts", "verdict", "smallint", conditions.verdicts),

@@ -1,4 +1,4 @@
-"""Which closed alerts come into question, found by an index before a list of them is read."""
+"""Which alerts come into question, found by an index before a list of them is read."""
 
 # ruff: noqa: S608 - statements are put together from constant fragments; values are numbered parameters
 
@@ -14,16 +14,18 @@ from alertgraph.core.alert import AlertStatus
 from alertgraph.core.ids import uuid7_floor
 from alertgraph.core.query import AlertOrder, AlertOrderField
 from alertgraph.core.search import alert_words
-from alertgraph.storage.alert_pages.conditions import TIME_MAX, TIME_MIN, Conditions
+from alertgraph.storage.alert_pages.conditions import OPEN_STATUSES, TIME_MAX, TIME_MIN, Conditions
 from alertgraph.storage.alert_pages.reading import READ_TIME_MAX
 from alertgraph.storage.alert_pages.scans import (
     AHEAD_MAX,
+    FEW_MAX,
     ID_MAX,
     ID_MIN,
     INDEXED,
     MISSED,
     Scan,
     bounds_of,
+    page_statement,
     residual_of,
     tail_of,
 )
@@ -31,9 +33,7 @@ from alertgraph.storage.reader import Reader
 from alertgraph.storage.search import FOUND_MAX, find_alerts
 from alertgraph.storage.statement import Parameters, Statement
 
-# More closed alerts than this are no selection by a column: to look them up takes longer than to come upon them.
-FEW_MAX = 1_500
-# The same of closed alerts that are found and sorted by an index alone, of which only a page is looked up.
+# More closed alerts than this are not found and sorted by an index alone, of which only a page is looked up.
 SORTED_MAX = 30_000
 _MONTHS_TIME_MAX = timedelta(milliseconds=250)
 # What the indexes of closed alerts tell of each find (by_… in the migrations).
@@ -63,6 +63,8 @@ async def selected(reader: Reader, scan: Scan, length: int | None) -> Scan:
         ids = await find_alerts(reader, words) if len(conditions.titles) == 1 else None
         if ids is not None:
             return replace(scan, ids=ids)
+    if conditions.incidents is None and conditions.statuses & OPEN_STATUSES:
+        scan = await _selected_open(reader, scan)
     if AlertStatus.RESOLVED not in conditions.statuses:
         return scan
     sorting = _sorting(scan, length, reader.tenant_id) if length is not None else None
@@ -76,6 +78,46 @@ async def selected(reader: Reader, scan: Scan, length: int | None) -> Scan:
             if rows is not None and len(rows) <= limit:
                 return replace(scan, closed_ids=[row["id"] for row in rows])
     return replace(scan, months=await _months(reader, conditions, scan.order))
+
+
+async def _selected_open(reader: Reader, scan: Scan) -> Scan:
+    """Return a scan of only those open alerts that an index finds, where they are few."""
+    for statement in _open_selections(scan, reader.tenant_id):
+        rows = await reader.run_in_order(READ_TIME_MAX, statement)
+        if rows is not None and len(rows) <= FEW_MAX:
+            return replace(scan, open_ids=[row["id"] for row in rows])
+    return scan
+
+
+def _open_selections(scan: Scan, tenant_id: UUID) -> Iterator[Statement]:
+    """Yield what finds open alerts by what the list's own order does not; each stops once they are not few."""
+    conditions, order = scan.conditions, scan.order.field
+    if conditions.probability_min is not None and order is not AlertOrderField.INCIDENT_PROBABILITY:
+        text = (
+            "SELECT id FROM alert_open WHERE tenant_id = $1 AND incident_probability >= $2"
+            f" AND incident_probability IS NOT NULL ORDER BY incident_probability, id LIMIT {FEW_MAX + 1}"
+        )
+        yield Statement(text, [tenant_id, conditions.probability_min], is_keyed=False)
+    by_time = order is AlertOrderField.TRIGGERED_AT
+    is_timed = conditions.triggered_after is not None or conditions.triggered_before is not None
+    if by_time or (order is AlertOrderField.SEVERITY and not is_timed):
+        return
+    # The index by their begin also knows these.
+    known = Conditions(
+        conditions.statuses & OPEN_STATUSES,
+        severities=conditions.severities,
+        services=conditions.named_services,
+        sources=conditions.sources,
+        verdicts=conditions.verdicts,
+        rules=conditions.rules,
+        assignees=conditions.assignees,
+        level_min=conditions.level_min,
+        triggered_after=conditions.triggered_after,
+        triggered_before=conditions.triggered_before,
+    )
+    if known != Conditions(OPEN_STATUSES):
+        probe = Scan(known, AlertOrder(), scan.now, None, None, downward=True)
+        yield page_statement(probe, "id, triggered_at", FEW_MAX + 1, tenant_id)
 
 
 @dataclass(frozen=True, slots=True)
