@@ -17,8 +17,9 @@ import structlog
 
 from alertgraph.core.errors import AlertGraphError, InputError, NotFoundError
 from alertgraph.core.ids import EPOCH, ModelId, TenantId, uuid7
-from alertgraph.core.learning import CANDIDATE_EVERY, LABELS_EACH, LABELS_MIN, ModelMetric, ModelState
+from alertgraph.core.learning import CANDIDATE_EVERY, LABELS_EACH, LABELS_MIN, ModelState
 from alertgraph.core.prediction_model import PredictionModel
+from alertgraph.edge.exporting import metrics_of
 from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
 from alertgraph.edge.models import model_path
 from alertgraph.edge.telemetry import configure_logging
@@ -58,6 +59,27 @@ def train_bundled(data: Path, out: Path, say: Callable[[str], None]) -> dict[str
         "sources": [f"{source.name} ({source.licence})" for source in artifact.manifest.sources],
         "evaluation": dict(artifact.manifest.evaluation),
     }
+
+
+def train_export(folder: Path, out: Path, checkpoints: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train a version from an export, going on where it was killed, write it, and return what is told of it.
+
+    Under torch's launcher this is one of several processes; all but the first are told nothing.
+
+    Raises:
+        InputError: There is no export, too little in it, or what is kept is of another training.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from alertgraph.ml.artifact import ArtifactError
+    from alertgraph.ml.export import ExportError
+    from alertgraph.ml.train.checkpoint import CheckpointError
+    from alertgraph.ml.train.processes import ProcessesError
+    from alertgraph.ml.train.scaled import ScaledPlan, TrainingRefusedError, carry_out
+
+    try:
+        return carry_out(folder, out, ScaledPlan(), checkpoints=checkpoints, say=say) or {}
+    except (ArtifactError, CheckpointError, ExportError, ProcessesError, TrainingRefusedError) as error:
+        raise InputError(f"{error}.", "from") from error
 
 
 def train_tenant(settings: Settings, *, slug: str | None = None, tenant_id: UUID | None = None) -> dict[str, Any]:
@@ -189,23 +211,13 @@ async def _candidate(database: Database, tenant_id: TenantId, path: Path) -> dic
     if any(model.version == version for model in known):
         return {**told, "new": False}
     now = datetime.now(UTC)
-    metrics = tuple(
-        ModelMetric(
-            name.replace(" ", "_").replace("-", "_"),
-            value,
-            None,
-            None,
-            f"{name} on the newest quarter of its examples, before it learnt from them; they choose its blend",
-        )
-        for name, value in sorted(made.manifest.evaluation.items())
-    )
     model = PredictionModel(
         ModelId(uuid7(now, uuid4().int)),
         version,
         ModelState.CANDIDATE,
         now,
         made.manifest.sources[0].alert_count,
-        metrics,
+        metrics_of(made.manifest.evaluation),
     )
     await models.write(tenant_id, [model], {model.id: made.to_bytes()})
     return {**told, "new": True}

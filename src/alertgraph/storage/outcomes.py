@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from alertgraph.core.errors import DependencyError, StaleDecisionError
-from alertgraph.core.ids import AlertId, TenantId
-from alertgraph.core.learning import Example, Outcome
+from alertgraph.core.ids import EPOCH, AlertId, TenantId
+from alertgraph.core.learning import Example, Outcome, SaidExample
 from alertgraph.services.ports import LostCommitError
 from alertgraph.storage.database import DEPENDENCY, Connection, Database
 
@@ -24,6 +26,16 @@ SELECT alert_id, predicted_at, features, needed_person, breached, self_resolved,
     resolved_after, matured_at
 FROM prediction WHERE tenant_id = $1 AND matured_at IS NOT NULL AND octet_length(features) > 0
 ORDER BY matured_at DESC, alert_id DESC LIMIT $2
+"""
+# One place after another in the order of the index, never two places at once: what is judged anew meanwhile moves
+# behind the end, and is not read twice.
+_SAID = """
+SELECT alert_id, predicted_at, features, needed_person, breached, self_resolved, acknowledged_after,
+    resolved_after, matured_at, model_version, incident_probability, sla_breach_probability,
+    self_resolve_probability, abstained
+FROM prediction WHERE tenant_id = $1 AND matured_at <= $2 AND matured_at IS NOT NULL AND octet_length(features) > 0
+    AND (matured_at, alert_id) > ($3, $4)
+ORDER BY matured_at, alert_id LIMIT $5
 """
 _KNOWN_SINCE = """
 SELECT count(*) FROM (
@@ -77,14 +89,24 @@ class PostgresOutcomes:
         """Return the last matured examples, oldest first."""
         async with self._database.transaction(tenant_id, read_only=True) as connection:
             rows = await connection.fetch(_EXAMPLES, tenant_id, limit)
-        return [
-            Example(
-                row[1],
-                row[2],
-                Outcome(AlertId(row[0]), bool(row[3]), bool(row[4]), bool(row[5]), row[6], row[7], row[8]),
-            )
-            for row in reversed(rows)
-        ]
+        return [_example(row) for row in reversed(rows)]
+
+    async def said(
+        self, tenant_id: TenantId, until: datetime, page_size: int
+    ) -> AsyncIterator[Sequence[SaidExample]]:
+        """Yield all examples known by a moment with what was said of them, in order, a page at a time.
+
+        Each page is a transaction of its own: however many there are, no snapshot is held for long.
+        """
+        after: tuple[datetime, UUID] = EPOCH, UUID(int=0)
+        while True:
+            async with self._database.transaction(tenant_id, read_only=True) as connection:
+                rows = await connection.fetch(_SAID, tenant_id, until, *after, page_size)
+            if rows:
+                yield [SaidExample(_example(row), row[9], (row[10], row[11], row[12]), row[13]) for row in rows]
+            if len(rows) < page_size:
+                return
+            after = rows[-1][8], rows[-1][0]
 
     async def looked_at(
         self, tenant_id: TenantId, alert_ids: Sequence[AlertId]
@@ -95,3 +117,11 @@ class PostgresOutcomes:
         async with self._database.transaction(tenant_id, read_only=True) as connection:
             rows = await connection.fetch(_LOOKED_AT, tenant_id, list(alert_ids))
         return {AlertId(row[0]): (row[1], row[2], row[3]) for row in rows}
+
+
+def _example(row: Sequence[Any]) -> Example:
+    return Example(
+        row[1],
+        row[2],
+        Outcome(AlertId(row[0]), bool(row[3]), bool(row[4]), bool(row[5]), row[6], row[7], row[8]),
+    )

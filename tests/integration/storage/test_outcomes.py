@@ -87,3 +87,36 @@ async def test_a_tenant_neither_sees_nor_settles_another_ones(world: World) -> N
 
     assert await outcomes.examples(mine, 10) == []
     assert await outcomes.looked_at(other, [alert_id]) == {}
+
+
+async def test_what_was_said_is_read_in_pages_each_once(world: World) -> None:
+    mine, other = await world.tenant(), await world.tenant("other")
+    outcomes = PostgresOutcomes(world.database)
+    ids = [await predicted(world, mine, f"k{number}") for number in range(7)]
+    await outcomes.settle(mine, [an_outcome(id_, number // 3) for number, id_ in enumerate(ids)])
+    nothing = await predicted(world, mine, "nothing looked at", b"")
+    await outcomes.settle(mine, [an_outcome(nothing), an_outcome(await predicted(world, mine, "later"), 90)])
+    await outcomes.settle(other, [an_outcome(await predicted(world, other, "theirs"))])
+
+    pages = [page async for page in outcomes.said(mine, T0 + timedelta(minutes=60), 2)]
+
+    assert [len(page) for page in pages] == [2, 2, 2, 1]
+    found = [each.example.outcome.alert_id for page in pages for each in page]
+    assert found == sorted(ids[:3]) + sorted(ids[3:6]) + ids[6:]
+    first = pages[0][0]
+    said = a_prediction()
+    assert first.model_version == said.model_version
+    assert first.abstained == said.abstained
+    assert first.chances == (
+        said.incident_probability,
+        said.sla_breach_probability,
+        said.self_resolve_probability,
+    )
+    assert first.example.features == b"looked at"
+
+
+async def test_of_what_nothing_is_known_nothing_is_read(world: World) -> None:
+    tenant_id = await world.tenant()
+    await predicted(world, tenant_id, "a")
+
+    assert [page async for page in PostgresOutcomes(world.database).said(tenant_id, T0, 10)] == []

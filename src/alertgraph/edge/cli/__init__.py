@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from alertgraph import __version__
-from alertgraph.edge.cli import audit, bench, clients, demo, documents, installation, keys, learning, tenants
+from alertgraph.edge.cli import (
+    audit,
+    bench,
+    clients,
+    demo,
+    documents,
+    exports,
+    installation,
+    keys,
+    learning,
+    tenants,
+)
 from alertgraph.edge.cli.terminal import say
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app.add_typer(tenants.commands, name="tenant")
 app.add_typer(keys.commands, name="key")
 app.add_typer(audit.commands, name="audit")
 app.add_typer(documents.commands, name="documents")
+app.add_typer(exports.commands, name="export")
 app.add_typer(clients.dependency_commands, name="dependencies")
 app.add_typer(bench.commands, name="bench")
 app.command()(installation.serve)

@@ -29,12 +29,34 @@ def train(
             exists=True,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where --bundled writes the model.")] = Path("torch_v1.agmodel"),
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="What `export examples` wrote; or, with --tenant, a version trained on that tenant's examples, "
+            "to be kept as its candidate.",
+            exists=True,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where --bundled or --from writes the model: torch_v1.agmodel, own.agmodel."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="With --from: where a training under way is kept; OUT.checkpoints.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a version of the model: --bundled for everyone, --tenant for one. Takes a minute or two."""
-    if bundled == (tenant is not None or tenant_id is not None):
-        fail("name one: --bundled or --tenant.", 2)
+    """Train a version of the model: --bundled for everyone, --tenant for one, --from what was exported.
+
+    Takes a minute or two. With --from it goes on where it was killed, and several processes train together under
+    torch's launcher: torchrun --nproc-per-node 2 --no-python alertgraph train --from DIR
+    """
+    if source is not None and not bundled and tenant_id is None:
+        _train_from(source, tenant, out, checkpoints, as_json=as_json)
+        return
+    if bundled == (tenant is not None or tenant_id is not None) or source is not None:
+        fail("name one: --bundled, --tenant or --from.", 2)
     if supervised:
         from alertgraph.edge.child import parent_watched
 
@@ -52,7 +74,8 @@ def train(
 
     try:
         if bundled:
-            done = carried_out(lambda: training.train_bundled(data_root(data), out, told))
+            path = out or Path("torch_v1.agmodel")
+            done = carried_out(lambda: training.train_bundled(data_root(data), path, told))
         else:
             done = carried_out(lambda: training.train_tenant(read_settings(), slug=tenant, tenant_id=tenant_id))
     except ModuleNotFoundError as error:
@@ -60,13 +83,43 @@ def train(
     if as_json:
         say_json(done)
     elif bundled:
-        say(f"{done['version']} is in {out}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
+        say(f"{done['version']} is in {path}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
     else:
         state = "is a candidate" if done["new"] else "was there already"
         say(f"{done['version']} {state}, from {done['examples']:,} outcomes.")
 
 
 def replay(
+def _train_from(
+    source: Path, tenant: str | None, out: Path | None, checkpoints: Path | None, *, as_json: bool
+) -> None:
+    """Train from an export, or keep what was trained from one."""
+    if source.is_dir() == (tenant is not None):
+        fail("--from takes a folder that was exported to train, and a version with --tenant to keep it.", 2)
+    try:
+        if tenant is not None:
+            from alertgraph.edge.exporting import keep_trained
+            from alertgraph.edge.operator import operated
+
+            done = carried_out(lambda: operated(keep_trained, tenant, source))
+        else:
+            from alertgraph.edge import training
+
+            path = out or Path("own.agmodel")
+            done = carried_out(lambda: training.train_export(source, path, checkpoints, aside))
+    except ModuleNotFoundError as error:
+        fail(f"this needs {error.name}; pip install 'alertgraph[ml]' brings it.")
+    if not done:
+        return
+    if as_json:
+        say_json(done)
+    elif tenant is not None:
+        state = "is a candidate" if done["new"] else "was there already"
+        say(f"{done['version']} {state} of {tenant}, from {done['examples']:,} outcomes.")
+    else:
+        say(f"{done['version']} is in {path}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
+
+
     data: Annotated[
         Path | None,
         typer.Option(

@@ -43,7 +43,7 @@ HALF_LIFE = 5_000.0
 # The newest examples choose the blend, and are learnt from afterwards.
 CHOOSING_SHARE = 0.25
 WEEK_HOURS = 24.0 * 7
-OWN_SOURCE, NOT_GIVEN_ON = "the tenant's own alerts", "not to be given on"
+NOT_GIVEN_ON = "not to be given on"
 TREES = TreeFitting(tree_count=60, rate=0.1, leaf_count_max=8, leaf_rows_min=20, regularization=5.0)
 
 
@@ -71,7 +71,7 @@ def train_candidate(base: Artifact, examples: Sequence[Example], seed: int = 0) 
     blends, evaluation = chosen_by(_fitted(base, early, seed), late)
     members = _fitted(base, rows, seed)
     began, ended = used[0].triggered_at.timestamp(), used[-1].triggered_at.timestamp()
-    source = Source(OWN_SOURCE, NOT_GIVEN_ON, began, ended, len(rows))
+    source = Source("the tenant's own alerts", NOT_GIVEN_ON, began, ended, len(rows))
     made = assembled(_name(base, used, seed), members, blends, [source], evaluation, Baseline.of(rows.numbers))
     return replace(made, manifest=_checked(made.manifest))
 

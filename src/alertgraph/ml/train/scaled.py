@@ -35,7 +35,7 @@ from alertgraph.ml.features import DAY_SECONDS
 from alertgraph.ml.live import QUESTIONS
 from alertgraph.ml.model import Examples, NeuralModel, Targets, number_edges, tensors
 from alertgraph.ml.train.bundled import RECIPE, assembled
-from alertgraph.ml.train.candidate import NOT_GIVEN_ON, OWN_SOURCE, TREES, chosen_by, times_of
+from alertgraph.ml.train.candidate import NOT_GIVEN_ON, TREES, chosen_by, times_of
 from alertgraph.ml.train.checkpoint import Checkpoint, CheckpointError
 from alertgraph.ml.train.members import Members, Recipe, with_companions
 from alertgraph.ml.train.processes import BLOCK_COUNT, Processes, ProcessesError, joined
@@ -342,7 +342,7 @@ def _assembled(
     blends, evaluation = chosen_by(members, late)
     evaluation |= _ranking(members, late)
     rows = sample(0, count)
-    source = Source(OWN_SOURCE, NOT_GIVEN_ON, export.manifest.began_at, ended_at, count)
+    source = Source(source_name(export.manifest.tenant), NOT_GIVEN_ON, export.manifest.began_at, ended_at, count)
     name = f"own-{count}-{told.hex()[:12]}"
     final = with_companions(everything, rows, recipe)
     return assembled(name, final, blends, [source], evaluation, Baseline.of(rows.numbers))
@@ -356,6 +356,11 @@ def _ranking(members: Members, late: Examples) -> dict[str, float]:
         for place, question in enumerate(QUESTIONS)
     }
     return {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
+
+
+def source_name(tenant: str) -> str:
+    """Return what a version is said to be trained on: the alerts of one tenant, by its id, and no other's."""
+    return f"alerts of tenant {tenant}"
 
 
 def carry_out(
