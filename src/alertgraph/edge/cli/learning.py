@@ -89,7 +89,6 @@ def train(
         say(f"{done['version']} {state}, from {done['examples']:,} outcomes.")
 
 
-def replay(
 def _train_from(
     source: Path, tenant: str | None, out: Path | None, checkpoints: Path | None, *, as_json: bool
 ) -> None:
@@ -120,6 +119,7 @@ def _train_from(
         say(f"{done['version']} is in {path}: {done['bytes']:,} bytes, SHA-256 {done['sha256']}.")
 
 
+def replay(
     data: Annotated[
         Path | None,
         typer.Option(
