@@ -32,6 +32,7 @@ from alertgraph.core.ids import TenantId
 from alertgraph.edge import health, rpc
 from alertgraph.edge.child import EXIT_AGAIN, force_end_later, parent_watched
 from alertgraph.edge.clock import SystemClock, SystemDice
+from alertgraph.edge.garbage import collect_seldom
 from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
 from alertgraph.edge.learning import predictor_url
 from alertgraph.edge.learning_figures import LearningFigures
@@ -244,6 +245,7 @@ async def _served(settings: Settings, holder: UUID, *, is_supervised: bool) -> i
         loop.add_signal_handler(signal.SIGINT, stop)
     async with AsyncExitStack() as resources:
         process = await _opened(settings, holder, resources)
+        collect_seldom()
         return await process.run(stopping)
 
 

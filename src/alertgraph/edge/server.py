@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 import socket
 import sys
@@ -14,6 +13,7 @@ import structlog
 import uvicorn
 
 from alertgraph.edge.app import Application
+from alertgraph.edge.garbage import collect_seldom
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
 from alertgraph.edge.installation import StartError, url_path
 from alertgraph.edge.telemetry import configure_logging
@@ -24,10 +24,6 @@ from alertgraph.settings import Settings
 DRAIN_SECONDS = 20
 WEBSOCKET_MESSAGE_BYTES_MAX = 65_536
 BACKLOG = 2048
-# Cycles are looked for once so many objects more are alive than before, and among old ones once in twenty of
-# twenty times. Python's own thresholds suit small programs: here they cost a tenth of the time, since all that is
-# remembered of open alerts is gone through again and again, and is in no cycle.
-GARBAGE_THRESHOLDS = (20_000, 20, 20)
 # What a client has not read yet waits with us, where it is counted, not by the megabyte in the kernel.
 UNSENT_BYTES_MAX = 131_072
 
@@ -89,10 +85,7 @@ def serve(
         h11_max_incomplete_event_size=65_536,
     )
     server = _Server(config, application)
-    # The code itself stays until the end.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    collect_seldom()
     # What kept us from starting is said in one sentence, below.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     try:

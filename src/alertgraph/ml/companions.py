@@ -7,7 +7,7 @@ stored, so nothing that is loaded can run, and answering needs numpy alone.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,17 +44,8 @@ class Trees:
     depth: int
 
     def logits(self, numbers: NDArray[np.float32]) -> Floats:
-        """Return the logit of each row (n, number_count): all trees of a batch go down a step at a time."""
-        result = np.empty(len(numbers))
-        for start in range(0, len(numbers), 1024):
-            part = numbers[start : start + 1024].astype(np.float64)
-            rows = np.arange(len(part))[:, None]
-            node = np.broadcast_to(self.roots, (len(part), len(self.roots)))
-            for _ in range(self.depth):
-                goes_left = part[rows, self.feature[node]] <= self.threshold[node]
-                node = np.where(goes_left, self.left[node], self.right[node])
-            result[start : start + 1024] = self.base + self.value[node].sum(1)
-        return result
+        """Return the logit of each row (n, number_count)."""
+        return Forest([self]).logits(numbers)[:, 0]
 
     def probabilities(self, numbers: NDArray[np.float32]) -> Floats:
         """Return the probability of each row."""
@@ -87,6 +78,45 @@ class Trees:
         if not 0 <= trees.depth <= 64:
             raise ValueError("trees this deep are not ours")
         return trees
+
+
+# So many rows go down the trees at once: what they need stays near the processor.
+FOREST_ROWS = 64
+
+
+class Forest:
+    """Trees for several questions, laid out to be asked together."""
+
+    def __init__(self, trees: Sequence[Trees]) -> None:
+        """Lay trees out, one question after the other."""
+        starts = np.cumsum([0, *(len(each.feature) for each in trees)])[:-1]
+        children = [
+            np.stack([each.left, each.right], axis=1) + start for each, start in zip(trees, starts, strict=True)
+        ]
+        roots = [each.roots + start for each, start in zip(trees, starts, strict=True)]
+        self._feature = np.concatenate([each.feature for each in trees]).astype(np.intp)
+        self._threshold = np.concatenate([each.threshold for each in trees])
+        self._value = np.concatenate([each.value for each in trees])
+        # The children of a node stand beside each other: left, right.
+        self._children = np.concatenate(children).astype(np.intp).ravel()
+        self._roots = np.concatenate(roots).astype(np.intp)
+        self._firsts = np.cumsum([0, *(len(each.roots) for each in trees)])[:-1]
+        self._base = np.array([each.base for each in trees])
+        self._depth = max(each.depth for each in trees)
+
+    def logits(self, numbers: NDArray[np.float32]) -> Floats:
+        """Return the logit of each row and question, (n, question_count): all trees go down a step at a time."""
+        result = np.empty((len(numbers), len(self._base)))
+        for start in range(0, len(numbers), FOREST_ROWS):
+            part = numbers[start : start + FOREST_ROWS].astype(np.float64)
+            flat, rows = part.ravel(), (np.arange(len(part)) * part.shape[1])[:, None]
+            node = np.broadcast_to(self._roots, (len(part), len(self._roots)))
+            for _ in range(self._depth):
+                goes_right = flat.take(self._feature.take(node) + rows) > self._threshold.take(node)
+                node = self._children.take(2 * node + goes_right)
+            added = np.add.reduceat(self._value.take(node), self._firsts, axis=1)
+            result[start : start + FOREST_ROWS] = self._base + added
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +232,8 @@ class Linear:
     def logits(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Floats:
         """Return the logit of each row."""
         scaled = np.clip((numbers - self.middle) / self.scale, -LINEAR_REACH, LINEAR_REACH)
-        result: Floats = self.base + scaled @ self.number_weights + self.token_weights[tokens].sum(1)
+        # Not multiplied as matrices: how those add up depends on how many rows there are.
+        result: Floats = self.base + (scaled * self.number_weights).sum(1) + self.token_weights[tokens].sum(1)
         return result
 
     def probabilities(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Floats:

@@ -18,6 +18,7 @@ from alertgraph.core.event import StoredEvent, instant_of
 from alertgraph.ml.features import (
     DAY_SECONDS,
     FeatureRow,
+    FeatureRows,
     FeatureSchema,
     Observation,
     StateMismatchError,
@@ -48,6 +49,8 @@ LABELS_OF: Mapping[str, tuple[str, ...]] = {
     "namespace": ("namespace", "project", "account"),
     "host": ("host", "hostname", "instance", "node", "device", "pod"),
 }
+# What each of these names tells, and how many tell it better.
+RANKS = {label: (name, rank) for name, labels in LABELS_OF.items() for rank, label in enumerate(labels)}
 SLA_ACKNOWLEDGE, SLA_RESOLVE = "log of seconds allowed to acknowledge", "log of seconds allowed to resolve"
 LATE, LABEL_COUNT, TITLE_WORDS = "log of seconds until heard of", "labels", "words of the title"
 TITLE_WORDS_MAX = 8
@@ -98,7 +101,10 @@ RATE_PLACES = tuple(_place_of(NARROWEST, name) for name in OUTCOMES[: len(QUESTI
 TENANT_KNOWN = _place_of("tenant", "known outcomes")
 TENANT_ARRIVALS = NUMBER_NAMES.index("alerts of the same tenant, fading by half in 1 h")
 
-FEATURES_MAGIC = b"LF1" + bytes.fromhex(SCHEMA.digest())[:8]
+FEATURES_MAGIC = b"LF2" + bytes.fromhex(SCHEMA.digest())[:8]
+# As rows were kept before: deflated, which took most of the time of keeping them.
+DEFLATED_MAGIC = b"LF1" + FEATURES_MAGIC[3:]
+TOKEN = np.dtype("<u2" if SCHEMA.bucket_count <= 1 << 16 else "<u4")
 
 
 def seconds_of(at: datetime) -> float:
@@ -113,7 +119,7 @@ def observation_of(stored: StoredEvent) -> Observation:
     detail = event.detail
     at = seconds_of(stored.recorded_at)
     title = words(event.title)
-    told = {name: _told(labels, name) for name in LABELS_OF}
+    told = _told(labels)
     triggered_at = triggered_of(stored)
     return Observation(
         at=at,
@@ -143,41 +149,78 @@ def triggered_of(stored: StoredEvent) -> float:
     return seconds_of(instant_of(told) if isinstance(told, str) else stored.event.decided_at)
 
 
-def _told(labels: Mapping[str, str], name: str) -> str:
-    return next((labels[label] for label in LABELS_OF[name] if labels.get(label)), "")
+def _told(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return what labels say of an alert, each by the most telling of its names; empty where they say nothing."""
+    told = dict.fromkeys(LABELS_OF, "")
+    ranks: dict[str, int] = {}
+    for label, value in labels.items():
+        known = RANKS.get(label)
+        if known is not None and value and known[1] < ranks.get(known[0], len(RANKS)):
+            told[known[0]] = value
+            ranks[known[0]] = known[1]
+    return told
 
 
 def _allowed(due: object, triggered_at: float) -> float:
     return math.log1p(max(seconds_of(instant_of(due)) - triggered_at, 0.0)) if isinstance(due, str) else 0.0
 
 
-def packed(row: FeatureRow) -> bytes:
-    """Return a row as it is kept with its prediction: a few hundred bytes."""
-    numbers = row.numbers.astype("<f4").tobytes()
-    return FEATURES_MAGIC + zlib.compress(numbers + row.tokens.astype("<i4").tobytes(), 1)
+def packed(rows: FeatureRows) -> list[bytes]:
+    """Return rows as they are kept with their predictions: some hundred bytes each.
+
+    Half of the numbers are zero. Which are not is told by a bit each; then come those, then the tokens.
+    """
+    numbers = rows.numbers.astype("<f4")
+    told = numbers.view("<u4") != 0
+    bits = np.packbits(told, axis=1)
+    ends = (4 * told.sum(1).cumsum()).tolist()
+    values = numbers[told].tobytes()
+    tokens = rows.tokens.astype(TOKEN)
+    return [
+        FEATURES_MAGIC + own_bits.tobytes() + values[start:end] + own_tokens.tobytes()
+        for own_bits, start, end, own_tokens in zip(bits, [0, *ends], ends, tokens, strict=False)
+    ]
 
 
 def unpacked(features: bytes) -> FeatureRow:
-    """Return the row that `packed` gave.
+    """Return the row that `packed` gave, now or in an earlier release.
 
     Raises:
         StateMismatchError: It is of another schema, or none.
     """
-    size = 4 * (len(NUMBER_NAMES) + len(SCHEMA.token_names()))
-    if features[: len(FEATURES_MAGIC)] != FEATURES_MAGIC:
+    magic, kept = features[: len(FEATURES_MAGIC)], features[len(FEATURES_MAGIC) :]
+    if magic == FEATURES_MAGIC:
+        numbers, tokens = _sparse(kept)
+    elif magic == DEFLATED_MAGIC:
+        numbers, tokens = _deflated(kept)
+    else:
         raise StateMismatchError("these features were written with another schema")
-    try:
-        decompressor = zlib.decompressobj()
-        kept = decompressor.decompress(features[len(FEATURES_MAGIC) :], size + 1)
-    except zlib.error as error:
-        raise StateMismatchError("these features are damaged") from error
-    if len(kept) != size:
-        raise StateMismatchError("these features are of another length")
-    numbers = np.frombuffer(kept, "<f4", len(NUMBER_NAMES)).astype(np.float32)
-    tokens = np.frombuffer(kept, "<i4", offset=4 * len(NUMBER_NAMES)).astype(np.int32)
     if not np.isfinite(numbers).all() or tokens.min() < 0 or tokens.max() >= SCHEMA.bucket_count:
         raise StateMismatchError("these features hold what no alert has")
     return FeatureRow(numbers, tokens)
+
+
+def _sparse(kept: bytes) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    bits_size, tokens_size = (len(NUMBER_NAMES) + 7) // 8, TOKEN.itemsize * len(SCHEMA.token_names())
+    bits = np.frombuffer(kept[:bits_size], np.uint8)
+    told = np.unpackbits(bits, count=len(NUMBER_NAMES)).astype(bool) if len(bits) == bits_size else None
+    if told is None or len(kept) != bits_size + 4 * int(told.sum()) + tokens_size:
+        raise StateMismatchError("these features are of another length")
+    numbers = np.zeros(len(NUMBER_NAMES), np.float32)
+    numbers[told] = np.frombuffer(kept, "<f4", int(told.sum()), bits_size)
+    return numbers, np.frombuffer(kept, TOKEN, offset=len(kept) - tokens_size).astype(np.int32)
+
+
+def _deflated(kept: bytes) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    size = 4 * (len(NUMBER_NAMES) + len(SCHEMA.token_names()))
+    try:
+        plain = zlib.decompressobj().decompress(kept, size + 1)
+    except zlib.error as error:
+        raise StateMismatchError("these features are damaged") from error
+    if len(plain) != size:
+        raise StateMismatchError("these features are of another length")
+    numbers = np.frombuffer(plain, "<f4", len(NUMBER_NAMES)).astype(np.float32)
+    return numbers, np.frombuffer(plain, "<i4", offset=4 * len(NUMBER_NAMES)).astype(np.int32)
 
 
 def shrunken(rate: NDArray[np.float64] | float, known: NDArray[np.float64] | float) -> NDArray[np.float64] | float:

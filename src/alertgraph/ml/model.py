@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,19 +184,37 @@ class Network(nn.Module):
         count = (tokens[:, self.shape.field_count :] != 0).sum(1).clamp_min(1).to(vectors.dtype)
         return torch.cat([fields, (words.sum(1) / count.unsqueeze(-1)).unsqueeze(1)], dim=1)
 
-    def decided(self, encoded: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, head_count, output_count) of what `encoded` and `embedded` gave."""
-        hidden = self.numbers_in(encoded.flatten(1)) + self.tokens_in(embedded.flatten(1))
+    def decided(self, encoded: torch.Tensor, embedded: torch.Tensor, block: int | None = None) -> torch.Tensor:
+        """Return logits (batch, head_count, output_count) of what `encoded` and `embedded` gave.
+
+        Args:
+            encoded: (batch, number_count, bin_count)
+            embedded: (batch, token places, embedding_size)
+            block: How many rows are multiplied at once; None: all.
+        """
+        hidden = _in_blocks(self.numbers_in, encoded.flatten(1), block)
+        hidden = hidden + _in_blocks(self.tokens_in, embedded.flatten(1), block)
         hidden = self.dropout(nn.functional.silu(self.norm(hidden)))  # (batch, hidden_size)
         heads = hidden.unsqueeze(1) * self.head_in  # (batch, head_count, hidden_size)
-        heads = self.middle(heads) * self.head_out + self.head_bias
+        heads = _in_blocks(self.middle, heads, block) * self.head_out + self.head_bias
         heads = hidden.unsqueeze(1) + self.dropout(nn.functional.silu(heads))
-        return torch.einsum("bkh,kho->bko", heads, self.out) + self.out_bias
+        return _in_blocks(self._put_out, heads, block) + self.out_bias
 
-    def forward(self, numbers: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def _put_out(self, heads: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bkh,kho->bko", heads, self.out)
+
+    def forward(self, numbers: torch.Tensor, tokens: torch.Tensor, block: int | None = None) -> torch.Tensor:
         """Return logits (batch, head_count, output_count)."""
-        logits: torch.Tensor = self.decided(self.encoded(numbers), self.embedded(tokens))
-        return logits
+        return self.decided(self.encoded(numbers), self.embedded(tokens), block)
+
+
+def _in_blocks(
+    product: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, block: int | None
+) -> torch.Tensor:
+    """Return what linear algebra makes of rows, so many at once."""
+    if block is None or len(rows) <= block:
+        return product(rows)
+    return torch.cat([product(part) for part in rows.split(block)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,27 +330,41 @@ class NeuralModel:
         network.zero_grad(set_to_none=True)
         network.eval()
 
-    def answers(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32]) -> Answers:
-        """Return what the model says of rows."""
+    def answers(
+        self, numbers: NDArray[np.float32], tokens: NDArray[np.int32], block: int | None = None
+    ) -> Answers:
+        """Return what the model says of rows.
+
+        Args:
+            numbers: (n, number_count) float32.
+            tokens: (n, token_count) int32.
+            block: Rows are multiplied in blocks of this size, filled up where there are fewer. Linear algebra sums
+                in another order for another number of rows; in blocks, what is said of a row is the same to the
+                bit, whoever is beside it. None: as is quickest.
+        """
         self.network.eval()
-        count = len(self.shape.questions)
+        count, total = len(self.shape.questions), len(numbers)
+        if not total:
+            nothing = np.zeros((0, count))
+            return Answers({name: nothing[:, i] for i, name in enumerate(self.shape.questions)})
+        if block is not None and total % block:
+            more = block - total % block
+            numbers = np.concatenate([numbers, np.zeros((more, numbers.shape[1]), dtype=np.float32)])
+            tokens = np.concatenate([tokens, np.zeros((more, tokens.shape[1]), dtype=np.int32)])
         with torch.inference_mode():
             chances = []
             open_still = []
             for start in range(0, len(numbers), 4096):
-                logits = self.network(*tensors(numbers[start : start + 4096], tokens[start : start + 4096]))
-                said = torch.sigmoid(logits).double()
-                chances.append(said[:, :, :count].mean(1))
+                rows = tensors(numbers[start : start + 4096], tokens[start : start + 4096])
+                said = torch.sigmoid(self.network(*rows, block)).double()
                 hazards = said[:, :, count:].unflatten(2, (len(self.shape.times), len(self.shape.time_edges)))
-                open_still.append(torch.cumprod(1.0 - hazards, dim=3).mean(1))
-        if not chances:
-            nothing = np.zeros((0, count))
-            return Answers({name: nothing[:, i] for i, name in enumerate(self.shape.questions)})
-        said_all = torch.cat(chances).numpy()
+                chances.append(_mean_of_heads(said[:, :, :count]))
+                open_still.append(_mean_of_heads(torch.cumprod(1.0 - hazards, dim=3)))
+        said_all = torch.cat(chances).numpy()[:total]
         told = {name: said_all[:, i] for i, name in enumerate(self.shape.questions)}
         if not self.shape.time_edges:
             return Answers(told)
-        survivals = torch.cat(open_still).numpy()  # (n, time_count, bin_count)
+        survivals = torch.cat(open_still).numpy()[:total]  # (n, time_count, bin_count)
         each = tuple(survivals[:, place] for place in range(len(self.shape.times)))
         return Answers(told, each[0], each)
 
@@ -342,6 +374,15 @@ class NeuralModel:
         other.network.load_state_dict(self.network.state_dict())
         other.network.eval()
         return other
+
+
+def _mean_of_heads(said: torch.Tensor) -> torch.Tensor:
+    """Return the mean over (batch, head_count, …), added up in one order whatever the batch's size."""
+    heads = said.unbind(1)
+    total = heads[0]
+    for each in heads[1:]:
+        total = total + each
+    return total / len(heads)
 
 
 def number_edges(numbers: NDArray[np.float32], bin_count: int) -> NDArray[np.float32]:

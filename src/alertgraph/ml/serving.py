@@ -49,7 +49,6 @@ from alertgraph.ml.calibration import expit
 from alertgraph.ml.explaining import contributions
 from alertgraph.ml.features import (
     Ended,
-    FeatureRow,
     FeatureRows,
     FeatureState,
     StateMismatchError,
@@ -58,7 +57,7 @@ from alertgraph.ml.features import (
     TurnedOut,
 )
 from alertgraph.ml.figures import figures_of
-from alertgraph.ml.live import QUESTIONS, TIMES
+from alertgraph.ml.live import QUESTIONS
 from alertgraph.ml.voice import SAID, SAID_SIZE, Voice
 from alertgraph.ml.watch import SIGMAS, Duel, PageHinkley, Shares
 
@@ -309,7 +308,7 @@ class LiveModel:
             voice.speak(said)
             for alert, row in zip(alerts, said, strict=True):
                 alert.said[0] = row if np.isfinite(row).all() else None
-        return [self._scored(alert, rows[place], now) for place, alert in enumerate(alerts)]
+        return self._scored(alerts, rows, now)
 
     @property
     def _abstains(self) -> bool:
@@ -391,16 +390,19 @@ class LiveModel:
         busy = (np.log2(1.0 + arrivals) / 16.0).tolist()
         looks: list[_Alert] = []
         waiting: list[int] = []
+        unsaid: set[AlertId] = set()
         for work in news.work:
             if isinstance(work, _Look):
                 waiting.append(len(looks))
                 self._arrivals.learn(busy[len(looks)])
                 looks.append(work.alert)
+                unsaid.add(work.alert.id)
                 continue
-            if waiting and (self._tunes_next or any(looks[place] is work.alert for place in waiting)):
+            if waiting and (self._tunes_next or work.alert.id in unsaid):
                 # Whatever came in before is said as things stood then.
                 self._speak(looks, waiting, rows, heard, news, now)
                 waiting.clear()
+                unsaid.clear()
             self._learn(work, news)
         self._speak(looks, waiting, rows, heard, news, now)
         news.work.clear()
@@ -432,38 +434,50 @@ class LiveModel:
         if not places:
             return
         chosen = np.array(places)
-        said = []
-        for voice, members in heard:
-            own = members[chosen]
-            voice.speak(own)
-            said.append((voice, own))
-        for place, index in enumerate(places):
-            alert = looks[index]
-            for slot, (voice, members) in enumerate(said):
-                row = members[place]
-                if not np.isfinite(row).all():
-                    self._take_out(voice, news)
-                elif voice in (self._active, self._other):
-                    alert.said[slot] = row
-            if alert.id in self._open:
-                # Nobody waits for what is over by now.
-                news.scored[alert.id] = self._scored(alert, rows[index], now)
+        alerts = [looks[place] for place in places]
+        for slot, (voice, members) in enumerate(heard):
+            said = members[chosen]
+            voice.speak(said)
+            is_sound = np.isfinite(said).all(1).tolist()
+            if not all(is_sound):
+                self._take_out(voice, news)
+            if voice in (self._active, self._other):
+                for alert, row, sound in zip(alerts, said, is_sound, strict=True):
+                    if sound:
+                        # Its own: an alert that stays open would keep what was said of all beside it.
+                        alert.said[slot] = row.copy()
+        # Nobody waits for what is over by now.
+        still = [place for place, alert in enumerate(alerts) if alert.id in self._open]
+        own = FeatureRows(rows.numbers[chosen[still]], rows.tokens[chosen[still]])
+        for scored in self._scored([alerts[place] for place in still], own, now):
+            news.scored[scored.alert_id] = scored
 
-    def _scored(self, alert: _Alert, row: FeatureRow, now: datetime) -> Scored:
-        said = alert.said[0]
-        if alert.abstained or said is None:
-            (chances,) = live.rates(row.numbers[None])
-            incident, breach, self_resolve = map(float, chances)
-            prediction = Prediction(self.version, now, incident, breach, self_resolve, abstained=True)
-        else:
-            incident, breach, self_resolve = _chances(said)
-            acknowledge, resolve = (_estimate(self._active.range_of(said, time)) for time in TIMES)
-            prediction = Prediction(self.version, now, incident, breach, self_resolve, acknowledge, resolve)
-        other = alert.said[1]
-        shadow = None
-        if other is not None and self.trial is not None:
-            shadow = ShadowPrediction(self.trial, *_chances(other))
-        return Scored(alert.id, prediction, live.packed(row), shadow)
+    def _scored(self, alerts: Sequence[_Alert], rows: FeatureRows, now: datetime) -> list[Scored]:
+        """Return what is said of alerts with these features, by what was said of each."""
+        if not alerts:
+            return []
+        version, trial = self.version, self.trial
+        nothing = np.zeros(SAID_SIZE, np.float32)
+        said = np.stack([nothing if alert.said[0] is None else alert.said[0] for alert in alerts])
+        shown = _chances(said).tolist()
+        usual = live.rates(rows.numbers).tolist()
+        seconds = self._active.ranges(said) * 3_600.0
+        milliseconds = np.rint(np.nan_to_num(seconds, nan=-1.0) * 1e3).astype(np.int64).tolist()
+        found = []
+        for place, (alert, features) in enumerate(zip(alerts, live.packed(rows), strict=True)):
+            if alert.abstained or alert.said[0] is None:
+                incident, breach, self_resolve = usual[place]
+                prediction = Prediction(version, now, incident, breach, self_resolve, abstained=True)
+            else:
+                acknowledge, resolve = map(_estimate, milliseconds[place])
+                incident, breach, self_resolve = shown[place]
+                prediction = Prediction(version, now, incident, breach, self_resolve, acknowledge, resolve)
+            other = alert.said[1]
+            shadow = None
+            if other is not None and trial is not None:
+                shadow = ShadowPrediction(trial, *_chances(other[None])[0].tolist())
+            found.append(Scored(alert.id, prediction, features, shadow))
+        return found
 
     def _take_out(self, voice: Voice, news: _News) -> None:
         """Have a version taken out of use that says what is no number; the one that all begin with stays."""
@@ -757,11 +771,12 @@ def _loss(said: NDArray[np.float32], labels: Sequence[float]) -> float:
     return total / len(labels)
 
 
-def _estimate(hours: tuple[float, float, float] | None) -> DurationEstimate | None:
-    if hours is None:
+def _estimate(milliseconds: Sequence[int]) -> DurationEstimate | None:
+    """Return lower end, middle and upper end as an estimate; None where they are below 0, which says never."""
+    low, median, high = milliseconds
+    if median < 0:
         return None
-    low, median, high = (timedelta(seconds=round(part * 3600.0, 3)) for part in hours)
-    return DurationEstimate(median, min(low, median), max(high, median))
+    return DurationEstimate(timedelta(0, 0, 0, median), timedelta(0, 0, 0, low), timedelta(0, 0, 0, high))
 
 
 def _outcome(alert: _Alert, at: float) -> Outcome:
@@ -784,9 +799,9 @@ def _lesson(alert: _Alert) -> _Lesson:
     )
 
 
-def _chances(said: NDArray[np.float32]) -> tuple[float, float, float]:
-    incident, breach, self_resolve = (min(max(float(x), 0.0), 1.0) for x in said[SAID : SAID + len(QUESTIONS)])
-    return incident, breach, self_resolve
+def _chances(said: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the questions' chances of rows, (n, question_count)."""
+    return np.clip(said[:, SAID : SAID + len(QUESTIONS)].astype(np.float64), 0.0, 1.0)
 
 
 # Fields of an alert that are kept as they are.

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from alertgraph.ml.artifact import LINEAR, NETWORK, TREES, Artifact
 from alertgraph.ml.blend import OUTCOMES_MIN, Blend, choose_blend
 from alertgraph.ml.calibration import Abstention, ConformalRange, Platt, choose_abstention, expit, logit
+from alertgraph.ml.companions import Forest
 from alertgraph.ml.live import QUESTIONS, TIME_EDGES, TIMES, rates
 from alertgraph.ml.model import time_quantile
 
 Floats = NDArray[np.float64]
 RATES = "rates"
 MEMBERS = (NETWORK, TREES, LINEAR, RATES)
-# Rows are always asked in blocks of this size, filled up where there are fewer. Linear algebra sums in another
-# order for another number of rows: what is said of an alert would depend on who came in beside it.
+# Rows are always asked in blocks of this size: what is said of an alert would depend on who came in beside it.
 BLOCK = 16
 KEPT_MAX = 2_000
 # An outcome counts half after so many others; after a drift sooner.
@@ -61,6 +61,7 @@ class Voice:
         self.moved_until = 0
         self._tuned_at = 0
         self._told: deque[NDArray[np.float32]] = deque(maxlen=KEPT_MAX)
+        self._forest = Forest(list(artifact.trees.values())) if artifact.trees else None
         self._tunings = [_Tuning(artifact.blends[question], Abstention(1.0, 0.0)) for question in QUESTIONS]
         self._ranges = [ConformalRange(RANGE_MISS, KEPT_MAX) for _ in TIMES]
         self._widened = [0.0 for _ in TIMES]
@@ -71,38 +72,22 @@ class Voice:
         Chances and commitments are filled in by `speak`.
         """
         said = np.zeros((len(numbers), SAID_SIZE), dtype=np.float32)
-        for start in range(0, len(numbers), BLOCK):
-            block = slice(start, min(start + BLOCK, len(numbers)))
-            self._block(numbers[block], tokens[block], said[block])
+        network = self.artifact.network.answers(numbers, tokens, BLOCK)
+        trees = self._forest.logits(numbers) if self._forest is not None else None
         shrunken = rates(numbers)
         for place, question in enumerate(QUESTIONS):
-            # Trees and rates look at each row for itself, whatever is beside it.
-            trees = self.artifact.trees.get(question)
-            if trees is not None:
-                said[:, MEMBERS.index(TREES) * len(QUESTIONS) + place] = logit(trees.probabilities(numbers))
-            said[:, MEMBERS.index(RATES) * len(QUESTIONS) + place] = logit(shrunken[:, place])
-        return said
-
-    def _block(self, numbers: NDArray[np.float32], tokens: NDArray[np.int32], said: NDArray[np.float32]) -> None:
-        """Fill in what linear algebra is needed for."""
-        count = len(numbers)
-        if count < BLOCK:
-            numbers = np.concatenate([numbers, np.zeros((BLOCK - count, numbers.shape[1]), dtype=np.float32)])
-            tokens = np.concatenate([tokens, np.zeros((BLOCK - count, tokens.shape[1]), dtype=np.int32)])
-        network = self.artifact.network.answers(numbers, tokens)
-        for place, question in enumerate(QUESTIONS):
-            said[:, MEMBERS.index(NETWORK) * len(QUESTIONS) + place] = logit(network.probabilities[question])[
-                :count
-            ]
+            said[:, _raw(NETWORK, place)] = logit(network.probabilities[question])
+            said[:, _raw(RATES, place)] = logit(shrunken[:, place])
             line = self.artifact.linear.get(question)
             if line is not None:
-                said[:, MEMBERS.index(LINEAR) * len(QUESTIONS) + place] = logit(
-                    line.probabilities(numbers, tokens)
-                )[:count]
+                said[:, _raw(LINEAR, place)] = logit(line.probabilities(numbers, tokens))
+            if trees is not None and question in self.artifact.trees:
+                said[:, _raw(TREES, place)] = logit(expit(trees[:, list(self.artifact.trees).index(question)]))
         for place, survival in enumerate(network.survivals):
             for part, share in enumerate((RANGE_MISS / 2, 0.5, 1 - RANGE_MISS / 2)):
-                hours = np.minimum(time_quantile(survival[:count], TIME_EDGES, share), 2 * TIME_EDGES[-1])
+                hours = np.minimum(time_quantile(survival, TIME_EDGES, share), 2 * TIME_EDGES[-1])
                 said[:, HOURS + 3 * place + part] = np.log(np.maximum(hours, HOURS_MIN))
+        return said
 
     def speak(self, said: NDArray[np.float32]) -> None:
         """Fill in chances and commitments, by what has been learnt up to now."""
@@ -111,17 +96,18 @@ class Voice:
             said[:, SAID + place] = chances
             said[:, COMMITS + place] = tuning.abstention.commits(chances)
 
-    def range_of(self, said: NDArray[np.float32], time: str) -> tuple[float, float, float] | None:
-        """Return the lower end, middle and upper end of a time in hours; None where it may well never come."""
-        place = TIMES.index(time)
-        low, middle, high = (float(value) for value in said[HOURS + 3 * place : HOURS + 3 * place + 3])
-        if not math.isfinite(middle) or middle > math.log(TIME_EDGES[-1]):
-            return None
-        widened = self._widened[place]
-        bounds = min(low - widened, middle), middle, max(high + widened, middle)
-        least, most = math.log(HOURS_MIN), math.log(2 * TIME_EDGES[-1])
-        low, middle, high = (math.exp(min(max(bound, least), most)) for bound in bounds)
-        return low, middle, high
+    def ranges(self, said: NDArray[np.float32]) -> Floats:
+        """Return lower end, middle and upper end of each time in hours, (n, time_count, 3).
+
+        nan where it may well never come.
+        """
+        told = said[:, HOURS : HOURS + 3 * len(TIMES)].astype(np.float64).reshape(len(said), len(TIMES), 3)
+        low, middle, high = told[:, :, 0], told[:, :, 1], told[:, :, 2]
+        widened = np.array(self._widened)
+        bounds = np.stack([np.minimum(low - widened, middle), middle, np.maximum(high + widened, middle)], axis=2)
+        hours = np.exp(np.clip(bounds, math.log(HOURS_MIN), math.log(2 * TIME_EDGES[-1])))
+        hours[~(np.isfinite(middle) & (middle <= math.log(TIME_EDGES[-1])))] = math.nan
+        return hours
 
     def learn(self, said: NDArray[np.float32], labels: Sequence[float], hours: Sequence[float]) -> None:
         """Take in what came of an alert.
@@ -227,6 +213,9 @@ class Voice:
 
 def _answers(said: NDArray[Any], place: int, names: Collection[str]) -> dict[str, Floats]:
     """Return what each of these members said of a question."""
-    return {
-        name: expit(said[:, MEMBERS.index(name) * len(QUESTIONS) + place].astype(np.float64)) for name in names
-    }
+    return {name: expit(said[:, _raw(name, place)].astype(np.float64)) for name in names}
+
+
+def _raw(member: str, place: int) -> int:
+    """Return where a member's logit of a question is kept."""
+    return MEMBERS.index(member) * len(QUESTIONS) + place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 pytest.importorskip("torch", reason="pip install 'alertgraph[ml]' brings it")
@@ -23,7 +25,7 @@ from alertgraph.core.prediction import Prediction
 from alertgraph.ml import live
 from alertgraph.ml.artifact import read_artifact
 from alertgraph.ml.evaluation.made_log import World, batches, made_log
-from alertgraph.ml.features import StateMismatchError
+from alertgraph.ml.features import FeatureRows, StateMismatchError
 from alertgraph.ml.serving import LiveHost, LiveModel
 from alertgraph.ml.voice import Voice
 from tests.unit.ml.live_small import SALT, TENANT, a_host, an_artifact
@@ -388,11 +390,32 @@ def test_features_come_back_as_they_were(events: list[StoredEvent]) -> None:
 
     row = live.unpacked(scored.features)
 
-    assert live.packed(row) == scored.features
+    assert live.packed(FeatureRows(row.numbers[None], row.tokens[None])) == [scored.features]
     assert len(scored.features) < 700
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"LF1", live.FEATURES_MAGIC + b"junk", b"x" * 300])
+def test_features_of_an_earlier_release_are_read(events: list[StoredEvent]) -> None:
+    scored = [one for taken in fed(fresh(), events[:100], (10,)) for one in taken.scored][-1]
+    row = live.unpacked(scored.features)
+    plain = row.numbers.astype("<f4").tobytes() + row.tokens.astype("<i4").tobytes()
+
+    earlier = live.unpacked(live.DEFLATED_MAGIC + zlib.compress(plain, 1))
+
+    assert earlier.numbers.tobytes() == row.numbers.tobytes()
+    assert earlier.tokens.tobytes() == row.tokens.tobytes()
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        b"",
+        b"LF1",
+        live.DEFLATED_MAGIC + b"junk",
+        live.FEATURES_MAGIC + b"junk",
+        live.FEATURES_MAGIC + b"\xff" * 300,
+        b"x" * 300,
+    ],
+)
 def test_features_that_are_none_are_refused(spoilt: bytes) -> None:
     with pytest.raises(StateMismatchError):
         live.unpacked(spoilt)

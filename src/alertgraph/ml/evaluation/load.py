@@ -6,6 +6,7 @@ time and what is to be written out. The way to the database and back is not in i
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,6 +41,10 @@ def run(data: Path, options: Options) -> TaskResult:  # noqa: ARG001  (made-up l
     host = LiveHost(read_artifact(BUNDLED, live.SCHEMA))
     figures, checks = [], []
     model, number = _grown(host, options.seed)
+    # As in the learning process: what stays is looked through once, and what comes and goes seldom.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     for size, (limit, aim) in LIMITS.items():
         took = []
         for turn in range(REPEATS[size]):
