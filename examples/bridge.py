@@ -5,6 +5,7 @@
     POST /sentry                        an internal integration's webhook, signed with SENTRY_SECRET
     POST /v2/enqueue                    PagerDuty Events v2; the routing key is BRIDGE_SECRET
     POST /v2/alerts …/{alias}/close     Opsgenie's alert API; `Authorization: GenieKey BRIDGE_SECRET`
+    POST /alertmanager                  Alertmanager's webhook; `Authorization: Bearer BRIDGE_SECRET`
     POST /cloudevents                   CloudEvents 1.0: structured, binary or batched; `Authorization: Bearer …`
     POST /webhook                       any JSON with a title; `Authorization: Bearer BRIDGE_SECRET`
 
@@ -126,6 +127,7 @@ def application(client: AlertgraphClient) -> Starlette:
                 lambda request, body: from_opsgenie(request, body, secret),
                 opsgenie_answer,
             ),
+            route("/alertmanager", lambda request, body: from_alertmanager(request, body, secret)),
             route("/cloudevents", lambda request, body: from_cloudevents(request, body, secret)),
             route("/webhook", lambda request, body: from_webhook(request, body, secret)),
         ]
@@ -280,7 +282,37 @@ def opsgenie_answer(_: list[Told]) -> Response:
     return JSONResponse({"result": "Request will be processed", "took": 0.0, "requestId": str(uuid.uuid4())}, 202)
 
 
-# ------------------------------------------------------------------------------ CloudEvents, webhooks
+# ---------------------------------------------------------------- Alertmanager, CloudEvents, webhooks
+
+
+def from_alertmanager(request: Request, body: bytes, secret: str) -> list[Told]:
+    """Return what each alert of a notification says, whatever group it came in."""
+    allow(request.headers.get("authorization", "").removeprefix("Bearer "), secret)
+    alerts = object_of(body).get("alerts")
+    if not isinstance(alerts, list) or not all(isinstance(alert, dict) for alert in alerts):
+        raise RefusedError(400, "alerts is a list of objects.")
+    return [from_notified(alert) for alert in alerts]
+
+
+def from_notified(alert: Mapping[str, Any]) -> Told:
+    """Return what one alert of a notification says; its fingerprint tells its labels apart from all others."""
+    labels, annotations = alert.get("labels") or {}, alert.get("annotations") or {}
+    name = str(labels.get("alertname") or "Alert")
+    return Told(
+        f"alertmanager:{alert.get('fingerprint') or name}",
+        "resolve" if alert.get("status") == "resolved" else "trigger",
+        title=str(annotations.get("summary") or name),
+        severity=severity_of(labels.get("severity") or "warning"),
+        source="alertmanager",
+        service=str(labels.get("service") or labels.get("job") or "") or None,
+        description=str(annotations.get("description") or annotations.get("message") or "") or None,
+        labels=labels,
+        details=annotations,
+        links=(
+            (str(alert.get("generatorURL", "")), "Source"),
+            (str(annotations.get("runbook_url", "")), "Runbook"),
+        ),
+    )
 
 
 def from_cloudevents(request: Request, body: bytes, secret: str) -> list[Told]:

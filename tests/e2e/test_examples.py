@@ -377,6 +377,23 @@ def test_the_bridge_takes_opsgenies_alerts(service: RunningService, bridge: str)
     assert statuses(service) == {"Node down": "RESOLVED"}
 
 
+def test_the_bridge_takes_alertmanagers_webhook(service: RunningService, bridge: str) -> None:
+    def sent(*alerts: Mapping[str, Any]) -> int:
+        body = {"version": "4", "status": "firing", "alerts": alerts}
+        return httpx2.post(
+            f"{bridge}/alertmanager", json=body, headers={"Authorization": f"Bearer {SECRET}"}
+        ).status_code
+
+    labels = {"alertname": "DiskFull", "severity": "critical", "service": "orders"}
+    one = {"status": "firing", "labels": labels, "annotations": {"summary": "Disk full"}, "fingerprint": "0a"}
+    two = {"status": "firing", "labels": {"alertname": "CPUHot"}, "fingerprint": "0b"}
+
+    assert sent(one, two) == 202
+    assert statuses(service) == {"Disk full": "TRIGGERED", "CPUHot": "TRIGGERED"}
+    assert sent({**one, "status": "resolved"}, two) == 202
+    assert statuses(service) == {"Disk full": "RESOLVED", "CPUHot": "TRIGGERED"}
+
+
 def test_the_bridge_takes_cloudevents(service: RunningService, bridge: str) -> None:
     key = {"Authorization": f"Bearer {SECRET}"}
     event = {

@@ -13,7 +13,7 @@ from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse,
 from alertgraph.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A block of GraphQL, and the variables that stand right behind it.
 BLOCK = re.compile(r"```graphql\n(.*?)```(?:\n\n```json\n(.*?)```)?", re.DOTALL)
 
