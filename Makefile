@@ -11,7 +11,7 @@ ORDER ?= default
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install ml run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
+.PHONY: help install ml web web-check web-codegen web-format run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,18 @@ $(VENV)/.ml: $(VENV)/.runtime requirements-ml.txt
 install: $(VENV)/.runtime ## Make .venv with everything alertgraph needs to run
 
 ml: $(VENV)/.ml ## Install what learns, torch and scikit-learn; make run does it by itself, beside the service
+
+web: $(VENV)/.dev ## Build the console into the package, with the node that comes from PyPI
+	@$(BIN)/python tools/console.py build
+
+web-check: $(VENV)/.dev ## Check the console: generated code, style, types, tests; changes nothing
+	@$(BIN)/python tools/console.py check
+
+web-codegen: $(VENV)/.dev ## Write the console's types anew, after a change of its documents or the schema
+	@$(BIN)/python tools/console.py codegen
+
+web-format: $(VENV)/.dev ## Format the console's code
+	@$(BIN)/python tools/console.py format
 
 run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its URL and first key
 	@exec sh tools/run.sh $(VENV)

@@ -205,7 +205,11 @@ class Application:
             configure_logging(settings.log_format, settings.log_level)
         self._service = await open_service(settings, self._role, self._telemetry)
         routes = self._service.routes()
-        self._router = Starlette(routes=routes)
+        router = Starlette(routes=routes)
+        if self._role != "engine":
+            # Only what no route knows by its path: a wrong method is still told as one.
+            router.router.default = self._service.console
+        self._router = router
         self._sockets = self._service.sockets
         self._direct = {
             route.path: route for route in routes if isinstance(route, Route) and route.path in DIRECT_PATHS

@@ -18,6 +18,7 @@ from alertgraph.core.errors import AlertGraphError
 from alertgraph.core.event import CONFIG_KINDS, StoredEvent
 from alertgraph.core.ids import TenantId
 from alertgraph.edge import health, rest
+from alertgraph.edge.console import Console
 from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
@@ -209,11 +210,12 @@ class Service:
             compiled_plans=settings.compiled_plans,
             plan_observer=telemetry,
         )
+        self.console = Console()
         self._graphql = GraphQLService(
             self._executor,
             GraphQLDoor(self._door, self._authenticator, services),
             observer=telemetry,
-            registry=TenantDocuments(self._documents),
+            registry=TenantDocuments(self._documents, self.console.document),
         )
         # What is served at SOCKETS_PATH; nothing where the role is to page only.
         self.sockets: ASGIApp | None = None
@@ -265,6 +267,7 @@ class Service:
             *alertmanager.routes(self._door),
             *metrics.routes(self._door, self._intake),
             *self._pager.routes(self._door, self._alerts),
+            *self.console.routes(),
         ]
 
     def _run(self, *loops: Coroutine[Any, Any, Any]) -> None:

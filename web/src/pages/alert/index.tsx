@@ -1,0 +1,3 @@
+export default function AlertPage() {
+  return <div class="page">…</div>;
+}

@@ -1,0 +1,36 @@
+/** The pages of the console: what stands in the navigation, and what answers an address. */
+import type { ComponentType } from 'preact';
+import type { IconName } from '../parts/icon';
+import type { Role } from '../session';
+import { words } from '../words';
+
+export interface PageProps {
+  /** What of the address stands behind the page's own part: `['al_…']` of `alerts/al_…`. */
+  readonly rest: readonly string[];
+}
+
+type PageModule = { default: ComponentType<PageProps> };
+
+export interface Page {
+  /** First part of the address. The empty one is the first page. */
+  readonly path: string;
+  /** Where it stands in the navigation; left out where it stands nowhere. */
+  readonly title?: () => string;
+  readonly icon?: IconName;
+  /** The second letter of its key: `i` for `g i`. */
+  readonly letter?: string;
+  /** The role that it needs; VIEWER where left out. */
+  readonly role?: Role;
+  /** Loaded when it is first shown. */
+  readonly load: () => Promise<PageModule>;
+}
+
+const titles = words({
+  en: { alerts: 'Alerts' },
+  de: { alerts: 'Alarme' },
+});
+
+export const pages: readonly Page[] = [
+  { path: '', title: () => titles().alerts, icon: 'alerts', letter: 'i', load: () => import('./list') },
+  { path: 'alerts', load: () => import('./alert') },
+];
