@@ -133,6 +133,12 @@ def test_anomalies_of_a_few_small_series_are_found(root) -> None:
     result = anomalies.run(root, OPTIONS)
 
     assert value_of(result, "NAB", anomalies.OURS, "score, standard") > 60
+    assert value_of(result, "NAB", f"{anomalies.OURS}, rule of sensitivity NORMAL", "score, standard") > 60
+    told = [
+        value_of(result, "NAB", f"{anomalies.OURS}, rule of sensitivity {name}", "reports a series")
+        for name in ("LOW", "NORMAL", "HIGH")
+    ]
+    assert told == sorted(told)
     assert value_of(result, "NAB 18 series", anomalies.OURS, "VUS-PR") > 0.4
     assert value_of(result, "Cloud Monitoring", anomalies.OURS, "average precision") > 0.8
     assert value_of(result, "Cloud Monitoring", "chance", "average precision") < 0.2
