@@ -42,7 +42,10 @@ from alertgraph.settings import PREFIX, Settings
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "docs" / "reference"
 SOURCE: Final = ROOT / "src" / "alertgraph"
-MARK: Final = "<!-- Written by tools/reference.py (`make schema`); do not edit. -->\n"
+# Guides are found before these.
+MARK: Final = (
+    "---\nsearch:\n  boost: 0.5\n---\n\n<!-- Written by tools/reference.py (`make schema`); do not edit. -->\n"
+)
 FIGURE: Final = re.compile(r"alertgraph_[a-z_]+")
 # The page of each sort of type, and its title.
 SORTS: Final = (
