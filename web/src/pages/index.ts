@@ -26,11 +26,26 @@ export interface Page {
 }
 
 const titles = words({
-  en: { alerts: 'Alerts' },
-  de: { alerts: 'Alarme' },
+  en: { alerts: 'Alerts', rules: 'Rules', channels: 'Channels', silences: 'Silences' },
+  de: { alerts: 'Alarme', rules: 'Regeln', channels: 'Kanäle', silences: 'Stummschaltungen' },
 });
 
 export const pages: readonly Page[] = [
   { path: '', title: () => titles().alerts, icon: 'alerts', letter: 'i', load: () => import('./list') },
   { path: 'alerts', load: () => import('./alert') },
+  {
+    path: 'silences',
+    title: () => titles().silences,
+    icon: 'silences',
+    letter: 's',
+    load: () => import('./silences'),
+  },
+  { path: 'rules', title: () => titles().rules, icon: 'rules', letter: 'r', load: () => import('./rules') },
+  {
+    path: 'channels',
+    title: () => titles().channels,
+    icon: 'channels',
+    letter: 'c',
+    load: () => import('./channels'),
+  },
 ];

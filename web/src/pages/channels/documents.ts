@@ -1,0 +1,539 @@
+// Written by `npm run codegen`; do not edit.
+import { document } from '../../api/document';
+
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** Who did it. */
+export type ActorKind =
+  /** An API key. */
+  | 'API_KEY'
+  /** The escalation engine. */
+  | 'ENGINE'
+  /** The prediction model. */
+  | 'MODEL'
+  /** The operator, by command line. */
+  | 'OPERATOR'
+  /** A person, by OIDC token, chat button or signed link. */
+  | 'PERSON'
+  /** What sent the alert. */
+  | 'SENDER';
+
+/** Which alerts. Every field given must hold; of a list, one value is enough. */
+export type AlertFilter = {
+  /** Acknowledged by these responders. */
+  acknowledgedById?: Array<string> | null | undefined;
+  /** Given to these responders. */
+  assigneeId?: Array<string> | null | undefined;
+  /** With these dedup keys, open and closed: an alert's history. */
+  dedupKey?: Array<string> | null | undefined;
+  /** At this level or above. */
+  escalationLevelMin?: number | null | undefined;
+  /** Matched by this rule. */
+  escalationRuleId?: string | null | undefined;
+  /** Of this incident. */
+  incidentId?: string | null | undefined;
+  /** Predicted at this chance or more, 0 to 1; leaves out those with no prediction. */
+  incidentProbabilityMin?: number | null | undefined;
+  /** Whether a bigger alert covers it now. */
+  inhibited?: boolean | null | undefined;
+  /** With these labels; all must hold. */
+  matchers?: Array<LabelMatcherInput> | null | undefined;
+  /** Of these things watched. */
+  monitoredService?: Array<string> | null | undefined;
+  /** Resolved at or after. */
+  resolvedAfter?: string | null | undefined;
+  /** Resolved before. */
+  resolvedBefore?: string | null | undefined;
+  /** Words to find in title and description; all must occur. */
+  search?: string | null | undefined;
+  /** How bad. */
+  severity?: Array<Severity> | null | undefined;
+  /** Whether a silence covers it now. */
+  silenced?: boolean | null | undefined;
+  /** Whether any SLA time was missed. */
+  slaBreached?: boolean | null | undefined;
+  /** From these senders. */
+  source?: Array<string> | null | undefined;
+  /** Where they stand. */
+  status?: Array<AlertStatus> | null | undefined;
+  /** Triggered at or after. */
+  triggeredAfter?: string | null | undefined;
+  /** Triggered before. */
+  triggeredBefore?: string | null | undefined;
+  /** What people said of it. */
+  verdict?: Array<AlertVerdict> | null | undefined;
+};
+
+/** Order of alerts. */
+export type AlertOrder = {
+  /** Which way. */
+  direction?: OrderDirection;
+  /** By what. */
+  field?: AlertOrderField;
+};
+
+/** What alerts can be ordered by; equal ones by id. */
+export type AlertOrderField =
+  /** Predicted chance to need a person; none comes last. */
+  | 'INCIDENT_PROBABILITY'
+  /** When it fired last. */
+  | 'LAST_SEEN_AT'
+  /** How bad; DESC is worst first. */
+  | 'SEVERITY'
+  /** When it began. */
+  | 'TRIGGERED_AT';
+
+/** Where an alert stands. Firing again after it was resolved makes a new alert. */
+export type AlertStatus =
+  /** Open, somebody has it; it does not climb. */
+  | 'ACKNOWLEDGED'
+  /** Over. */
+  | 'RESOLVED'
+  /** Open, nobody has it; it climbs. */
+  | 'TRIGGERED';
+
+/** A person's judgement of an alert, which the model learns from. */
+export type AlertVerdict =
+  /** It needed somebody. */
+  | 'ACTIONABLE'
+  /** It needed nobody. */
+  | 'NOISE';
+
+/** Exactly one kind. */
+export type ChannelConfigInput =
+  {   /** E-mail. */
+  email: EmailConfigInput; pagerduty?: never; slack?: never; teams?: never; webhook?: never; }
+  |  { email?: never;   /** PagerDuty. */
+  pagerduty: PagerDutyConfigInput; slack?: never; teams?: never; webhook?: never; }
+  |  { email?: never; pagerduty?: never;   /** Slack. */
+  slack: SlackConfigInput; teams?: never; webhook?: never; }
+  |  { email?: never; pagerduty?: never; slack?: never;   /** Microsoft Teams. */
+  teams: TeamsConfigInput; webhook?: never; }
+  |  { email?: never; pagerduty?: never; slack?: never; teams?: never;   /** Webhook. */
+  webhook: WebhookConfigInput; };
+
+/** What a channel speaks. */
+export type ChannelKind =
+  /** SMTP. */
+  | 'EMAIL'
+  /** PagerDuty Events v2. */
+  | 'PAGERDUTY'
+  /** Slack, chat.postMessage. */
+  | 'SLACK'
+  /** Microsoft Teams, Workflows webhook. */
+  | 'TEAMS'
+  /** Standard Webhooks. */
+  | 'WEBHOOK';
+
+/** To delete something. */
+export type DeleteInput = {
+  /** Refuse where it changed since. */
+  expectedVersion?: number | null | undefined;
+  /** Which. */
+  id: string;
+};
+
+/** E-mail. */
+export type EmailConfigInput = {
+  /** Needed on creation; 1 to 50. */
+  to?: Array<string> | null | undefined;
+};
+
+/** A stable name for what went wrong. The first seven appear in payloads, the others as extensions.code of a GraphQL error. */
+export type ErrorCode =
+  /** The request is malformed. */
+  | 'BAD_REQUEST'
+  /** Its present state does not allow that. */
+  | 'CONFLICT'
+  /** The document would cost too much. */
+  | 'COST_EXCEEDED'
+  /** The log before this cursor is gone; load the list again. */
+  | 'CURSOR_EXPIRED'
+  /** The document is not registered. */
+  | 'DOCUMENT_NOT_FOUND'
+  /** The role or the key's scope does not allow it. */
+  | 'FORBIDDEN'
+  /** The key was used with other contents. */
+  | 'IDEMPOTENCY_KEY_REUSED'
+  /** Our fault; quote the request id. */
+  | 'INTERNAL'
+  /** A value is refused; path names it. */
+  | 'INVALID_INPUT'
+  /** Something else still uses it. */
+  | 'IN_USE'
+  /** A quota is used up. */
+  | 'LIMIT_REACHED'
+  /** No such thing for this caller. */
+  | 'NOT_FOUND'
+  /** The document cannot be parsed. */
+  | 'PARSE_FAILED'
+  /** Too much in too short a time; see retryAfter. */
+  | 'RATE_LIMITED'
+  /** The client reads too slowly; resume from the last cursor. */
+  | 'SLOW_CONSUMER'
+  /** No valid credentials. */
+  | 'UNAUTHENTICATED'
+  /** A store is away; try again. */
+  | 'UNAVAILABLE'
+  /** The document does not fit the schema. */
+  | 'VALIDATION_FAILED'
+  /** It changed since; see currentVersion. */
+  | 'VERSION_CONFLICT';
+
+/** What an event in the log says. Kinds from INCIDENT_ on are not about one alert. */
+export type EventKind =
+  /** Somebody took it. */
+  | 'ACKNOWLEDGED'
+  /** Given to a responder. */
+  | 'ASSIGNED'
+  /** Rule, channel, person, schedule, silence, key, setting … was created; see subject. */
+  | 'CONFIG_CREATED'
+  /** One was deleted, expired or revoked. */
+  | 'CONFIG_DELETED'
+  /** One was changed; see changes. */
+  | 'CONFIG_UPDATED'
+  /** A delivery was given up. */
+  | 'DELIVERY_FAILED'
+  /** The fallback channel took over. */
+  | 'DELIVERY_FELL_BACK'
+  /** A delivery arrived. */
+  | 'DELIVERY_SENT'
+  /** A delivery was no longer wanted. */
+  | 'DELIVERY_SKIPPED'
+  /** It reached a level; see detail. */
+  | 'ESCALATED'
+  /** Somebody said noise or actionable. */
+  | 'FEEDBACK_GIVEN'
+  /** It joined an incident. */
+  | 'GROUPED'
+  /** Nothing will be sent for now; see holdReason. */
+  | 'HELD'
+  /** All its open alerts were acknowledged. */
+  | 'INCIDENT_ACKNOWLEDGED'
+  /** Others were merged into it. */
+  | 'INCIDENT_MERGED'
+  /** An incident was opened. */
+  | 'INCIDENT_OPENED'
+  /** Its last alert ended. */
+  | 'INCIDENT_RESOLVED'
+  /** Alerts were split off it. */
+  | 'INCIDENT_SPLIT'
+  /** Its title, root or severity changed. */
+  | 'INCIDENT_UPDATED'
+  /** A bigger alert covers it. */
+  | 'INHIBITED'
+  /** A model version became active; see reason in detail. */
+  | 'MODEL_PROMOTED'
+  /** The version before was put back. */
+  | 'MODEL_ROLLED_BACK'
+  /** Somebody wrote a note. */
+  | 'NOTED'
+  /** Personal data was read. */
+  | 'PERSONAL_DATA_READ'
+  /** The model judged it. */
+  | 'PREDICTED'
+  /** Triggered again by hand, from a resolved one. */
+  | 'REOPENED'
+  /** An open alert fired again. */
+  | 'REPEATED'
+  /** It ended. */
+  | 'RESOLVED'
+  /** A silence covers it. */
+  | 'SILENCED'
+  /** Three quarters of an SLA time have passed. */
+  | 'SLA_AT_RISK'
+  /** An SLA time has passed. */
+  | 'SLA_BREACHED'
+  /** A new alert is open. */
+  | 'TRIGGERED'
+  /** Given back, or the acknowledgement ran out; it climbs again. */
+  | 'UNACKNOWLEDGED'
+  /** It left an incident. */
+  | 'UNGROUPED'
+  /** No bigger alert covers it any more. */
+  | 'UNINHIBITED'
+  /** No silence covers it any more. */
+  | 'UNSILENCED'
+  /** A field changed, such as the severity; see changes. */
+  | 'UPDATED';
+
+/** Why an open alert has no next escalation. */
+export type HoldReason =
+  /** Somebody has it. */
+  | 'ACKNOWLEDGED'
+  /** A bigger alert covers it. */
+  | 'INHIBITED'
+  /** Every level and every repeat was climbed. */
+  | 'LADDER_EXHAUSTED'
+  /** The rule's targets come to nobody. */
+  | 'NOBODY_ON_CALL'
+  /** No rule matches and the tenant has no default rule. */
+  | 'NO_MATCHING_RULE'
+  /** Held as likely noise, within the tenant's bound. */
+  | 'PREDICTED_NOISE'
+  /** A silence covers it. */
+  | 'SILENCED';
+
+/** Where an incident stands. */
+export type IncidentStatus =
+  /** Open alerts are all acknowledged. */
+  | 'ACKNOWLEDGED'
+  /** At least one alert is triggered. */
+  | 'OPEN'
+  /** Every alert is resolved. It never takes in a new alert. */
+  | 'RESOLVED';
+
+/** What a label must be. */
+export type LabelMatcherInput = {
+  /** Name of a label, or a built-in: @title, @severity, @source, @service, @dedup_key. */
+  label: string;
+  /** How it is compared. */
+  operator?: MatchOperator;
+  /** With what; a regular expression is RE2. */
+  value: string;
+};
+
+/** How a label is compared; regular expressions are RE2 and match the whole value. */
+export type MatchOperator =
+  /** Is this text. */
+  | 'EQUAL'
+  /** Is not this text, or is absent. */
+  | 'NOT_EQUAL'
+  /** Does not match, or is absent. */
+  | 'NOT_REGEX'
+  /** Matches. */
+  | 'REGEX';
+
+/** A new channel. */
+export type NotificationChannelInput = {
+  /** Its kind and set-up. */
+  config: ChannelConfigInput;
+  /** Whether it is used. */
+  enabled?: boolean;
+  /** Used when it fails; a circle is refused. */
+  fallbackId?: string | null | undefined;
+  /** See the rules at the top. */
+  idempotencyKey?: string | null | undefined;
+  /** Unique in the tenant. */
+  name: string;
+  /** Jinja2; checked here. */
+  template?: string | null | undefined;
+};
+
+/** Direction of an order. */
+export type OrderDirection =
+  /** Smallest or oldest first. */
+  | 'ASC'
+  /** Largest or newest first. */
+  | 'DESC';
+
+/** PagerDuty. */
+export type PagerDutyConfigInput = {
+  /** For the EU or tests. */
+  eventsUrl?: string | null | undefined;
+  /** Needed on creation; secret. */
+  routingKey?: string | null | undefined;
+};
+
+/** What a caller may do; each includes those before it. */
+export type Role =
+  /** Change configuration and keys. */
+  | 'ADMIN'
+  /** Send alerts and beats. */
+  | 'INGEST'
+  /** Act on alerts, incidents, silences and shifts. */
+  | 'RESPONDER'
+  /** Read. */
+  | 'VIEWER';
+
+/** How bad it is, worst first. Maps to Opsgenie P1 to P5 and to PagerDuty critical, error, warning, info. */
+export type Severity =
+  /** People are hurt now; never held back by a prediction. */
+  | 'CRITICAL'
+  /** Will hurt soon. */
+  | 'HIGH'
+  /** For information. */
+  | 'INFO'
+  /** Needs work some day. */
+  | 'LOW'
+  /** Needs work today. */
+  | 'MEDIUM';
+
+/** Slack. */
+export type SlackConfigInput = {
+  /** For tests and proxies. */
+  apiUrl?: string | null | undefined;
+  /** Needed on creation; secret. */
+  botToken?: string | null | undefined;
+  /** Needed on creation; id or name. */
+  channel?: string | null | undefined;
+  /** Needed on creation for buttons; secret. */
+  signingSecret?: string | null | undefined;
+};
+
+/** Microsoft Teams. */
+export type TeamsConfigInput = {
+  /** Needed on creation; secret. */
+  workflowUrl?: string | null | undefined;
+};
+
+/** To send a test. */
+export type TestNotificationChannelInput = {
+  /** Which. */
+  id: string;
+  /** In place of its own template. */
+  template?: string | null | undefined;
+};
+
+/** A patch. The kind stays; a secret left out is kept. */
+export type UpdateNotificationChannelInput = {
+  /** Of the same kind; inside it, too, what is left out stays. */
+  config?: ChannelConfigInput | null | undefined;
+  /** Whether it is used. */
+  enabled?: boolean | null | undefined;
+  /** Refuse where it changed since. */
+  expectedVersion?: number | null | undefined;
+  /** Null for none. */
+  fallbackId?: string | null | undefined;
+  /** Which. */
+  id: string;
+  /** Unique. */
+  name?: string | null | undefined;
+  /** Null for the built-in text. */
+  template?: string | null | undefined;
+};
+
+/** Standard Webhooks. */
+export type WebhookConfigInput = {
+  /** Object of strings; values are kept secret. */
+  headers?: unknown;
+  /** The service whose own form the body takes; null for Standard Webhooks. */
+  preset?: WebhookPreset | null | undefined;
+  /** whsec_ and base64; made where left out on creation. */
+  secret?: string | null | undefined;
+  /** Needed on creation; private addresses only where the operator allows them. */
+  url?: string | null | undefined;
+};
+
+/** A service behind a webhook whose own documented form the body takes. */
+export type WebhookPreset =
+  /** ntfy, a push message. */
+  | 'NTFY'
+  /** Pushover, a push message. */
+  | 'PUSHOVER'
+  /** Twilio, a call that reads the alert out. */
+  | 'TWILIO_CALL'
+  /** Twilio, a text message. */
+  | 'TWILIO_SMS';
+
+export type ProblemFragment = { code: ErrorCode, message: string, path: Array<string> | null, currentVersion: number | null };
+
+export type AlertRowFragment = { id: string, version: number, dedupKey: string, title: string, severity: Severity, status: AlertStatus, source: string, monitoredService: string | null, labels: unknown, occurrenceCount: number, triggeredAt: string, lastSeenAt: string, acknowledgedAt: string | null, acknowledgedUntil: string | null, resolvedAt: string | null, escalationLevel: number, nextEscalationAt: string | null, holdReason: HoldReason | null, verdict: AlertVerdict | null, acknowledgedBy: { kind: ActorKind, name: string, responder: { id: string } | null } | null, sla: { acknowledgeBy: string, resolveBy: string, acknowledgeBreached: boolean, resolveBreached: boolean }, assignee: { id: string, name: string } | null, silencedBy: Array<{ id: string, endsAt: string }>, incident: { id: string, title: string, status: IncidentStatus, severity: Severity, alertCount: number, openAlertCount: number } | null, prediction: { incidentProbability: number, selfResolveProbability: number, abstained: boolean } | null };
+
+export type ViewerQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ViewerQuery = { viewer: { role: Role, subject: string, tenant: { id: string, name: string, slug: string }, responder: { id: string, name: string } | null } };
+
+export type LogEndQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type LogEndQuery = { events: { asOf: string } };
+
+export type LiveSubscriptionVariables = Exact<{
+  after: string;
+}>;
+
+
+export type LiveSubscription = { alertEventBatches: { cursor: string, live: boolean, events: Array<{ number: number, kind: EventKind, occurredAt: string, subjectType: string | null, subjectId: string | null, alert: AlertRowFragment | null, incident: { id: string } | null }> } };
+
+export type AlertsQueryVariables = Exact<{
+  filter: AlertFilter;
+  order: AlertOrder;
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type AlertsQuery = { alerts: { totalCount: number | null, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
+
+export type ChannelRowFragment = { id: string, version: number, name: string, kind: ChannelKind, enabled: boolean, template: string | null, fallback: { id: string, name: string } | null, config:
+    | { __typename: 'EmailConfig', to: Array<string> }
+    | { __typename: 'PagerDutyConfig', routingKeyEnd: string, eventsUrl: string | null }
+    | { __typename: 'SlackConfig', channel: string, apiUrl: string | null }
+    | { __typename: 'TeamsConfig', host: string }
+    | { __typename: 'WebhookConfig', url: string, headerNames: Array<string>, preset: WebhookPreset | null }
+  , health: { healthy: boolean, circuitOpenUntil: string | null, lastSuccessAt: string | null, lastFailureAt: string | null, lastError: string | null } };
+
+export type ChannelsQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ChannelsQuery = { notificationChannels: { totalCount: number, nodes: Array<ChannelRowFragment> } };
+
+export type ChannelPreviewQueryVariables = Exact<{
+  channelId: string;
+  template?: string | null | undefined;
+}>;
+
+
+export type ChannelPreviewQuery = { notificationPreview: { subject: string | null, text: string, errors: Array<ProblemFragment> } };
+
+export type TestChannelMutationVariables = Exact<{
+  input: TestNotificationChannelInput;
+}>;
+
+
+export type TestChannelMutation = { testNotificationChannel: { delivered: boolean, detail: string, errors: Array<ProblemFragment> } };
+
+export type CreateChannelMutationVariables = Exact<{
+  input: NotificationChannelInput;
+}>;
+
+
+export type CreateChannelMutation = { createNotificationChannel: { webhookSecret: string | null, notificationChannel: { id: string } | null, errors: Array<ProblemFragment> } };
+
+export type UpdateChannelMutationVariables = Exact<{
+  input: UpdateNotificationChannelInput;
+}>;
+
+
+export type UpdateChannelMutation = { updateNotificationChannel: { notificationChannel: { id: string } | null, errors: Array<ProblemFragment> } };
+
+export type DeleteChannelMutationVariables = Exact<{
+  input: DeleteInput;
+}>;
+
+
+export type DeleteChannelMutation = { deleteNotificationChannel: { deletedId: string | null, errors: Array<ProblemFragment> } };
+
+export const Channels = document<ChannelsQuery, ChannelsQueryVariables>(
+  'cbf2ae44e6de9a2497e87134e8a13661047af48cb7ab79268f84b8c94f13f518',
+  import.meta.env.DEV ? "query Channels {\n  notificationChannels(first: 100) {\n    nodes {\n      ...ChannelRow\n    }\n    totalCount\n  }\n}\n\nfragment ChannelRow on NotificationChannel {\n  id\n  version\n  name\n  kind\n  enabled\n  template\n  fallback {\n    id\n    name\n  }\n  config {\n    __typename\n    ... on SlackConfig {\n      channel\n      apiUrl\n    }\n    ... on TeamsConfig {\n      host\n    }\n    ... on PagerDutyConfig {\n      routingKeyEnd\n      eventsUrl\n    }\n    ... on WebhookConfig {\n      url\n      headerNames\n      preset\n    }\n    ... on EmailConfig {\n      to\n    }\n  }\n  health {\n    healthy\n    circuitOpenUntil\n    lastSuccessAt\n    lastFailureAt\n    lastError\n  }\n}" : undefined,
+);
+
+export const ChannelPreview = document<ChannelPreviewQuery, ChannelPreviewQueryVariables>(
+  '35dff9c2903c35d543481d143c6e2a2e0d38985eb3161160b8b79be289ec3431',
+  import.meta.env.DEV ? "query ChannelPreview($channelId: ID!, $template: String) {\n  notificationPreview(channelId: $channelId, template: $template) {\n    subject\n    text\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+);
+
+export const TestChannel = document<TestChannelMutation, TestChannelMutationVariables>(
+  '1242a9a9f5608369b73df0336a1856a73a08011e48f463ce2ad0df4fc60836d2',
+  import.meta.env.DEV ? "mutation TestChannel($input: TestNotificationChannelInput!) {\n  testNotificationChannel(input: $input) {\n    delivered\n    detail\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+);
+
+export const CreateChannel = document<CreateChannelMutation, CreateChannelMutationVariables>(
+  'd47ac8e37d41744d1c914d295548586b4bd26f4a3f8b5ebb419ba853552dff93',
+  import.meta.env.DEV ? "mutation CreateChannel($input: NotificationChannelInput!) {\n  createNotificationChannel(input: $input) {\n    notificationChannel {\n      id\n    }\n    webhookSecret\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+);
+
+export const UpdateChannel = document<UpdateChannelMutation, UpdateChannelMutationVariables>(
+  '3fb4106334ba46dea6801eeb541e42505988fe6d47cbb213b748d68dee2b036c',
+  import.meta.env.DEV ? "mutation UpdateChannel($input: UpdateNotificationChannelInput!) {\n  updateNotificationChannel(input: $input) {\n    notificationChannel {\n      id\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+);
+
+export const DeleteChannel = document<DeleteChannelMutation, DeleteChannelMutationVariables>(
+  '7e7c8754af5b93ef66dfe5155486566746c50ec54a5a089af4decc55518f3959',
+  import.meta.env.DEV ? "mutation DeleteChannel($input: DeleteInput!) {\n  deleteNotificationChannel(input: $input) {\n    deletedId\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+);
