@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "web"
+GRAPHIQL = WEB / "graphiql"
+GRAPHIQL_BUILT = ROOT / "src" / "alertgraph" / "graphiql"
 BUILT = ROOT / "src" / "alertgraph" / "console" / "index.html"
 INSTALL_TIMEOUT_S = 300
 BUILD_TIMEOUT_S = 300
@@ -32,6 +34,19 @@ def build() -> None:
         ConsoleError: There is no node, or no registry of npm, or the code is wrong.
     """
     _run("node_modules/vite/bin/vite.js", "build")
+    _build_graphiql()
+
+
+def _build_graphiql() -> None:
+    """Build GraphiQL, which takes longer than the console itself, unless that is done."""
+    sources = sorted(path for path in GRAPHIQL.rglob("*") if path.is_file() and "node_modules" not in path.parts)
+    digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+    stamp = GRAPHIQL_BUILT / ".built"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    # What bundles it tells at length of what others have written.
+    _run("node_modules/vite/bin/vite.js", "build", "--logLevel", "error", folder=GRAPHIQL)
+    stamp.write_text(digest)
 
 
 def check() -> None:
@@ -44,6 +59,7 @@ def check() -> None:
     _run("node_modules/@biomejs/biome/bin/biome", "check", ".")
     _run("node_modules/typescript/bin/tsc", "--noEmit")
     _run("node_modules/vitest/vitest.mjs", "run")
+    _run("node_modules/typescript/bin/tsc", "--noEmit", folder=GRAPHIQL)
 
 
 def codegen() -> None:
@@ -61,12 +77,12 @@ def dev() -> None:
     _run("node_modules/vite/bin/vite.js", timeout=None)
 
 
-def _run(script: str, *arguments: str, timeout: float | None = BUILD_TIMEOUT_S) -> None:
+def _run(script: str, *arguments: str, folder: Path = WEB, timeout: float | None = BUILD_TIMEOUT_S) -> None:
     node = _node()
-    _install(node)
+    _install(node, folder)
     try:
         done = subprocess.run(  # noqa: S603  (node of a package, our own scripts)
-            [str(node), script, *arguments], cwd=WEB, env=_environment(node), timeout=timeout, check=False
+            [str(node), script, *arguments], cwd=folder, env=_environment(node), timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ConsoleError(f"{script} did not end within {timeout:g} s.") from error
@@ -89,21 +105,22 @@ def _environment(node: Path) -> dict[str, str]:
     return os.environ | {"PATH": path, "NO_UPDATE_NOTIFIER": "1"}
 
 
-def _install(node: Path) -> None:
-    """Install exactly what package-lock.json names, unless that is done."""
-    stamp = WEB / "node_modules" / ".installed"
-    with (WEB / "package-lock.json").open("rb") as lock_file:
+def _install(node: Path, folder: Path) -> None:
+    """Install exactly what a folder's package-lock.json names, unless that is done."""
+    stamp = folder / "node_modules" / ".installed"
+    lock = folder / "package-lock.json"
+    with lock.open("rb") as lock_file:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         wanted = hashlib.sha256(lock_file.read()).hexdigest()
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        sys.stderr.write("» installing what the console is built with (web/package-lock.json)\n")
+        sys.stderr.write(f"» installing what the console is built with ({lock.relative_to(ROOT)})\n")
         npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         arguments = [str(node), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
         try:
             done = subprocess.run(  # noqa: S603  (node of a package, our own scripts)
                 arguments,
-                cwd=WEB,
+                cwd=folder,
                 env=_environment(node),
                 capture_output=True,
                 text=True,

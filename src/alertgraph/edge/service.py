@@ -22,6 +22,7 @@ from alertgraph.edge.console import Console
 from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
 from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
+from alertgraph.edge.graphiql import GraphiQL
 from alertgraph.edge.intake import alertmanager, metrics
 from alertgraph.edge.learning import SWITCHED_OFF, Learning
 from alertgraph.edge.pager import Pager, PagerStores
@@ -267,6 +268,7 @@ class Service:
             *alertmanager.routes(self._door),
             *metrics.routes(self._door, self._intake),
             *self._pager.routes(self._door, self._alerts),
+            *GraphiQL().routes(),
             *self.console.routes(),
         ]
 
