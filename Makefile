@@ -74,7 +74,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	@$(BIN)/mypy
-	@cd examples && ../$(BIN)/mypy --strict --config-file= --exclude '^base_client' .
+	@cd examples && ../$(BIN)/mypy --strict --config-file= --cache-dir ../.mypy_cache/examples --exclude '^base_client' .
 
 imports: $(VENV)/.dev
 	@$(BIN)/lint-imports
