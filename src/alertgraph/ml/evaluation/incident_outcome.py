@@ -275,6 +275,7 @@ def run(data: Path, options: Options) -> TaskResult:
             if method == FROZEN:
                 known = {"auroc": anchor["static_hgb_auroc"]}
             figures += _ranked(target, method, labels, probabilities, known, options)
+        figures.append(_gained(target, labels, blend, methods[FROZEN], options))
         figures += _committed(target, found.said, rows, place, labels)
         checks += _checks(question, anchor, labels, methods)
     return TaskResult(
@@ -319,11 +320,28 @@ def _ranked(
         ("accuracy", measures.accuracy, "acc"),
         ("Brier", measures.brier, "brier"),
     ]
-    figures += [
-        Figure(target, method, name, measure(labels, probabilities), None, anchor.get(key))
-        for name, measure, key in calibrated
-    ]
+    for name, measure, key in calibrated:
+        # Drawn again, the error of a perfect model is not zero: the interval tells how far chance alone reaches.
+        interval = (
+            measures.bootstrap(measure, labels, probabilities, units, options.resamplings, options.seed)
+            if (method, name) == ("blend", "ECE")
+            else None
+        )
+        value = measure(labels, probabilities)
+        figures.append(Figure(target, method, name, value, interval, anchor.get(key)))
     return figures
+
+
+def _gained(target: str, labels: Floats, updated: Floats, frozen: Floats, options: Options) -> Figure:
+    """Return how much better the updated model ranks than the frozen one, both on the same incidents drawn."""
+
+    def gained(labels: Floats, both: Floats) -> float:
+        return measures.auroc(labels, both[:, 0]) - measures.auroc(labels, both[:, 1])
+
+    both = np.column_stack([updated, frozen])
+    units = np.arange(len(labels))
+    interval = measures.bootstrap(gained, labels, both, units, options.resamplings, options.seed)
+    return Figure(target, f"blend over {FROZEN}", "AUROC gained", gained(labels, both), interval)
 
 
 def _committed(target: str, said: Replayed, rows: NDArray[np.bool_], place: int, labels: Floats) -> list[Figure]:

@@ -11,6 +11,8 @@ pytest.importorskip("torch", reason="the extra ml is not installed")
 pytest.importorskip("sklearn", reason="the extra ml is not installed")
 
 from alertgraph.ml.evaluation import alarm_forecast, incident_outcome, incident_text, noise  # noqa: E402
+from alertgraph.ml.evaluation.registry import Options  # noqa: E402
+from alertgraph.ml.evaluation.report import Interval  # noqa: E402
 from alertgraph.ml.train.prequential import replay  # noqa: E402
 
 HOUR = 3_600.0
@@ -176,3 +178,16 @@ def test_posts_are_read_as_they_were_first_posted() -> None:
     assert posts.texts == ["Pages are slow We look."]
     assert posts.hours.tolist() == [2.0]
     assert posts.grave.tolist() == [1.0]
+
+
+def test_what_updating_gains_is_measured_on_the_same_incidents() -> None:
+    draw = np.random.default_rng(2)
+    labels = (draw.random(400) < 0.3).astype(float)
+    updated, frozen = labels + draw.normal(size=400), draw.random(400)
+
+    figure = incident_outcome._gained("t", labels, updated, frozen, Options(resamplings=50))
+    nothing = incident_outcome._gained("t", labels, frozen, frozen, Options(resamplings=50))
+
+    assert figure.interval is not None
+    assert 0.1 < figure.interval.low < figure.value < figure.interval.high
+    assert (nothing.value, nothing.interval) == (0.0, Interval(0.0, 0.0))
