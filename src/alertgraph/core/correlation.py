@@ -12,9 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from zlib import crc32
+
+from alertgraph.core.value import quick
 
 GAP_BOUNDS: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0)
 """Seconds between two alerts at which a new bucket begins."""
@@ -36,6 +39,12 @@ class Relation(IntEnum):
     ELSEWHERE = 4
 
 
+# As plain numbers, which are compared thousands of times for each alert.
+_ENTITY: Final = int(Relation.ENTITY)
+_SERVICE: Final = int(Relation.SERVICE)
+_ELSEWHERE: Final = int(Relation.ELSEWHERE)
+
+
 class EvidenceKind(IntEnum):
     """What speaks for a link."""
 
@@ -46,6 +55,7 @@ class EvidenceKind(IntEnum):
     MODEL = 4
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """An alert as correlation sees it.
@@ -190,7 +200,7 @@ class CandidateIndex:
             burst, wave = _faded(state.burst, quiet, 0), _faded(state.wave, quiet, 1)
         rule_seen = self._rules.get(arrival.rule, 0)
         near = self._near(arrival, hops)
-        count = len(near)
+        count, exp, (short, long) = len(near), math.exp, BURST_SECONDS
         facts = [
             PairFacts(
                 earlier.latest,
@@ -204,9 +214,9 @@ class CandidateIndex:
                 rule_seen,
                 self._rules.get(earlier.latest.rule, 0),
                 burst,
-                _faded(earlier.burst, gap, 0),
+                earlier.burst * exp(-gap / short),
                 wave,
-                _faded(earlier.wave, gap, 1),
+                earlier.wave * exp(-gap / long),
                 count,
                 self._arrival_count,
             )
@@ -243,19 +253,27 @@ class CandidateIndex:
     def _near(self, arrival: Arrival, hops: Hops | None) -> list[tuple[_KeyState, int, float]]:
         found: list[tuple[_KeyState, int, float]] = []
         strangers: list[tuple[_KeyState, int, float]] = []
-        at, rule, window = arrival.at, arrival.rule, self.window_seconds
-        left = self.scan_count_max
-        for state in reversed(self._keys.values()):
+        at, rule, window, count_max = arrival.at, arrival.rule, self.window_seconds, self.candidate_count_max
+        entity, service = arrival.entity, arrival.service
+        knows_hops = hops is not None and service is not None
+        for state in islice(reversed(self._keys.values()), self.scan_count_max):
             earlier = state.latest
-            gap = max(0.0, at - earlier.at)
-            if gap > window or not left or len(found) >= self.candidate_count_max:
+            gap = at - earlier.at
+            if gap > window:
                 break
-            left -= 1
-            relation = relation_of(arrival, earlier, hops)
-            if relation < Relation.ELSEWHERE or earlier.rule == rule:
-                found.append((state, relation, gap))
-            elif len(strangers) < self.candidate_count_max:
-                strangers.append((state, relation, gap))
+            # What nearly all are is told here: the same, or strangers.
+            if earlier.entity == entity:
+                relation = _ENTITY
+            elif service is not None and earlier.service == service:
+                relation = _SERVICE
+            else:
+                relation = int(relation_of(arrival, earlier, hops)) if knows_hops else _ELSEWHERE
+            if relation != _ELSEWHERE or earlier.rule == rule:
+                found.append((state, relation, gap if gap > 0.0 else 0.0))
+                if len(found) >= count_max:
+                    break
+            elif len(strangers) < count_max:
+                strangers.append((state, relation, gap if gap > 0.0 else 0.0))
         # Strangers of another kind only where there is room; told by age all the same.
         room = self.candidate_count_max - len(found)
         if strangers and room:
@@ -304,6 +322,7 @@ def _faded(amount: float, seconds: float, which: int) -> float:
     return amount * math.exp(-seconds / BURST_SECONDS[which])
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Chance:
     """What the table says of a pair.
@@ -324,6 +343,7 @@ class Chance:
     relation: float
 
 
+_UNSEEN: Final = (0.0, 0.0)
 Beliefs = Sequence[Sequence[float]]
 """How many times more often than chance, by relation and bucket of gaps, before anything was seen."""
 BELIEF_WEIGHT: Final = 5.0
@@ -411,21 +431,39 @@ class ChanceTable:
         if len(self._pairs) > self.entry_count_max:
             self._thin()
 
+    def ratios(self, arrival: Arrival, facts: Sequence[PairFacts]) -> list[float]:
+        """Return of each candidate how many times more often than chance such a pair is seen."""
+        pairs, shrinkage, rule = self._pairs, self.shrinkage, arrival.rule
+        near: dict[tuple[int, int], float] = {}
+        ratios = []
+        for fact in facts:
+            bucket = gap_bucket(fact.gap)
+            place = fact.relation, bucket
+            nearness = near.get(place)
+            if nearness is None:
+                nearness = near[place] = self._nearness(*place)[0]
+            together, by_chance = pairs.get((fact.earlier.rule, rule, *place), _UNSEEN)
+            ratios.append((together + shrinkage * nearness) / (by_chance + shrinkage))
+        return ratios
+
     def chance(self, arrival: Arrival, fact: PairFacts) -> Chance:
         """Return what the table says of an arrival and a candidate."""
         bucket = gap_bucket(fact.gap)
-        near, far = self._near.get((fact.relation, bucket), (0.0, 0.0))
-        real, control = self._related[fact.relation]
-        if self.beliefs is None:
-            relation = (real + 1) / (control + 1)
-            nearness = (near + relation) / (far + 1)
-        else:
-            believed = self.beliefs[fact.relation]
-            relation = (real + BELIEF_WEIGHT * believed[BELIEF_BUCKET]) / (control + BELIEF_WEIGHT)
-            nearness = (near + BELIEF_WEIGHT * believed[bucket]) / (far + BELIEF_WEIGHT)
-        together, by_chance = self._pairs.get((fact.earlier.rule, arrival.rule, fact.relation, bucket), (0.0, 0.0))
+        nearness, relation = self._nearness(fact.relation, bucket)
+        together, by_chance = self._pairs.get((fact.earlier.rule, arrival.rule, fact.relation, bucket), _UNSEEN)
         ratio = (together + self.shrinkage * nearness) / (by_chance + self.shrinkage)
         return Chance(ratio, together, by_chance, nearness, relation)
+
+    def _nearness(self, relation: int, bucket: int) -> tuple[float, float]:
+        """Return the ratio over all kinds of a relation and gap, and over all gaps of the relation."""
+        near, far = self._near.get((relation, bucket), _UNSEEN)
+        real, control = self._related[relation]
+        if self.beliefs is None:
+            related = (real + 1) / (control + 1)
+            return (near + related) / (far + 1), related
+        believed = self.beliefs[relation]
+        related = (real + BELIEF_WEIGHT * believed[BELIEF_BUCKET]) / (control + BELIEF_WEIGHT)
+        return (near + BELIEF_WEIGHT * believed[bucket]) / (far + BELIEF_WEIGHT), related
 
     def teach(self, earlier_rule: str, rule: str, relation: int, bucket: int, *, together: bool) -> None:
         """Count a pair of which people have said what chance can't: as seen together, or as brought by chance."""
@@ -433,8 +471,14 @@ class ChanceTable:
         counts[0 if together else 1] += TAUGHT_WEIGHT
 
     def _count(self, earlier_rule: str, rule: str, relation: int, bucket: int, side: int) -> None:
-        self._pairs.setdefault((earlier_rule, rule, relation, bucket), [0.0, 0.0])[side] += 1.0
-        self._near.setdefault((relation, bucket), [0.0, 0.0])[side] += 1.0
+        counts = self._pairs.get((earlier_rule, rule, relation, bucket))
+        if counts is None:
+            counts = self._pairs[earlier_rule, rule, relation, bucket] = [0.0, 0.0]
+        counts[side] += 1.0
+        near = self._near.get((relation, bucket))
+        if near is None:
+            near = self._near[relation, bucket] = [0.0, 0.0]
+        near[side] += 1.0
         self._related[relation][side] += 1.0
 
     def _thin(self) -> None:
@@ -491,9 +535,14 @@ RATIO_OF_EVEN_ODDS: Final = 10.0
 
 def chance_score(chance: Chance) -> float:
     """Return how sure the table is of a pair, 0 to 1."""
-    return chance.ratio / (chance.ratio + RATIO_OF_EVEN_ODDS)
+    return _score(chance.ratio)
 
 
+def _score(ratio: float) -> float:
+    return ratio / (ratio + RATIO_OF_EVEN_ODDS)
+
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One reason for a link.
@@ -509,6 +558,7 @@ class Evidence:
     text: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """A pair that may belong together.
@@ -537,26 +587,27 @@ def evidence_for(
     """
     topology, time = math.log(max(chance.relation, 1e-9)), math.log(max(chance.nearness / chance.relation, 1e-9))
     history = math.log(max(chance.ratio / max(chance.nearness, 1e-9), 1e-9))
-    found = [
-        (EvidenceKind.TOPOLOGY, topology, _topology_text(arrival, fact)),
-        (EvidenceKind.TIME, time, f"{_seconds_text(fact.gap)} apart"),
-        (
-            EvidenceKind.HISTORY,
-            history if chance.together >= 1 else 0.0,
-            f"seen like this {_times(chance.together)}; chance explains {chance.by_chance:.1f}",
-        ),
-        (EvidenceKind.TITLE, 0.25 if fact.same_rule else 0.0, f"the same kind of alert: {arrival.rule}"),
-    ]
+    spoke: list[tuple[EvidenceKind, float, str]] = []
+    if topology > 0 and (text := _topology_text(arrival, fact)):
+        spoke.append((EvidenceKind.TOPOLOGY, topology, text))
+    if time > 0:
+        spoke.append((EvidenceKind.TIME, time, f"{_seconds_text(fact.gap)} apart"))
+    if chance.together >= 1 and history > 0:
+        text = f"seen like this {_times(chance.together)}; chance explains {chance.by_chance:.1f}"
+        spoke.append((EvidenceKind.HISTORY, history, text))
+    if fact.same_rule:
+        spoke.append((EvidenceKind.TITLE, 0.25, f"the same kind of alert: {arrival.rule}"))
     if model_score is not None:
         sure = min(max(model_score, 1e-6), 1 - 1e-6)
         beyond = math.log(sure / (1 - sure)) - math.log(max(chance.ratio, 1e-9) / RATIO_OF_EVEN_ODDS)
-        found.append((EvidenceKind.MODEL, beyond, "like alerts that people have put together"))
-    spoke = [(kind, weight, text) for kind, weight, text in found if weight > 0 and text]
+        if beyond > 0:
+            spoke.append((EvidenceKind.MODEL, beyond, "like alerts that people have put together"))
     if not spoke:  # The time was used whatever it says.
         spoke = [(EvidenceKind.TIME, 1.0, f"{_seconds_text(fact.gap)} apart")]
     total = sum(weight for _, weight, _ in spoke)
     evidence = [Evidence(kind, weight / total, text) for kind, weight, text in spoke]
-    return tuple(sorted(evidence, key=lambda one: (-one.weight, one.kind)))
+    evidence.sort(key=lambda one: (-one.weight, one.kind))
+    return tuple(evidence)
 
 
 def _topology_text(arrival: Arrival, fact: PairFacts) -> str:
@@ -621,6 +672,7 @@ class Group:
     alerts: dict[str, Arrival] = field(default_factory=dict)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where an arrival went.
@@ -912,6 +964,7 @@ PairScorer = Callable[[Arrival, Sequence[PairFacts]], Sequence[float]]
 """Says how sure it is of an arrival and each of its candidates, 0 to 1."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """A candidate of an arrival, and how likely the two belong together.
@@ -1012,15 +1065,21 @@ class Correlator:
         """Return the candidates that an arrival likely belongs with, the likeliest first, and learn from it."""
         self.table.look_around(arrival.at, self.index)
         facts = self.index.take(arrival, hops)
-        chances = [self.table.chance(arrival, fact) for fact in facts]
-        by_table = [chance_score(chance) for chance in chances]
+        by_table = [_score(ratio) for ratio in self.table.ratios(arrival, facts)]
         scores = by_table if scorer is None else scorer(arrival, facts)
         order = sorted(range(len(facts)), key=lambda place: -scores[place])[:LINK_COUNT_MAX]
-        self.table.learn(arrival, facts, hops)
-        return [
-            Weighed(facts[place], chances[place], scores[place], by_table[place], is_scored=scorer is not None)
+        weighed = [
+            Weighed(
+                facts[place],
+                self.table.chance(arrival, facts[place]),
+                scores[place],
+                by_table[place],
+                is_scored=scorer is not None,
+            )
             for place in order
         ]
+        self.table.learn(arrival, facts, hops)
+        return weighed
 
     def resolve(self, number: int) -> tuple[str, ...]:
         """Close a group for good and return its alerts: what comes later opens another one."""
