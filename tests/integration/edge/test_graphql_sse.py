@@ -337,13 +337,15 @@ async def test_who_does_not_read_is_found_by_what_waits_and_holds_up_nobody(
         writer.write(head.encode() + body)
         async with stream(running, TOLD) as reader:
             await eventually(lambda: groups.member_count == 2)
-            count = 0
-            while groups.member_count == 2 and count < 2_000:
+            # How much the way takes in before it is full is the system's affair: what is promised is a time.
+            count, until = 0, asyncio.get_running_loop().time() + 30
+            while groups.member_count == 2 and asyncio.get_running_loop().time() < until:
                 await running.on_server(line.tell(str(count) * 5_000))
                 assert numbers_of(await some(reader, 1)) == [count + 1]
                 count += 1
             # The one who reads had everything at once; the other was let go of, and its connection with it.
-            assert 30 < count < 2_000
+            assert groups.member_count == 1
+            assert count > 30
             await eventually(lambda: len(running.server.server_state.connections) == 1)
             await eventually(lambda: len(app.service.connections.streams) == 1)
         writer.transport.abort()

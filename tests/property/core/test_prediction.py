@@ -88,7 +88,9 @@ def test_the_rule_that_takes_over_is_the_first_that_matches_and_asks_for_the_cha
     decision = decide(predict(alert, prediction), alert, situation)
     assert decision.alert is not None
     rules, values = situation.config.catalog.rules, alert_match_values(alert)
-    first = match_rule(rules, values, alert.severity, prediction.incident_probability)
+    # Where the model abstained there is a base rate, which nobody is woken by.
+    chance = None if prediction.abstained else prediction.incident_probability
+    first = match_rule(rules, values, alert.severity, chance)
 
     climbs = alert.status is AlertStatus.TRIGGERED and alert.held not in KEEPS
     asked = first is not None and first.incident_probability_min is not None
