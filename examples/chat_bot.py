@@ -15,7 +15,6 @@ import asyncio
 import hmac
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -54,14 +53,20 @@ POST_ATTEMPTS = 5
 
 async def main(options: argparse.Namespace) -> int:
     """Follow and answer until somebody ends it; return the exit status."""
-    async with client_of(options) as client, httpx2.AsyncClient(timeout=10.0) as chat, asyncio.TaskGroup() as work:
-        work.create_task(told(client, chat, options))
+    async with client_of(options) as client, httpx2.AsyncClient(timeout=10.0) as chat:
+        tasks = {asyncio.create_task(told(client, chat, options))}
         if options.listen:
             host, _, port = options.listen.rpartition(":")
             app = Starlette(routes=[Route("/command", commands(client), methods=["POST"])])
             server = uvicorn.Server(uvicorn.Config(app, host, int(port), log_level="warning"))
-            answering = work.create_task(server.serve())
-            answering.add_done_callback(lambda _: sys.exit(0) if server.should_exit else None)
+            # It ends when the process is told to.
+            tasks.add(asyncio.create_task(server.serve()))
+        ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for task in ended:
+            task.result()
     return 0
 
 

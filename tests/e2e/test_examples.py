@@ -294,6 +294,23 @@ def test_the_bot_tells_a_room_answers_it_and_misses_nothing_while_it_is_away(
     assert "while it was away" in posted[-1]
 
 
+def test_the_bot_ends_when_it_is_told_to_and_says_why_where_it_cannot_go_on(
+    service: RunningService, tmp_path: Path
+) -> None:
+    environment = variables(service, "RESPONDER", CHAT_TOKEN="room")
+    port = free_port()
+    with chat_room() as (url, _):
+        bot = ("chat_bot", "--post", url, "--state", str(tmp_path / "bot.json"))
+        with running(environment, *bot, "--listen", f"127.0.0.1:{port}") as process:
+            until(lambda: is_up(port))
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+        refused = ran({**environment, "ALERTGRAPH_KEY": "ag_wrong"}, *bot)
+
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) == 1, refused.stderr
+
+
 # --------------------------------------------------------------------------------------------- bridge
 
 
