@@ -2,7 +2,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { Live, type LiveSubscription, LogEnd } from './api/documents';
 import { connection, follow, PASSING } from './api/socket';
-import { type ApiError, ask } from './api/transport';
+import { ask } from './api/transport';
 import type { Alert } from './store/alert';
 import { AlertStore } from './store/alerts';
 
@@ -17,16 +17,28 @@ export type LiveEvent = LiveSubscription['alertEventBatches']['events'][number];
 type Listener = (events: readonly LiveEvent[], isWhole: boolean) => void;
 
 const listeners = new Set<Listener>();
-const shown = new Map<string, Signal<Alert | undefined>>();
+const shown = new Map<string, { row: Signal<Alert | undefined>; uses: number }>();
 /** Raised whenever any list may show something else, at most once a frame. */
 export const listsChanged = signal(0);
+/** Alerts that came a moment ago, and when: they slide in. */
+export const arrivals = new Map<string, number>();
+export const ARRIVAL_MS = 1_500;
+
+function forgetArrivals(): void {
+  const before = Date.now() - ARRIVAL_MS;
+  for (const [id, at] of arrivals) {
+    if (at > before) break;
+    arrivals.delete(id);
+  }
+}
+
 /** Newest thing heard of the service, in milliseconds. */
 export const heardAt = signal(0);
 
 export const store = new AlertStore(ids => {
   for (const id of ids) {
-    const row = shown.get(id);
-    if (row) row.value = store.get(id);
+    const found = shown.get(id);
+    if (found) found.row.value = store.get(id);
   }
   scheduleLists();
 });
@@ -48,18 +60,19 @@ function scheduleLists(): void {
 /** Tell lists that something about them has changed beside alerts. */
 export { scheduleLists as touchLists };
 
-/** Return an alert as something that changes with it. Give it back with `dropAlert`. */
+/** Return an alert as something that changes with it. Each call is paired with one of `dropAlert`. */
 export function alertSignal(id: string): Signal<Alert | undefined> {
-  let found = shown.get(id);
-  if (!found) {
-    found = signal(store.get(id));
-    shown.set(id, found);
-  }
-  return found;
+  const found = shown.get(id) ?? { row: signal(store.get(id)), uses: 0 };
+  found.uses += 1;
+  shown.set(id, found);
+  return found.row;
 }
 
 export function dropAlert(id: string): void {
-  shown.delete(id);
+  const found = shown.get(id);
+  if (!found) return;
+  found.uses -= 1;
+  if (found.uses === 0) shown.delete(id);
 }
 
 /** Hear of everything that happens, until the function returned is called. */
@@ -74,68 +87,77 @@ function tell(events: readonly LiveEvent[], isWhole: boolean): void {
 
 let cursor: string | null = null;
 let highest = 0;
-let stop: (() => void) | null = null;
+let session: { begin: (asOf: string, isFirst: boolean) => void; stop: () => void } | null = null;
+
+/** A list that is being read says where the log stands: it is asked for separately only where none does within this. */
+const LIST_WITHIN_MS = 2_000;
+
+/** Begin to follow from where a first reading stood; nothing where it has begun already. */
+export function beginAt(asOf: string): void {
+  if (cursor === null) session?.begin(asOf, true);
+}
 
 /** Begin to follow; what is read from now on is kept up to date. */
 export function startLive(): void {
-  if (stop) return;
+  if (session) return;
   let ended = false;
   let unfollow = (): void => {};
   let timer: ReturnType<typeof setTimeout> | undefined;
   connection.value = 'connecting';
 
   const gone = (): void => {
-    connection.value = 'offline';
+    if (!ended) connection.value = 'offline';
   };
-  const begin = (wait: number): void => {
+  const begin = (asOf: string, isFirst: boolean): void => {
+    clearTimeout(timer);
     unfollow();
-    ask(LogEnd, {}).then(
-      ({ events }) => {
-        if (ended) return;
-        // What was read before the stream began may be older than it.
-        const isFirst = cursor === null;
-        cursor = events.asOf;
-        highest = 0;
-        store.restart();
-        if (!isFirst) tell([], false);
-        scheduleLists();
-        unfollow = follow(Live, () => ({ after: cursor! }), {
-          next: ({ alertEventBatches: batch }) => take(batch),
-          refused: error => {
-            if (PASSING.has(error.code)) return true;
-            restartAfter(error);
-            return false;
-          },
-          cut: gone,
-        });
+    cursor = asOf;
+    highest = 0;
+    if (!isFirst) {
+      store.restart();
+      tell([], false);
+      scheduleLists();
+    }
+    unfollow = follow(Live, () => ({ after: cursor! }), {
+      next: ({ alertEventBatches: batch }) => take(batch),
+      refused: error => {
+        if (PASSING.has(error.code)) return true;
+        // The log before our cursor is gone, or an older one was put back: everything is read anew.
+        connection.value = error.code === 'CURSOR_EXPIRED' ? 'catching-up' : 'offline';
+        timer = setTimeout(find, error.code === 'CURSOR_EXPIRED' ? 0 : 1_000, 500);
+        return false;
       },
+      cut: gone,
+    });
+  };
+  const find = (wait: number): void => {
+    ask(LogEnd, {}).then(
+      // What was read before the stream begins may be older than it.
+      ({ events }) => (ended ? undefined : begin(events.asOf, false)),
       () => {
         if (ended) return;
         gone();
-        timer = setTimeout(begin, wait, Math.min(wait * 2, 8_000));
+        timer = setTimeout(find, wait, Math.min(wait * 2, 8_000));
       },
     );
   };
-  const restartAfter = (error: ApiError): void => {
-    // The log before our cursor is gone, or whoever keeps it has put an older one back: read everything anew.
-    connection.value = error.code === 'CURSOR_EXPIRED' ? 'catching-up' : 'offline';
-    timer = setTimeout(begin, error.code === 'CURSOR_EXPIRED' ? 0 : 1_000, 500);
-  };
   addEventListener('offline', gone);
-  begin(250);
-  stop = () => {
-    ended = true;
-    removeEventListener('offline', gone);
-    clearTimeout(timer);
-    unfollow();
-    cursor = null;
-    highest = 0;
+  timer = setTimeout(find, store.views.size > 0 ? LIST_WITHIN_MS : 0, 250);
+  session = {
+    begin,
+    stop: () => {
+      ended = true;
+      removeEventListener('offline', gone);
+      clearTimeout(timer);
+      unfollow();
+      cursor = null;
+    },
   };
 }
 
 export function stopLive(): void {
-  stop?.();
-  stop = null;
+  session?.stop();
+  session = null;
 }
 
 function take(batch: LiveSubscription['alertEventBatches']): void {
@@ -146,5 +168,8 @@ function take(batch: LiveSubscription['alertEventBatches']): void {
   if (events.length === 0) return;
   highest = events.at(-1)!.number;
   store.apply(events.flatMap(event => (event.alert ? [event.alert] : [])));
+  const arrived = events.filter(event => event.kind === 'TRIGGERED' || event.kind === 'REOPENED');
+  if (batch.live) for (const event of arrived) if (event.alert) arrivals.set(event.alert.id, Date.now());
+  forgetArrivals();
   tell(events, true);
 }

@@ -326,7 +326,7 @@ export type AlertsQueryVariables = Exact<{
 }>;
 
 
-export type AlertsQuery = { alerts: { totalCount: number | null, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
+export type AlertsQuery = { alerts: { totalCount: number | null, asOf: string, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
 
 export const Viewer = document<ViewerQuery, ViewerQueryVariables>(
   '4fe360e12714aa4a06e50f2af60d9b57233e2bc46a72fbdd902950f36cca120d',
@@ -344,6 +344,6 @@ export const Live = document<LiveSubscription, LiveSubscriptionVariables>(
 );
 
 export const Alerts = document<AlertsQuery, AlertsQueryVariables>(
-  'bc3cd92d33b721f68fff7d1032c996d1e61b2f39f94539614a6ab391a7b27770',
-  import.meta.env.DEV ? "query Alerts($filter: AlertFilter!, $order: AlertOrder!, $first: Int!, $after: String) {\n  alerts(filter: $filter, orderBy: $order, first: $first, after: $after) {\n    nodes {\n      ...AlertRow\n    }\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n    totalCount\n  }\n}\n\nfragment AlertRow on CriticalAlert {\n  id\n  version\n  dedupKey\n  title\n  severity\n  status\n  source\n  monitoredService\n  labels\n  occurrenceCount\n  triggeredAt\n  lastSeenAt\n  acknowledgedAt\n  acknowledgedUntil\n  acknowledgedBy {\n    kind\n    name\n    responder {\n      id\n    }\n  }\n  resolvedAt\n  escalationLevel\n  nextEscalationAt\n  holdReason\n  verdict\n  sla {\n    acknowledgeBy\n    resolveBy\n    acknowledgeBreached\n    resolveBreached\n  }\n  assignee {\n    id\n    name\n  }\n  silencedBy {\n    id\n    endsAt\n  }\n  incident {\n    id\n    title\n    status\n    severity\n    alertCount\n    openAlertCount\n  }\n  prediction {\n    incidentProbability\n    selfResolveProbability\n    abstained\n  }\n}" : undefined,
+  '9b5abcfd0f43c4f5f5b1a7809b35ec59226b458f6fc1a403608c59392e698bf4',
+  import.meta.env.DEV ? "query Alerts($filter: AlertFilter!, $order: AlertOrder!, $first: Int!, $after: String) {\n  alerts(filter: $filter, orderBy: $order, first: $first, after: $after) {\n    nodes {\n      ...AlertRow\n    }\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n    totalCount\n    asOf\n  }\n}\n\nfragment AlertRow on CriticalAlert {\n  id\n  version\n  dedupKey\n  title\n  severity\n  status\n  source\n  monitoredService\n  labels\n  occurrenceCount\n  triggeredAt\n  lastSeenAt\n  acknowledgedAt\n  acknowledgedUntil\n  acknowledgedBy {\n    kind\n    name\n    responder {\n      id\n    }\n  }\n  resolvedAt\n  escalationLevel\n  nextEscalationAt\n  holdReason\n  verdict\n  sla {\n    acknowledgeBy\n    resolveBy\n    acknowledgeBreached\n    resolveBreached\n  }\n  assignee {\n    id\n    name\n  }\n  silencedBy {\n    id\n    endsAt\n  }\n  incident {\n    id\n    title\n    status\n    severity\n    alertCount\n    openAlertCount\n  }\n  prediction {\n    incidentProbability\n    selfResolveProbability\n    abstained\n  }\n}" : undefined,
 );

@@ -3,6 +3,7 @@ import type { ComponentType } from 'preact';
 import type { IconName } from '../parts/icon';
 import type { Role } from '../session';
 import { words } from '../words';
+import AlertsPage from './list';
 
 export interface PageProps {
   /** What of the address stands behind the page's own part: `['al_…']` of `alerts/al_…`. */
@@ -21,8 +22,10 @@ export interface Page {
   readonly letter?: string;
   /** The role that it needs; VIEWER where left out. */
   readonly role?: Role;
+  /** There from the start, where it is what most come for. */
+  readonly component?: ComponentType<PageProps>;
   /** Loaded when it is first shown. */
-  readonly load: () => Promise<PageModule>;
+  readonly load?: () => Promise<PageModule>;
 }
 
 const titles = words({
@@ -31,7 +34,7 @@ const titles = words({
 });
 
 export const pages: readonly Page[] = [
-  { path: '', title: () => titles().alerts, icon: 'alerts', letter: 'i', load: () => import('./list') },
+  { path: '', title: () => titles().alerts, icon: 'alerts', letter: 'i', component: AlertsPage },
   { path: 'alerts', load: () => import('./alert') },
   {
     path: 'silences',

@@ -166,10 +166,10 @@ export function Shell() {
 function Loaded({ page, rest }: { page: Page; rest: readonly string[] }) {
   const [, setTurn] = useState(0);
   const [isGone, setGone] = useState(false);
-  const Component = loaded.get(page.path);
+  const Component = page.component ?? loaded.get(page.path);
   useEffect(() => {
-    if (loaded.has(page.path)) return;
-    page.load().then(
+    if (Component) return;
+    page.load?.().then(
       module => {
         loaded.set(page.path, module.default);
         setTurn(before => before + 1);
