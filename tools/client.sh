@@ -3,6 +3,8 @@
 # Usage: client.sh PROGRAM [--check]: with --check nothing is written; says where it is not what the schema says.
 set -eu
 codegen=$1
+# Where the plugin is found.
+export PYTHONPATH=tools
 if [ "${2:-}" != --check ]; then
     "$codegen" --config examples/client.toml >/dev/null
     exit 0

@@ -2,6 +2,7 @@
 # Source: schema.graphql
 
 from enum import Enum
+from typing import Self
 
 
 class ActorKind(str, Enum):
@@ -12,6 +13,15 @@ class ActorKind(str, Enum):
     MODEL = "MODEL"
     OPERATOR = "OPERATOR"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class AlertOrderField(str, Enum):
     TRIGGERED_AT = "TRIGGERED_AT"
@@ -19,16 +29,43 @@ class AlertOrderField(str, Enum):
     SEVERITY = "SEVERITY"
     INCIDENT_PROBABILITY = "INCIDENT_PROBABILITY"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class AlertStatus(str, Enum):
     TRIGGERED = "TRIGGERED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
     RESOLVED = "RESOLVED"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class AlertVerdict(str, Enum):
     ACTIONABLE = "ACTIONABLE"
     NOISE = "NOISE"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
 
 
 class ErrorCode(str, Enum):
@@ -51,6 +88,15 @@ class ErrorCode(str, Enum):
     SLOW_CONSUMER = "SLOW_CONSUMER"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
 
 
 class EventKind(str, Enum):
@@ -92,6 +138,15 @@ class EventKind(str, Enum):
     MODEL_PROMOTED = "MODEL_PROMOTED"
     MODEL_ROLLED_BACK = "MODEL_ROLLED_BACK"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class HoldReason(str, Enum):
     ACKNOWLEDGED = "ACKNOWLEDGED"
@@ -102,6 +157,15 @@ class HoldReason(str, Enum):
     LADDER_EXHAUSTED = "LADDER_EXHAUSTED"
     PREDICTED_NOISE = "PREDICTED_NOISE"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class MatchOperator(str, Enum):
     EQUAL = "EQUAL"
@@ -109,10 +173,28 @@ class MatchOperator(str, Enum):
     REGEX = "REGEX"
     NOT_REGEX = "NOT_REGEX"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class OrderDirection(str, Enum):
     ASC = "ASC"
     DESC = "DESC"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
 
 
 class Role(str, Enum):
@@ -120,6 +202,15 @@ class Role(str, Enum):
     VIEWER = "VIEWER"
     RESPONDER = "RESPONDER"
     ADMIN = "ADMIN"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
 
 
 class Severity(str, Enum):
@@ -129,8 +220,26 @@ class Severity(str, Enum):
     LOW = "LOW"
     INFO = "INFO"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class SilenceState(str, Enum):
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
     EXPIRED = "EXPIRED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Self | None":
+        """Return a member for a text that is newer than this client; it equals that text and no other member."""
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
+import importlib
 import json
 import subprocess
 import sys
@@ -102,6 +103,19 @@ def test_a_refusal_is_one_sentence(service: RunningService, script: str) -> None
         told = ran(environment, script, "--service", "orders")
         assert told.returncode == 1
         assert len(told.stderr.splitlines()) == 1, told.stderr
+
+
+def test_the_client_takes_values_that_are_newer_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    enums = importlib.import_module("alertgraph_client.enums")
+
+    newer = enums.EventKind("TELEPATHED")
+
+    assert newer == newer.value == "TELEPATHED"
+    assert newer not in list(enums.EventKind)
+    assert enums.EventKind("TRIGGERED") is enums.EventKind.TRIGGERED
+    with pytest.raises(ValueError, match="None"):
+        enums.EventKind(None)
 
 
 # ----------------------------------------------------------------------------------- bulk_acknowledge
