@@ -48,11 +48,27 @@ def test_a_replay_tells_both_runs_side_by_side(tmp_path: Path) -> None:
     # Too little is known within a day: nothing is held, and so both runs are the same.
     learnt = {**told["figures"]["with"], "still_armed": without["still_armed"]}
     assert learnt == without
+    assert set(told["seconds"]) == {"without", "with"}
+
+
+def test_one_run_alone_is_told_as_a_table(tmp_path: Path) -> None:
+    a_set(tmp_path, 30)
+
+    ended = replayed("--data", str(tmp_path), "--set", "telecom", "--days", "0.2", "--only", "without")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "pages_per_true_incident" in ended.stdout
+    [head] = [line for line in ended.stdout.splitlines() if line.strip() == "without"]
+    assert "with " not in head
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--set", "nope"), "there is no nope"), (("--mode", "loud"), "there is no LOUD")],
+    [
+        (("--set", "nope"), "there is no nope"),
+        (("--mode", "loud"), "there is no LOUD"),
+        (("--only", "both"), "--only is with or without"),
+    ],
 )
 def test_what_there_is_not_is_said(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     ended = replayed("--data", str(tmp_path), *arguments)

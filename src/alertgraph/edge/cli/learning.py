@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -129,12 +130,15 @@ def replay(
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="telecom, ait_ads; all where none is named.")
     ] = None,
-    days: Annotated[float | None, typer.Option(help="How much of a set, in days.", min=0.1, max=60)] = None,
+    days: Annotated[
+        float | None, typer.Option(help="How much of a set, in days; 400 are all of any.", min=0.1, max=400)
+    ] = None,
     mode: Annotated[str, typer.Option(help="noiseMode of the run that learns.")] = "HOLD",
     hold_max: Annotated[float, typer.Option(help="noiseHoldMax in minutes.", min=0, max=60)] = 5.0,
     regret_budget: Annotated[float, typer.Option(help="noiseRegretBudget in minutes.", min=0, max=43_200)] = 60.0,
     warm_share: Annotated[float, typer.Option(help="Share of it that is not scored.", min=0, max=0.99)] = 0.5,
     seed: Annotated[int, typer.Option(help="Of chance.")] = 1,
+    only: Annotated[str | None, typer.Option(help="with or without: only that run.")] = None,
     with_model: Annotated[
         bool, typer.Option("--model/--no-model", help="Whether the run that learns predicts; needs the extra ml.")
     ] = False,
@@ -150,7 +154,8 @@ def replay(
 ) -> None:
     """Tell the service labelled alerts of the past, on a clock of its own, and report what people on call met.
 
-    Each set is told twice, without learning and with it. Takes minutes, on a database that is made for it.
+    Each set is told twice, without learning and with it, at once and each on a database that is made for it. Takes
+    minutes, and says how far it is.
     """
     from datetime import timedelta
 
@@ -175,11 +180,35 @@ def replay(
                     say(f"{figure:20}{value!s:>12}  {told['definitions'].get(figure, '')}".rstrip())
             return
         model = carried_out(command.model_installed) if with_model else None
+        if only not in (None, command.WITH, command.WITHOUT):
+            fail(f"--only is with or without, not {only}.", 2)
 
-        def options(the_set: ReplaySet) -> command.Options:
-            return command.Options(days or the_set.days, warm_share, seed, noise, model)
+        def report(the_set: ReplaySet) -> dict[str, Any]:
+            length = days or the_set.days
+            if only is not None:
+                options = command.Options(length, warm_share, seed, noise, model)
+                return command.replay(root, the_set.name, options, only, aside)
+            given = {
+                "--data": root,
+                "--set": the_set.name,
+                "--days": length,
+                "--mode": mode,
+                "--hold-max": hold_max,
+                "--regret-budget": regret_budget,
+                "--warm-share": warm_share,
+                "--seed": seed,
+            }
+            words = ["replay", *(str(word) for pair in given.items() for word in pair), "--json"]
+            words += ["--model"] if with_model else []
+            # What is not there is said once.
+            next(the_set.read(root, timedelta(0)), None)
+            return command.side_by_side(lambda run_name: [*words, "--only", run_name])
 
-        carried_out(lambda: command.carry_out(root, sets or [], options, say, as_json=as_json))
+        chosen = [SETS[name] for name in sets or SETS]
+        reports = [partial(report, the_set) for the_set in chosen]
+        carried_out(lambda: command.carry_out(reports, say, as_json=as_json))
+    except command.ReplayError:
+        raise typer.Exit(1) from None
     except KeyError as error:
         fail(f"there is no {error.args[0]}.", 2)
     except (DataMissingError, ClientError) as error:

@@ -7,9 +7,11 @@ import contextlib
 import importlib.util
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -39,7 +41,7 @@ from alertgraph.edge.models import model_path
 from alertgraph.edge.replay.clock import ReplayClock, ReplayLoop, run
 from alertgraph.edge.replay.people import MODEL, OnCall, Truth
 from alertgraph.edge.replay.sets import SETS, ReplaySet, Said
-from alertgraph.edge.telemetry import Telemetry
+from alertgraph.edge.telemetry import Telemetry, configure_logging
 from alertgraph.notify.guard import Guard
 from alertgraph.notify.notifier import ChannelNotifier
 from alertgraph.services.correlation import CorrelationReader
@@ -68,6 +70,9 @@ from alertgraph.storage.tenants import TenantRegistry
 POLL_EVERY = timedelta(hours=1)
 """A net that nothing falls into where all is one process: at five seconds it would be most of the work."""
 TICK_EVERY = timedelta(seconds=10)
+SAID_EVERY = 10.0
+"""Seconds of ours between lines on how far it is."""
+WITHOUT, WITH = "without", "with"
 SECOND_AFTER = timedelta(minutes=10)
 AFTERWARDS = timedelta(hours=2)
 SENDER = Actor(ActorKind.SENDER, "replay")
@@ -82,6 +87,7 @@ DEFINITIONS = {
     "mttr_minutes": "from the first alert of a true incident until somebody had mended it, mean over those mended",
     "alerts": "alerts that the service opened in the scored part",
     "notifications": "messages to people in the scored part; a storm told in one message is one",
+    "notifications_per_true_incident": "the same, by true incident that was reached",
     "alerts_paged": "alerts that people were told of",
     "false_positives": "of these, how many nobody was needed for",
     "pages_per_true_incident": "alerts people were told of, by true incident that was reached",
@@ -103,6 +109,7 @@ class Figures:
     mttr_minutes: float | None
     alerts: int
     notifications: int
+    notifications_per_true_incident: float | None
     alerts_paged: int
     false_positives: int
     pages_per_true_incident: float | None
@@ -128,6 +135,10 @@ class Options:
     seed: int
     noise: NoiseRules
     model: Path | None = None
+
+
+class ReplayError(Exception):
+    """A run failed; whoever carried it out has said why."""
 
 
 async def _train_nothing(_: TenantId) -> None:
@@ -228,8 +239,8 @@ class _Run:
         self._ticked_at: datetime | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
-    async def play(self, stream: Sequence[Said], *, learns: bool) -> None:
-        """Tell the service everything, in the order and at the times of the stream."""
+    async def play(self, stream: Sequence[Said], *, learns: bool, say: Callable[[str], None]) -> None:
+        """Tell the service everything, in the order and at the times of the stream, and say how far it is."""
         begin = self._clock.now()
         if learns:
             self._readings = [await reader.open(self._tenant_id, None, begin) for reader in self._readers]
@@ -237,7 +248,12 @@ class _Run:
         self._tasks = [asyncio.create_task(work) for work in works]
         self._tasks += [asyncio.ensure_future(work) for work in self._on_call.people()]
         try:
-            for said in stream:
+            told_at = time.monotonic()
+            for number, said in enumerate(stream):
+                if time.monotonic() - told_at >= SAID_EVERY:
+                    told_at = time.monotonic()
+                    day = said.at / timedelta(days=1)
+                    say(f"{number:,} of {len(stream):,} messages, day {day:.1f} of {self._options.days:g}")
                 await self._clock.sleep_until(begin + said.at)
                 await self._tell(said)
             await self._clock.sleep(AFTERWARDS)
@@ -340,8 +356,15 @@ def _set_up(resolve_timeout: timedelta, noise: NoiseRules, *, learns: bool) -> t
 
 
 async def _replayed(
-    loop: ReplayLoop, settings: Settings, url: str, the_set: ReplaySet, stream: Sequence[Said], options: Options
-) -> dict[str, Figures]:
+    loop: ReplayLoop,
+    settings: Settings,
+    url: str,
+    the_set: ReplaySet,
+    stream: Sequence[Said],
+    options: Options,
+    run_name: str,
+    say: Callable[[str], None],
+) -> Figures:
     key = master_key(settings)
     async with owner_connection(url) as owner:
         # What is thrown away need not outlive a failure of the machine.
@@ -350,44 +373,34 @@ async def _replayed(
         await owner.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     database = await Database.connect(url, pool_size=4)
     loop.busy = lambda: database.busy_count > 0
-    found: dict[str, Figures] = {}
     async with AsyncExitStack() as resources:
         resources.push_async_callback(database.close)
         vault = PostgresVault(database, key)
         await vault.check()
         begin = SystemClock().now()
-        plain = replace(options, model=None)
-        for name, learns in (("without", False), ("with", True)):
-            tenant = await new_tenant(TenantRegistry(url, key), name, name, Tier.STANDARD)
-            clock = ReplayClock(begin)
-            noise = replace(options.noise, armed_at=begin)
-            set_up, items = _set_up(the_set.resolve_timeout, noise, learns=learns)
-            channels = [item for item in items if isinstance(item, Channel)]
+        learns = run_name == WITH
+        tenant = await new_tenant(TenantRegistry(url, key), run_name, run_name, Tier.STANDARD)
+        clock = ReplayClock(begin)
+        set_up, items = _set_up(the_set.resolve_timeout, replace(options.noise, armed_at=begin), learns=learns)
+        channels = [item for item in items if isinstance(item, Channel)]
 
-            async def write(
-                connection: Connection,
-                tenant_id: TenantId = tenant.id,
-                items: Sequence[Item] = items,
-                set_up: TenantSettings = set_up,
-            ) -> None:
-                await write_items(connection, tenant_id, items, 0)
-                await write_settings(connection, tenant_id, set_up, 0)
+        async def write(connection: Connection) -> None:
+            await write_items(connection, tenant.id, items, 0)
+            await write_settings(connection, tenant.id, set_up, 0)
 
-            await database.write(tenant.id, write)
-            one = _Run(database, vault, tenant.id, channels, clock, options if learns else plain, key)
-            loop.clock = clock
-            try:
-                await one.play(stream, learns=learns)
-            finally:
-                loop.clock = None
-            since = begin + timedelta(days=options.days) * options.warm_share
-            figures = await one.book.figures(tenant.id, clock.now() - timedelta(days=30))
-            config = await one.log.config(tenant.id)
-            assert config is not None, "it was made above"
-            found[name] = figures_of(
-                one.truth, one.opened, since, figures, is_armed=config.settings.noise.is_armed
-            )
-    return found
+        await database.write(tenant.id, write)
+        played = options if learns else replace(options, model=None)
+        one = _Run(database, vault, tenant.id, channels, clock, played, key)
+        loop.clock = clock
+        try:
+            await one.play(stream, learns=learns, say=lambda line: say(f"{the_set.name}, {run_name}: {line}"))
+        finally:
+            loop.clock = None
+        since = begin + timedelta(days=options.days) * options.warm_share
+        figures = await one.book.figures(tenant.id, clock.now() - timedelta(days=30))
+        config = await one.log.config(tenant.id)
+        assert config is not None, "it was made above"
+        return figures_of(one.truth, one.opened, since, figures, is_armed=config.settings.noise.is_armed)
 
 
 def figures_of(
@@ -403,6 +416,7 @@ def figures_of(
     ]
     paged = [alert_id for alert_id, at in truth.paged_at.items() if at >= since]
     false = [alert_id for alert_id in paged if truth.incident_of.get(alert_id) is None]
+    notifications = sum(at >= since for at, _ in truth.messages)
     return Figures(
         true_incidents=len(incidents),
         reached=len(waits),
@@ -410,7 +424,8 @@ def figures_of(
         minutes_to_person_mean=mean(waits) if waits else None,
         mttr_minutes=mean(mended) if mended else None,
         alerts=sum(at >= since for at in opened.values()),
-        notifications=sum(at >= since for at, _ in truth.messages),
+        notifications=notifications,
+        notifications_per_true_incident=notifications / len(waits) if waits else None,
         alerts_paged=len(paged),
         false_positives=len(false),
         pages_per_true_incident=len(paged) / len(waits) if waits else None,
@@ -425,36 +440,77 @@ def _minutes(length: timedelta) -> float:
     return round(length / timedelta(minutes=1), 2)
 
 
-def replay(data: Path, name: str, options: Options) -> dict[str, Any]:
-    """Return what came of a set's replay, on an embedded database that is made for it and thrown away.
+def replay(
+    data: Path, name: str, options: Options, run_name: str, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Return what came of one run of a set's replay, on an embedded database that is made for it and thrown away.
+
+    Args:
+        data: The root of the data sets.
+        name: Of the set.
+        options: How it is replayed.
+        run_name: WITHOUT or WITH.
+        say: Takes a line, now and then, on how far it is.
 
     Raises:
         KeyError: There is no set of that name.
         DataMissingError: Its data are not there.
         AlertGraphError: The database can't run.
     """
+    configure_logging("console", "warning")
     the_set = SETS[name]
-    length = timedelta(days=options.days)
-    stream = list(the_set.read(data, length))
+    stream = list(the_set.read(data, timedelta(days=options.days)))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="alertgraph-replay-") as folder, contextlib.ExitStack() as resources:
         settings = read_settings({}, data_dir=Path(folder))
         url = resources.enter_context(database_at(settings))
         upgrade(url)
-        found = run(lambda loop: _replayed(loop, settings, url, the_set, stream, options))
+        figures = run(lambda loop: _replayed(loop, settings, url, the_set, stream, options, run_name, say))
     return {
         "set": name,
         "days": options.days,
         "scoredFromDay": options.days * options.warm_share,
         "seed": options.seed,
         "messages": len(stream),
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": {run_name: round(time.monotonic() - begun, 1)},
         "truth": the_set.truth,
         "people": MODEL,
         "learning": _learning(options),
         "definitions": DEFINITIONS,
-        "figures": {key: asdict(figures) for key, figures in found.items()},
+        "figures": {run_name: asdict(figures)},
     }
+
+
+def side_by_side(command: Callable[[str], Sequence[str]]) -> dict[str, Any]:
+    """Return what came of both runs of a set, each in a process of its own: neither waits for the other.
+
+    Args:
+        command: Returns the words of a process that prints one run's report as JSON.
+
+    Raises:
+        ReplayError: One of them failed; it has said why.
+    """
+    processes = {
+        run_name: subprocess.Popen(  # noqa: S603  (ourselves)
+            [sys.executable, "-m", "alertgraph", *command(run_name)], stdout=subprocess.PIPE
+        )
+        for run_name in (WITHOUT, WITH)
+    }
+    try:
+        printed = {run_name: process.communicate()[0] for run_name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in processes.values():
+            process.wait()
+    if any(process.returncode for process in processes.values()):
+        raise ReplayError
+    reports = {run_name: orjson.loads(text)["replays"][0] for run_name, text in printed.items()}
+    told: dict[str, Any] = {**reports[WITH]}
+    for part in ("figures", "seconds"):
+        told[part] = {run_name: report[part][run_name] for run_name, report in reports.items()}
+    return told
 
 
 def _learning(options: Options) -> str:
@@ -468,18 +524,19 @@ def _learning(options: Options) -> str:
 
 def lines(told: dict[str, Any]) -> list[str]:
     """Return what came of a replay for a person: each figure with what it means."""
+    runs, seconds = list(told["figures"]), max(told["seconds"].values())
     found = [
-        f"{told['set']}: {told['days']:g} days, {told['messages']} messages, in {told['seconds']:g} s; "
+        f"{told['set']}: {told['days']:g} days, {told['messages']} messages, in {seconds:g} s; "
         f"scored from day {told['scoredFromDay']:g} on",
         f"truth: {told['truth']}",
         f"people: {told['people']}",
         f"with learning: {told['learning']}",
         "",
-        f"{'':26}{'without':>10}{'with':>10}",
+        " " * 32 + "".join(f"{run_name:>10}" for run_name in runs),
     ]
-    without, learnt = told["figures"]["without"], told["figures"]["with"]
     for name, meaning in told["definitions"].items():
-        found.append(f"{name:26}{_shown(without[name]):>10}{_shown(learnt[name]):>10}  {meaning}")
+        shown = "".join(f"{_shown(told['figures'][run_name][name]):>10}" for run_name in runs)
+        found.append(f"{name:32}{shown}  {meaning}")
     return found
 
 
@@ -492,37 +549,31 @@ def _shown(value: Any) -> str:
 
 
 def carry_out(
-    data: Path,
-    names: Sequence[str],
-    options: Callable[[ReplaySet], Options],
-    say: Callable[[str], None],
-    *,
-    as_json: bool,
+    reports: Iterable[Callable[[], dict[str, Any]]], say: Callable[[str], None], *, as_json: bool
 ) -> None:
-    """Replay sets and tell what came of it.
+    """Have replays made, one after the other, and tell what came of each.
 
     Args:
-        data: The root of the data sets.
-        names: Of sets; none for all.
-        options: How each is replayed.
+        reports: Each makes one.
         say: Takes a line.
         as_json: One JSON value at the end instead of lines.
 
     Raises:
         KeyError: There is no set of a name.
         DataMissingError: A set's data are not there.
+        ReplayError: A run in a process of its own failed.
     """
     # However it is ended, the database that was made for it goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    reports = []
-    for name in names or list(SETS):
-        told = replay(data, name, options(SETS[name]))
-        reports.append(told)
+    made = []
+    for report in reports:
+        told = report()
+        made.append(told)
         if not as_json:
             for line in [*lines(told), ""]:
                 say(line)
     if as_json:
-        say(orjson.dumps({"replays": reports}).decode())
+        say(orjson.dumps({"replays": made}).decode())
 
 
 def model_installed() -> Path:
