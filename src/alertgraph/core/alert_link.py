@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from alertgraph.core.correlation import Evidence
 from alertgraph.core.ids import AlertId
+from alertgraph.core.value import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AlertLink:
     """An alert and one that was there before it.

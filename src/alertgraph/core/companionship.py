@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -272,10 +273,8 @@ class Companionship:
         self._remember(arrival, stored.event.title, weighed)
         floor = min(THRESHOLD, self.threshold)
         links = [one.link(arrival) for one in weighed if one.score >= floor]
-        kept = tuple(
-            AlertLink(_alert_id(arrival.alert), _alert_id(link.earlier.alert), link.score, link.evidence)
-            for link in links
-        )
+        own = _alert_id(arrival.alert)
+        kept = tuple(AlertLink(own, _alert_id(link.earlier.alert), link.score, link.evidence) for link in links)
         # What labels have grouped, the event says; where it went comes with the next events.
         if not self._is_enabled or stored.event.incident_id is not None:
             return Taken(kept)
@@ -593,6 +592,7 @@ def _told(arrival: Arrival, link: Link, *, threshold: float) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=8_192)
 def _alert_id(text: str) -> AlertId:
     return AlertId(UUID(text))
 

@@ -162,6 +162,30 @@ class _KeyState:
         self.latest, self.seen, self.quiet, self.burst, self.wave = latest, seen, quiet, burst, wave
 
 
+Near = tuple[_KeyState, int, float]
+"""What is remembered of a candidate's key, how near it is, and the seconds between."""
+
+
+class Surroundings(NamedTuple):
+    """What an arrival finds.
+
+    Attributes:
+        near: Its candidates, the nearest in time first.
+        quiet: Seconds since its key was last seen.
+        quiet_before: The quiet before that; None where its key is new.
+        seen: How often its key was seen.
+        burst: Alerts of its key in about the last ten seconds.
+        wave: The same for the last minute.
+    """
+
+    near: list[Near]
+    quiet: float
+    quiet_before: float | None
+    seen: int
+    burst: float
+    wave: float
+
+
 class CandidateIndex:
     """The latest alert of each key, and with them the candidates of an arrival."""
 
@@ -191,39 +215,62 @@ class CandidateIndex:
             arrival: Not before the one taken last; an earlier one counts as though it came with that one.
             hops: How far services are apart; without it, services are the same or strangers.
         """
-        key = (arrival.rule, arrival.entity)
-        state = self._keys.get(key)
-        if state is None:
-            quiet, seen, burst, wave = NEVER, 0, 0.0, 0.0
-        else:
-            quiet, seen = max(0.0, arrival.at - state.latest.at), state.seen
-            burst, wave = _faded(state.burst, quiet, 0), _faded(state.wave, quiet, 1)
-        rule_seen = self._rules.get(arrival.rule, 0)
+        surroundings = self.look(arrival, hops)
+        facts = self.facts(arrival, surroundings, range(len(surroundings.near)))
+        self.keep(arrival, surroundings)
+        return facts
+
+    def look(self, arrival: Arrival, hops: Hops | None = None) -> Surroundings:
+        """Return what an arrival finds, as `take` does, but remember nothing."""
+        state = self._keys.get((arrival.rule, arrival.entity))
         near = self._near(arrival, hops)
-        count, exp, (short, long) = len(near), math.exp, BURST_SECONDS
-        facts = [
-            PairFacts(
-                earlier.latest,
-                relation,
-                gap,
-                earlier.latest.rule == arrival.rule,
-                quiet,
-                earlier.quiet,
-                seen,
-                earlier.seen,
-                rule_seen,
-                self._rules.get(earlier.latest.rule, 0),
-                burst,
-                earlier.burst * exp(-gap / short),
-                wave,
-                earlier.wave * exp(-gap / long),
-                count,
-                self._arrival_count,
+        if state is None:
+            return Surroundings(near, NEVER, None, 0, 0.0, 0.0)
+        quiet = max(0.0, arrival.at - state.latest.at)
+        burst, wave = _faded(state.burst, quiet, 0), _faded(state.wave, quiet, 1)
+        return Surroundings(near, quiet, state.quiet, state.seen, burst, wave)
+
+    def facts(self, arrival: Arrival, surroundings: Surroundings, places: Iterable[int]) -> list[PairFacts]:
+        """Return all that is known of some of an arrival's candidates, by place; asked before it is kept."""
+        near, quiet, _, seen, burst, wave = surroundings
+        rules, rule_seen, count, (short, long) = (
+            self._rules,
+            self._rules.get(arrival.rule, 0),
+            len(near),
+            BURST_SECONDS,
+        )
+        facts = []
+        for place in places:
+            state, relation, gap = near[place]
+            earlier = state.latest
+            facts.append(
+                PairFacts(
+                    earlier,
+                    relation,
+                    gap,
+                    earlier.rule == arrival.rule,
+                    quiet,
+                    state.quiet,
+                    seen,
+                    state.seen,
+                    rule_seen,
+                    rules.get(earlier.rule, 0),
+                    burst,
+                    state.burst * math.exp(-gap / short),
+                    wave,
+                    state.wave * math.exp(-gap / long),
+                    count,
+                    self._arrival_count,
+                )
             )
-            for earlier, relation, gap in near
-        ]
+        return facts
+
+    def keep(self, arrival: Arrival, surroundings: Surroundings) -> None:
+        """Remember an arrival as a candidate of those to come."""
+        key = (arrival.rule, arrival.entity)
+        _, quiet, quiet_before, seen, burst, wave = surroundings
         # A quiet under a minute is within a burst: what was before the burst says more.
-        before = state.quiet if state is not None and quiet <= 60.0 else quiet
+        before = quiet_before if quiet_before is not None and quiet <= 60.0 else quiet
         self._keys.pop(key, None)
         self._keys[key] = _KeyState(arrival, seen + 1, before, burst + 1.0, wave + 1.0)
         self._rules[arrival.rule] = self._rules.pop(arrival.rule, 0) + 1
@@ -232,7 +279,6 @@ class CandidateIndex:
             del self._keys[next(iter(self._keys))]
         while len(self._rules) > self.key_count_max:
             del self._rules[next(iter(self._rules))]
-        return facts
 
     def forget(self, alerts: Iterable[str]) -> None:
         """Let alerts be no candidates any more, as when their incident is resolved."""
@@ -250,9 +296,9 @@ class CandidateIndex:
             found.append((state.latest, max(0.0, age)))
         return found
 
-    def _near(self, arrival: Arrival, hops: Hops | None) -> list[tuple[_KeyState, int, float]]:
-        found: list[tuple[_KeyState, int, float]] = []
-        strangers: list[tuple[_KeyState, int, float]] = []
+    def _near(self, arrival: Arrival, hops: Hops | None) -> list[Near]:
+        found: list[Near] = []
+        strangers: list[Near] = []
         at, rule, window, count_max = arrival.at, arrival.rule, self.window_seconds, self.candidate_count_max
         entity, service = arrival.entity, arrival.service
         knows_hops = hops is not None and service is not None
@@ -419,10 +465,17 @@ class ChanceTable:
 
     def learn(self, arrival: Arrival, facts: Sequence[PairFacts], hops: Hops | None = None) -> None:
         """Count an arrival's pairs, and those that it would have made at another moment."""
-        if not self._moments or (facts and facts[0].quiet < self.fresh_seconds):
+        quiet = facts[0].quiet if facts else NEVER
+        self.learn_of(arrival, quiet, [(fact.earlier, fact.relation, fact.gap) for fact in facts], hops)
+
+    def learn_of(
+        self, arrival: Arrival, quiet: float, pairs: Iterable[tuple[Arrival, int, float]], hops: Hops | None = None
+    ) -> None:
+        """Count as `learn` does, of pairs with their relations and gaps."""
+        if not self._moments or quiet < self.fresh_seconds:
             return
-        for fact in facts:
-            self._count(fact.earlier.rule, arrival.rule, fact.relation, gap_bucket(fact.gap), 0)
+        for earlier, relation, gap in pairs:
+            self._count(earlier.rule, arrival.rule, relation, gap_bucket(gap), 0)
         # Which moment is chance, but the same chance whenever this is done again.
         dice = crc32(f"{arrival.alert} {self._learned}".encode())
         for earlier, age in self._moments[dice % len(self._moments)]:
@@ -431,18 +484,17 @@ class ChanceTable:
         if len(self._pairs) > self.entry_count_max:
             self._thin()
 
-    def ratios(self, arrival: Arrival, facts: Sequence[PairFacts]) -> list[float]:
+    def ratios(self, arrival: Arrival, candidates: Sequence[Near]) -> list[float]:
         """Return of each candidate how many times more often than chance such a pair is seen."""
         pairs, shrinkage, rule = self._pairs, self.shrinkage, arrival.rule
-        near: dict[tuple[int, int], float] = {}
+        known: dict[tuple[int, int], float] = {}
         ratios = []
-        for fact in facts:
-            bucket = gap_bucket(fact.gap)
-            place = fact.relation, bucket
-            nearness = near.get(place)
+        for state, relation, gap in candidates:
+            place = relation, gap_bucket(gap)
+            nearness = known.get(place)
             if nearness is None:
-                nearness = near[place] = self._nearness(*place)[0]
-            together, by_chance = pairs.get((fact.earlier.rule, rule, *place), _UNSEEN)
+                nearness = known[place] = self._nearness(*place)[0]
+            together, by_chance = pairs.get((state.latest.rule, rule, *place), _UNSEEN)
             ratios.append((together + shrinkage * nearness) / (by_chance + shrinkage))
         return ratios
 
@@ -1064,21 +1116,27 @@ class Correlator:
     def weigh(self, arrival: Arrival, hops: Hops | None = None, scorer: PairScorer | None = None) -> list[Weighed]:
         """Return the candidates that an arrival likely belongs with, the likeliest first, and learn from it."""
         self.table.look_around(arrival.at, self.index)
-        facts = self.index.take(arrival, hops)
-        by_table = [_score(ratio) for ratio in self.table.ratios(arrival, facts)]
-        scores = by_table if scorer is None else scorer(arrival, facts)
-        order = sorted(range(len(facts)), key=lambda place: -scores[place])[:LINK_COUNT_MAX]
+        surroundings = self.index.look(arrival, hops)
+        near = surroundings.near
+        scores = by_table = [_score(ratio) for ratio in self.table.ratios(arrival, near)]
+        if scorer is not None:
+            scores = list(scorer(arrival, self.index.facts(arrival, surroundings, range(len(near)))))
+        order = sorted(range(len(near)), key=lambda place: -scores[place])[:LINK_COUNT_MAX]
         weighed = [
             Weighed(
-                facts[place],
-                self.table.chance(arrival, facts[place]),
+                fact,
+                self.table.chance(arrival, fact),
                 scores[place],
                 by_table[place],
                 is_scored=scorer is not None,
             )
-            for place in order
+            for place, fact in zip(order, self.index.facts(arrival, surroundings, order), strict=True)
         ]
-        self.table.learn(arrival, facts, hops)
+        self.index.keep(arrival, surroundings)
+        # Whoever has no candidates counts as never seen: so it was learnt from the start.
+        quiet = surroundings.quiet if near else NEVER
+        pairs = [(state.latest, relation, gap) for state, relation, gap in near]
+        self.table.learn_of(arrival, quiet, pairs, hops)
         return weighed
 
     def resolve(self, number: int) -> tuple[str, ...]:
