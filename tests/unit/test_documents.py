@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 
+from alertgraph.core.severity import Severity
+from alertgraph.core.slo import TIER_TARGETS
+from alertgraph.core.tier import Tier
+from alertgraph.edge.app import ANSWER_WITHIN_SECONDS
+from alertgraph.edge.bodies import BODY_BYTES_MAX
+from alertgraph.edge.graphql.exchange import BODY_SIZE_MAX
+from alertgraph.edge.server import WEBSOCKET_MESSAGE_BYTES_MAX
+from alertgraph.execution.limits import DocumentLimits
+from alertgraph.notify.guard import PORTS
 from alertgraph.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +61,37 @@ def test_a_printed_setting_exists(document: Path) -> None:
     named = set(re.findall(r"CRITICAL_ALERT_([A-Z_]+[A-Z])", document.read_text(encoding="utf-8")))
 
     assert {name.lower() for name in named} - Settings.model_fields.keys() == set()
+
+
+def test_the_printed_promises_are_those_of_the_tiers() -> None:
+    text = (ROOT / "docs" / "guide" / "concepts.md").read_text(encoding="utf-8")
+    units = {"min": "minutes", "h": "hours", "d": "days"}
+    told = {}
+    for tier in Tier:
+        [row] = re.findall(rf"^\| {tier.name} \| (.*) \|$", text, re.MULTILINE)
+        spans = [timedelta(**{units[unit]: int(count)}) for count, unit in re.findall(r"(\d+) (min|h|d)", row)]
+        told[tier] = list(zip(spans[::2], spans[1::2], strict=True))
+
+    assert told == {
+        tier: [
+            (targets[severity].acknowledge_within, targets[severity].resolve_within)
+            for severity in sorted(Severity, reverse=True)
+        ]
+        for tier, targets in TIER_TARGETS.items()
+    }
+
+
+def test_the_printed_bounds_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    limits = DocumentLimits()
+
+    for bound in (
+        f"{BODY_SIZE_MAX // 1024} KiB",
+        f"{BODY_BYTES_MAX >> 20} MiB",
+        f"{WEBSOCKET_MESSAGE_BYTES_MAX // 1024} KiB",
+        f"{limits.length_max:,} characters, {limits.token_count_max:,} tokens, {limits.depth_max} deep, "
+        f"{limits.alias_count_max} aliases",
+        f"begins within {ANSWER_WITHIN_SECONDS:g} s",
+        f"ports {', '.join(map(str, sorted(PORTS)[:-1]))} and {max(PORTS)}",
+    ):
+        assert bound in text, bound
