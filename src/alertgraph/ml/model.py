@@ -108,7 +108,6 @@ class Fitting:
         rate: Of AdamW.
         decay: Of AdamW.
         seed: Of the first weights, the order of rows and what is left out.
-        parts: Which weights move, by the beginnings of their names; all where none is named.
     """
 
     epochs: int = 6
@@ -116,7 +115,6 @@ class Fitting:
     rate: float = 2e-3
     decay: float = 1e-2
     seed: int = 0
-    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,11 +304,7 @@ class NeuralModel:
         network, shape = self.network, self.shape
         numbers, tokens = tensors(examples.numbers, examples.tokens)
         targets = Targets.of(examples, shape)
-        moving = [
-            weights
-            for name, weights in network.named_parameters()
-            if not fitting.parts or name.startswith(fitting.parts)
-        ]
+        moving = list(network.parameters())
         optimizer = torch.optim.AdamW(moving, lr=fitting.rate, weight_decay=fitting.decay, fused=True)
         steps = math.ceil(len(examples) / fitting.batch_size) * fitting.epochs
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fitting.rate, total_steps=max(steps, 1))

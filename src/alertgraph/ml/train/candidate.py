@@ -2,8 +2,9 @@
 
 Nothing of one tenant's gets into what another one has: a candidate is kept with its tenant and nowhere else.
 
-A tenant with few examples has its own embeddings and heads in a network whose shared layers stay as they are; with
-many, edges and all weights are its own. Trees and a line are always fitted on its own examples alone.
+All weights are the tenant's own. With few examples they begin as those of the version before; with many, at
+random, with edges of its own. To leave shared layers as they are, and let a small part beside them learn, was
+tried, and came to less from 200 examples on (docs/learning.md). Trees and a line are fitted on its own examples.
 """
 
 from __future__ import annotations
@@ -33,11 +34,9 @@ from alertgraph.ml.train.members import Members, with_companions
 
 Floats = NDArray[np.float64]
 EXAMPLES_MIN = 150
-# From so many examples on the whole network is the tenant's own.
+# From so many examples on the network begins anew: what it knew before is worth less than edges of its own.
 OWN_NETWORK_MIN = 4_000
 EXAMPLES_MAX = 20_000
-# A tenant's own part of a network whose shared layers stay.
-ADAPTER = ("embedding", "head_out", "head_bias", "out")
 # An example counts half after so many newer ones.
 HALF_LIFE = 5_000.0
 # The newest examples choose the blend, and are learnt from afterwards.
@@ -165,5 +164,5 @@ def _fitted(base: Artifact, rows: Examples, seed: int) -> Members:
         network.fit(rows, Fitting(epochs=epochs, batch_size=128, seed=seed))
     else:
         network = base.network.copy()
-        network.learn(rows, Fitting(epochs=epochs, batch_size=128, rate=1e-3, seed=seed, parts=ADAPTER))
+        network.learn(rows, Fitting(epochs=epochs, batch_size=128, rate=1e-3, seed=seed))
     return with_companions(network, rows, recipe)
