@@ -29,8 +29,22 @@ export interface Page {
 }
 
 const titles = words({
-  en: { alerts: 'Alerts', rules: 'Rules', channels: 'Channels', silences: 'Silences' },
-  de: { alerts: 'Alarme', rules: 'Regeln', channels: 'Kanäle', silences: 'Stummschaltungen' },
+  en: {
+    alerts: 'Alerts',
+    rules: 'Rules',
+    channels: 'Channels',
+    silences: 'Silences',
+    models: 'Models',
+    audit: 'Audit',
+  },
+  de: {
+    alerts: 'Alarme',
+    rules: 'Regeln',
+    channels: 'Kanäle',
+    silences: 'Stummschaltungen',
+    models: 'Modelle',
+    audit: 'Protokoll',
+  },
 });
 
 export const pages: readonly Page[] = [
@@ -51,4 +65,12 @@ export const pages: readonly Page[] = [
     letter: 'c',
     load: () => import('./channels'),
   },
+  {
+    path: 'models',
+    title: () => titles().models,
+    icon: 'models',
+    letter: 'm',
+    load: () => import('./models'),
+  },
+  { path: 'audit', title: () => titles().audit, icon: 'audit', letter: 'l', load: () => import('./audit') },
 ];

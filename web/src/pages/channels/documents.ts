@@ -457,7 +457,7 @@ export type AlertsQueryVariables = Exact<{
 }>;
 
 
-export type AlertsQuery = { alerts: { totalCount: number | null, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
+export type AlertsQuery = { alerts: { totalCount: number | null, asOf: string, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
 
 export type ChannelRowFragment = { id: string, version: number, name: string, kind: ChannelKind, enabled: boolean, template: string | null, fallback: { id: string, name: string } | null, config:
     | { __typename: 'EmailConfig', to: Array<string> }

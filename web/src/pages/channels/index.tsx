@@ -47,7 +47,7 @@ export default function ChannelsPage() {
       {data ? null : <Missing error={error} isLoading={!error} onRetry={reload} />}
       {data && channels.length === 0 ? <Missing>{w.none}</Missing> : null}
       {channels.length > 0 ? (
-        <ul class="rows">
+        <ul class="rows tall">
           {channels.map(channel => (
             <Row key={channel.id} channel={channel} onEdit={() => setOpened(channel)} onChanged={reload} />
           ))}
@@ -125,16 +125,21 @@ function Row({
           <button
             type="button"
             class="button"
-            aria-label={w.testOf(name)}
+            aria-label={`${isTesting ? w.sending : w.test}: ${name}`}
             disabled={isTesting}
             onClick={() => void test()}
           >
             {isTesting ? w.sending : w.test}
           </button>
-          <button type="button" class="button" aria-label={w.editOf(name)} onClick={onEdit}>
+          <button type="button" class="button" aria-label={`${common().edit}: ${name}`} onClick={onEdit}>
             {common().edit}
           </button>
-          <button type="button" class="button danger" aria-label={w.removeOf(name)} onClick={remove}>
+          <button
+            type="button"
+            class="button danger"
+            aria-label={`${common().remove}: ${name}`}
+            onClick={remove}
+          >
             {common().remove}
           </button>
         </div>

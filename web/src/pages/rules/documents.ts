@@ -435,7 +435,7 @@ export type AlertsQueryVariables = Exact<{
 }>;
 
 
-export type AlertsQuery = { alerts: { totalCount: number | null, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
+export type AlertsQuery = { alerts: { totalCount: number | null, asOf: string, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
 
 export type RuleRowFragment = { id: string, version: number, name: string, enabled: boolean, position: number, severities: Array<Severity>, incidentProbabilityMin: number | null, repeatCount: number, escalateOnSla: boolean, matchers: Array<{ label: string, operator: MatchOperator, value: string }>, levels: Array<{ number: number, delay: string, targets: Array<
       | { __typename: 'NotificationChannel', id: string, name: string }

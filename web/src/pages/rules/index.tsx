@@ -55,7 +55,7 @@ export default function RulesPage() {
       {data ? null : <Missing error={error} isLoading={!error} onRetry={reload} />}
       {data && rules.length === 0 ? <Missing>{w.none}</Missing> : null}
       {rules.length > 0 ? (
-        <ol class="rows">
+        <ol class="rows tall">
           {rules.map((rule, index) => (
             <Row
               key={rule.id}
@@ -111,11 +111,12 @@ function Row({
           {rule.enabled ? null : <span class="tag warn">{w.off}</span>}
         </p>
         <p class="row small">
-          {rule.severities.length === 0 ? <span class="soft">{w.anySeverity}</span> : null}
           {rule.severities.map(severity => (
             <SeverityMark key={severity} severity={severity} />
           ))}
-          <MatcherList matchers={rule.matchers} />
+          {rule.matchers.length > 0 || rule.severities.length === 0 ? (
+            <MatcherList matchers={rule.matchers} />
+          ) : null}
           {rule.incidentProbabilityMin !== null && rule.incidentProbabilityMin !== undefined ? (
             <span class="soft">{w.chance(rule.incidentProbabilityMin)}</span>
           ) : null}
@@ -157,10 +158,15 @@ function Row({
           >
             ↓
           </button>
-          <button type="button" class="button" aria-label={w.editOf(rule.name)} onClick={onEdit}>
+          <button type="button" class="button" aria-label={`${common().edit}: ${rule.name}`} onClick={onEdit}>
             {common().edit}
           </button>
-          <button type="button" class="button danger" aria-label={w.removeOf(rule.name)} onClick={remove}>
+          <button
+            type="button"
+            class="button danger"
+            aria-label={`${common().remove}: ${rule.name}`}
+            onClick={remove}
+          >
             {common().remove}
           </button>
         </div>

@@ -50,7 +50,7 @@ export function Inhibitions() {
       {data ? null : <Missing error={error} isLoading={!error} onRetry={reload} />}
       {data && rules.length === 0 ? <p class="soft">{w.noInhibition}</p> : null}
       {rules.length > 0 ? (
-        <ul class="rows">
+        <ul class="rows tall">
           {rules.map(rule => (
             <li key={rule.id}>
               <div class="rule-what">
@@ -72,7 +72,7 @@ export function Inhibitions() {
                   <button
                     type="button"
                     class="button"
-                    aria-label={w.editOf(rule.name)}
+                    aria-label={`${common().edit}: ${rule.name}`}
                     onClick={() => setOpened(rule)}
                   >
                     {common().edit}
@@ -80,7 +80,7 @@ export function Inhibitions() {
                   <button
                     type="button"
                     class="button danger"
-                    aria-label={w.removeOf(rule.name)}
+                    aria-label={`${common().remove}: ${rule.name}`}
                     onClick={() =>
                       void removed(w.sure(rule.name), w.removed(rule.name), async () => {
                         const { deleteInhibitionRule } = await ask(DeleteInhibitionRule, {

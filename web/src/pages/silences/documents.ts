@@ -385,7 +385,7 @@ export type AlertsQueryVariables = Exact<{
 }>;
 
 
-export type AlertsQuery = { alerts: { totalCount: number | null, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
+export type AlertsQuery = { alerts: { totalCount: number | null, asOf: string, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
 
 export type SilenceRowFragment = { id: string, version: number, startsAt: string, endsAt: string, recurrence: string | null, timeZone: string, endOnResolve: boolean, comment: string, state: SilenceState, matchedCount: number, matchers: Array<{ label: string, operator: MatchOperator, value: string }>, createdBy: { name: string } };
 

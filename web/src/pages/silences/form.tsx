@@ -82,7 +82,7 @@ export function SilenceForm({
             {common().cancel}
           </button>
           <button type="submit" form="silence-form" class="button first" disabled={form.isSending}>
-            {known ? common().save : w.make}
+            {known ? common().save : common().create}
           </button>
         </>
       }

@@ -64,7 +64,7 @@ export default function SilencesPage() {
         <Missing>{isOverShown ? w.isEmpty.over : w.isEmpty.now}</Missing>
       ) : null}
       {silences.length > 0 ? (
-        <ul class="rows silence">
+        <ul class="rows tall">
           {silences.map(silence => (
             <Row key={silence.id} silence={silence} onEdit={() => setOpened(silence)} onChanged={reload} />
           ))}
@@ -127,13 +127,18 @@ function Row({
       </div>
       {mayAct.value && !isOver ? (
         <div class="row">
-          <button type="button" class="button" aria-label={w.editOf(silence.comment)} onClick={onEdit}>
+          <button
+            type="button"
+            class="button"
+            aria-label={`${common().edit}: ${silence.comment}`}
+            onClick={onEdit}
+          >
             {common().edit}
           </button>
           <button
             type="button"
             class="button danger"
-            aria-label={w.expireOf(silence.comment)}
+            aria-label={`${w.expire}: ${silence.comment}`}
             onClick={() => void expire(silence, onChanged)}
           >
             {w.expire}
