@@ -32,6 +32,8 @@ EXPLAIN_WITHIN = timedelta(milliseconds=500)
 SCORE_WITHIN = timedelta(milliseconds=100)
 FIGURES_WITHIN = timedelta(milliseconds=500)
 ALERT_COUNT_MAX = 1024
+# So many are scored by one question; as many as one page, so that most ask only once.
+PART_LENGTH = 128
 BODY_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 # More questions at once than this are not asked at all.
@@ -81,9 +83,23 @@ class RemotePredictor:
         return answer or {}
 
     async def score(self, tenant_id: TenantId, alert_ids: Sequence[AlertId]) -> Mapping[AlertId, Prediction]:
-        """Return what is to be expected of alerts; what can't be had in time is absent."""
-        answer = await self._ask(SCORE_PATH, tenant_id, alert_ids, SCORE_WITHIN, _predictions)
-        return answer or {}
+        """Return what is to be expected of alerts; what can't be had in time is absent.
+
+        Many are asked for in parts, so that of those asked first something is there when the time is up.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SCORE_WITHIN.total_seconds()
+        found: dict[AlertId, Prediction] = {}
+        for start in range(0, len(alert_ids), PART_LENGTH):
+            left = timedelta(seconds=until - loop.time())
+            if left <= timedelta(0):
+                break
+            part = alert_ids[start : start + PART_LENGTH]
+            answer = await self._ask(SCORE_PATH, tenant_id, part, left, _predictions)
+            if answer is None:
+                break
+            found |= answer
+        return found
 
     async def figures(self) -> bytes:
         """Return the figures of the learning process in Prometheus' text format; empty where it is away."""

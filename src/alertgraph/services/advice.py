@@ -14,7 +14,7 @@ CONTRIBUTION_COUNT_MAX = 20
 # Of what is older, the model has said nothing for another reason than that it is about to.
 SCORED_WITHIN = timedelta(minutes=1)
 # What no more than this wait for is asked for while they wait.
-ASKED_COUNT_MAX = 100
+ASKED_COUNT_MAX = 1_024
 
 
 class AdviceService:

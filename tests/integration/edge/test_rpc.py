@@ -123,6 +123,22 @@ async def test_who_takes_too_long_is_not_waited_for(world: World, monkeypatch: p
     assert world.outcomes == {"late": 1}
 
 
+async def test_of_many_those_are_there_that_can_be_had_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "SCORE_WITHIN", timedelta(milliseconds=700))
+    monkeypatch.setattr(rpc, "PART_LENGTH", 10)
+    ids = [AlertId(UUID(int=number)) for number in range(1, 101)]
+    world.predictor.predictions = {alert_id: a_prediction() for alert_id in ids}
+    world.predictor.waits = 0.2
+
+    found = list(await world.remote.score(TENANT, ids))
+
+    assert found == ids[: len(found)]
+    assert 10 <= len(found) < 100
+    assert world.outcomes == {"ok": len(found) // 10, "late": 1}
+
+
 async def test_who_fails_again_and_again_is_left_alone_and_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
