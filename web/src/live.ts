@@ -128,6 +128,9 @@ export function startLive(): void {
         return false;
       },
       cut: gone,
+      quiet: () => {
+        connection.value = 'live';
+      },
     });
   };
   const find = (wait: number): void => {

@@ -13,6 +13,7 @@ export const connection = signal<Connection>('connecting');
 
 const PING_MS = 10_000;
 const PONG_WITHIN_MS = 5_000;
+const QUIET_MS = 250;
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 8_000;
 /** Closed since the credentials are no good. */
@@ -35,9 +36,12 @@ export interface Sink<R> {
   refused?(error: ApiError): boolean;
   /** The stream is cut; it is being connected anew. */
   cut?(): void;
+  /** It is connected, and there is nothing to catch up with. */
+  quiet?(): void;
 }
 
 let client: Client | null = null;
+let isConnected = false;
 
 function socket(): Client {
   if (client) return client;
@@ -51,6 +55,8 @@ function socket(): Client {
     // Coming back is ours to do: what is asked for then depends on how far we have come.
     retryAttempts: 0,
     keepAlive: PING_MS,
+    // The library wants a text with each operation; ours are named by their hashes.
+    jsonMessageReplacer: (name, value) => (name === 'query' && value === '' ? undefined : value),
     connectionParams: () => ({ authorization: `Bearer ${key.value ?? ''}` }),
     on: {
       ping: received => {
@@ -62,7 +68,11 @@ function socket(): Client {
       pong: received => {
         if (received) clearTimeout(pong);
       },
+      connected: () => {
+        isConnected = true;
+      },
       closed: event => {
+        isConnected = false;
         clearTimeout(pong);
         if (REFUSED.has((event as CloseEvent).code)) signOut('refused');
       },
@@ -102,26 +112,41 @@ export function follow<R, V>(asked: Document<R, V>, variables: () => V, sink: Si
   function start(): void {
     if (ended) return;
     let over = false;
-    stop = socket().subscribe<R>({ ...named(asked), variables: variables() } as never, {
-      next: result => {
-        failures = 0;
-        const first = result.errors?.[0];
-        if (first) refuse(new ApiError(String(first.extensions?.['code'] ?? 'INTERNAL'), first.message));
-        else if (result.data) sink.next(result.data);
+    let hasBegun = false;
+    // What was missed comes at once; where nothing was, nothing is said before the first sign of life.
+    const listen = (): void => {
+      if (over || ended || hasBegun) return;
+      if (isConnected && failures === 0) sink.quiet?.();
+      else {
+        failures = isConnected ? 0 : failures;
+        setTimeout(listen, QUIET_MS);
+      }
+    };
+    setTimeout(listen, QUIET_MS);
+    stop = socket().subscribe<R>(
+      { query: '', ...named(asked), variables: variables() as Record<string, unknown> },
+      {
+        next: result => {
+          hasBegun = true;
+          failures = 0;
+          const first = result.errors?.[0];
+          if (first) refuse(new ApiError(String(first.extensions?.['code'] ?? 'INTERNAL'), first.message));
+          else if (result.data) sink.next(result.data);
+        },
+        error: error => {
+          if (over) return;
+          over = true;
+          const first = Array.isArray(error) ? error[0] : null;
+          if (first) refuse(new ApiError(String(first.extensions?.code ?? 'INTERNAL'), first.message));
+          else again();
+        },
+        complete: () => {
+          if (over) return;
+          over = true;
+          again();
+        },
       },
-      error: error => {
-        if (over) return;
-        over = true;
-        const first = Array.isArray(error) ? error[0] : null;
-        if (first) refuse(new ApiError(String(first.extensions?.code ?? 'INTERNAL'), first.message));
-        else again();
-      },
-      complete: () => {
-        if (over) return;
-        over = true;
-        again();
-      },
-    });
+    );
   }
   const now = (): void => {
     if (ended) return;

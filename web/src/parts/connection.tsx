@@ -34,7 +34,7 @@ export function ConnectionState() {
 export function OfflineBanner() {
   if (connection.value !== 'offline') return null;
   return (
-    <p class="offline" role="alert">
+    <p class="offline-banner" role="alert">
       {w().offline}
     </p>
   );
