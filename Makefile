@@ -11,7 +11,7 @@ ORDER ?= default
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install ml web web-check web-codegen web-format run test test-second-server test-faults check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
+.PHONY: help install ml web web-check web-codegen web-format run test test-second-server test-faults test-browser check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,13 +58,16 @@ run: $(VENV)/.runtime ## Start alertgraph with an embedded database; prints its 
 
 test: $(VENV)/.dev ## Run the tests
 	@$(MAKE) -s ml || echo "» tests of what learns skip themselves" >&2
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --randomly-seed=$(ORDER) -m "not faults and not second_server"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --randomly-seed=$(ORDER) -m "not faults and not second_server and not browser"
 
 test-second-server: $(VENV)/.dev ## Run the tests of storage and wake-ups once more, on Debian's PostgreSQL or a named one
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --randomly-seed=$(ORDER) -m "second_server"
 
 test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores that go away
 	@$(BIN)/pytest -n 0 -m faults
+
+test-browser: $(VENV)/.dev ## Look at the console in Debian's Chromium; ALERTGRAPH_SHOTS=folder keeps pictures
+	@$(BIN)/pytest -n 0 -m browser tests/browser
 
 check: lint types imports schema-check ## Check style, types, import contracts and the published schema; changes nothing
 
@@ -125,8 +128,8 @@ client: $(VENV)/client/.made ## Generate the Python client in examples/ from the
 client-check: $(VENV)/client/.made
 	@sh tools/client.sh $(VENV)/client/bin/ariadne-codegen --check
 
-debian: ## Install the Debian programs that tests and bench run: redis, prometheus, postgresql, wrk (needs root)
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
+debian: ## Install the Debian programs that tests and bench run: chromium, redis, prometheus, postgresql, wrk (needs root)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
 
 clean: ## Remove what was built and installed here
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules bench/peers/postgraphile/node_modules bench/peers/alerta/.venv
