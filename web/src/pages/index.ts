@@ -31,16 +31,20 @@ export interface Page {
 const titles = words({
   en: {
     alerts: 'Alerts',
+    onCall: 'On call',
     rules: 'Rules',
     channels: 'Channels',
+    metrics: 'Metrics',
     silences: 'Silences',
     models: 'Models',
     audit: 'Audit',
   },
   de: {
     alerts: 'Alarme',
+    onCall: 'Bereitschaft',
     rules: 'Regeln',
     channels: 'Kanäle',
+    metrics: 'Kennzahlen',
     silences: 'Stummschaltungen',
     models: 'Modelle',
     audit: 'Protokoll',
@@ -50,6 +54,13 @@ const titles = words({
 export const pages: readonly Page[] = [
   { path: '', title: () => titles().alerts, icon: 'alerts', letter: 'i', component: AlertsPage },
   { path: 'alerts', load: () => import('./alert') },
+  {
+    path: 'on-call',
+    title: () => titles().onCall,
+    icon: 'onCall',
+    letter: 'o',
+    load: () => import('./on-call'),
+  },
   {
     path: 'silences',
     title: () => titles().silences,
@@ -64,6 +75,14 @@ export const pages: readonly Page[] = [
     icon: 'channels',
     letter: 'c',
     load: () => import('./channels'),
+  },
+  // The service's own figures are at /metrics.
+  {
+    path: 'figures',
+    title: () => titles().metrics,
+    icon: 'metrics',
+    letter: 'f',
+    load: () => import('./metrics'),
   },
   {
     path: 'models',
