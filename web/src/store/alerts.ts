@@ -6,7 +6,8 @@
  * - A list knows how far down it was read. What happens above that is put in its place; what happens below is read with
  *   the pages to come. What has changed while a page was under way is looked at again when it arrives.
  * - What was done here lies over an alert until the server has answered, and is taken away whatever the answer is.
- * - Where something may have been missed, lists are read anew; until then they stay as they are.
+ * - Where something may have been missed, a new epoch begins: lists are read anew, and stay as they are until then. What was
+ *   learned in an earlier epoch, or was asked for in one, may not be so any more: no list takes in an alert because of it.
  *
  * It knows nothing of the network or the page: both are told what to do by what it returns.
  */
@@ -27,13 +28,13 @@ export interface Page {
 /** A page to ask for. It is given back with the answer. */
 export interface PageRequest {
   readonly after: string | null;
-  readonly turn: number;
+  readonly epoch: number;
 }
 
 /** Alerts of which only the server knows whether a list shows them. */
 export interface Question {
   readonly alerts: readonly Alert[];
-  readonly turn: number;
+  readonly epoch: number;
 }
 
 /** A list of alerts: a part of all that match, from the first on. */
@@ -49,7 +50,6 @@ export class View {
   /** Raised with each change of `ids`. */
   revision = 0;
 
-  #turn = 0;
   #isAsking = false;
   #endCursor: string | null = null;
   #boundary: Place | null = null;
@@ -81,13 +81,13 @@ export class View {
     if (this.#isAsking || (this.isComplete && !this.isStale)) return null;
     this.#isAsking = true;
     this.#touched.clear();
-    return { after: this.isStale || this.isFresh ? null : this.#endCursor, turn: this.#turn };
+    return { after: this.isStale || this.isFresh ? null : this.#endCursor, epoch: this.store.epoch };
   }
 
   /** Take an answer to `next`. What was asked before the list was begun anew is dropped. */
   arrived(request: PageRequest, page: Page): void {
+    if (request.epoch !== this.store.epoch) return;
     for (const alert of page.alerts) this.store.learn(alert);
-    if (request.turn !== this.#turn) return;
     this.#isAsking = false;
     if (request.after === null) {
       this.isFresh = false;
@@ -120,12 +120,11 @@ export class View {
 
   /** The answer to `next` does not come; it may be asked for again. */
   failed(request: PageRequest): void {
-    if (request.turn === this.#turn) this.#isAsking = false;
+    if (request.epoch === this.store.epoch) this.#isAsking = false;
   }
 
-  /** Read it from the beginning; what is shown stays until the first page arrives. */
+  /** A new epoch has begun: read it from the beginning; what is shown stays until the first page arrives. */
   restart(): void {
-    this.#turn += 1;
     this.#isAsking = false;
     this.#unsure.clear();
     this.#isQuestioned = false;
@@ -145,13 +144,13 @@ export class View {
     }
     if (alerts.length === 0) return null;
     this.#isQuestioned = true;
-    return { alerts, turn: this.#turn };
+    return { alerts, epoch: this.store.epoch };
   }
 
   /** Take an answer to `question`: those that the list shows; null where there is none and it is asked again. */
   answered(question: Question, shown: readonly Alert[] | null): void {
+    if (question.epoch !== this.store.epoch) return;
     for (const alert of shown ?? []) this.store.learn(alert);
-    if (question.turn !== this.#turn) return;
     this.#isQuestioned = false;
     const yes = new Set(shown?.map(alert => alert.id));
     for (const { id } of question.alerts) {
@@ -169,6 +168,7 @@ export class View {
     const alert = this.store.get(id);
     if (!alert) return;
     if (!matches(this.filter, alert)) this.#drop(id);
+    else if (!this.store.isFresh(id) && !this.#members.has(id)) return;
     else if (this.#isDecidable || this.#members.has(id)) {
       this.#put(id);
       if (!this.#isDecidable) this.#unsure.add(id);
@@ -250,10 +250,12 @@ export class View {
 /** What is known of alerts. `changed` is told the ids of what looks different, once for all that comes together. */
 export class AlertStore {
   readonly views = new Set<View>();
-  #known = new Map<string, Alert>();
+  /** Raised where something may have been missed. */
+  epoch = 0;
+  #known = new Map<string, { alert: Alert; epoch: number }>();
   #patches = new Map<string, Map<number, Patch>>();
   #patched = new Map<string, Alert>();
-  #tokens = new Map<number, readonly string[]>();
+  #tokens = new Map<number, { ids: readonly string[]; epoch: number }>();
   #token = 0;
   #depth = 0;
   #dirty = new Set<string>();
@@ -262,7 +264,12 @@ export class AlertStore {
 
   /** Return an alert as it is shown: with what was done here lying over what is known. */
   get(id: string): Alert | undefined {
-    return this.#patched.get(id) ?? this.#known.get(id);
+    return this.#patched.get(id) ?? this.#known.get(id)?.alert;
+  }
+
+  /** Whether what is known of an alert is kept up to date by what happens. */
+  isFresh(id: string): boolean {
+    return this.#known.get(id)?.epoch === this.epoch;
   }
 
   isPatched(id: string): boolean {
@@ -296,11 +303,18 @@ export class AlertStore {
     }
   }
 
-  /** Take a state of an alert, from wherever; what is older than what is known is no news. */
-  learn(alert: Alert): void {
+  /**
+   * Take a state of an alert, from wherever; what is older than what is known is no news.
+   *
+   * @param epoch When it was asked for.
+   */
+  learn(alert: Alert, epoch = this.epoch): void {
     const known = this.#known.get(alert.id);
-    if (known && known.version >= alert.version) return;
-    this.#known.set(alert.id, alert);
+    if (known && known.alert.version > alert.version) return;
+    // What was up to date stays so: whatever comes after is told.
+    const since = Math.max(epoch, known?.epoch ?? 0);
+    if (known?.alert.version === alert.version && known.epoch === since) return;
+    this.#known.set(alert.id, { alert, epoch: since });
     this.#show(alert.id);
   }
 
@@ -314,6 +328,7 @@ export class AlertStore {
 
   /** Something may have been missed: have all lists read anew. */
   restart(): void {
+    this.epoch += 1;
     for (const view of this.views) view.restart();
   }
 
@@ -321,7 +336,7 @@ export class AlertStore {
   begin(ids: readonly string[], patch: Patch): number {
     this.#token += 1;
     const token = this.#token;
-    this.#tokens.set(token, ids);
+    this.#tokens.set(token, { ids, epoch: this.epoch });
     this.together(() => {
       for (const id of ids) {
         const patches = this.#patches.get(id) ?? new Map<number, Patch>();
@@ -335,11 +350,12 @@ export class AlertStore {
 
   /** The server has answered, or never will: from now on what it says is shown. */
   settle(token: number, alerts: readonly Alert[] = []): void {
-    const ids = this.#tokens.get(token);
-    if (!ids) return;
+    const begun = this.#tokens.get(token);
+    if (!begun) return;
+    const { ids, epoch } = begun;
     this.#tokens.delete(token);
     this.together(() => {
-      for (const alert of alerts) this.learn(alert);
+      for (const alert of alerts) this.learn(alert, epoch);
       for (const id of ids) {
         const patches = this.#patches.get(id);
         patches?.delete(token);
@@ -366,7 +382,7 @@ export class AlertStore {
   }
 
   #show(id: string): void {
-    const known = this.#known.get(id);
+    const known = this.#known.get(id)?.alert;
     const patches = this.#patches.get(id);
     if (known && patches) {
       let shown = known;
