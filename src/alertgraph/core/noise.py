@@ -139,12 +139,22 @@ class History:
         ended_count: How many ended, the older ones counting less.
         quiet_count: How many of those with nobody acting.
         quiet_median: How long those lasted; None where there were none.
+        quiet_longest: How long the longest of the latest of those lasted; None where that is not known.
     """
 
     noise_probability: float
     ended_count: float
     quiet_count: float
     quiet_median: timedelta | None
+    quiet_longest: timedelta | None = None
+
+    @property
+    def quiet_length(self) -> timedelta | None:
+        """How long to wait for one like these to end by itself; None where none has.
+
+        Half of them outlast their median: whoever waits for that is told of every second one all the same.
+        """
+        return self.quiet_longest if self.quiet_longest is not None else self.quiet_median
 
 
 @quick
@@ -270,8 +280,8 @@ def _length(alert: Alert, evidence: NoiseEvidence, rules: NoiseRules) -> timedel
         return rules.hold_max  # who has the incident sees it there
     if rules.mode < NoiseMode.HOLD:
         return timedelta(0)
-    if evidence.history is not None and evidence.history.quiet_median is not None:
-        return evidence.history.quiet_median
+    if evidence.history is not None and evidence.history.quiet_length is not None:
+        return evidence.history.quiet_length
     advice = alert.advice
     if (
         advice is not None
@@ -370,8 +380,9 @@ class Ends:
 
     def history(self, probability: float) -> History:
         """Return this as it is kept with the probability that follows from it."""
-        length = timedelta(seconds=median(self.lengths)) if self.lengths else None
-        return History(probability, self.count, self.quiet, length)
+        usual = timedelta(seconds=median(self.lengths)) if self.lengths else None
+        longest = timedelta(seconds=max(self.lengths)) if self.lengths else None
+        return History(probability, self.count, self.quiet, usual, longest)
 
 
 # ------------------------------------------------------------------------------------- the threshold

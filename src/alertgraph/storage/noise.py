@@ -30,7 +30,7 @@ _POLICY = """
 SELECT spare_key, model_threshold, history_threshold, predicts, fresh_until FROM noise_policy WHERE tenant_id = $1
 """
 _HISTORIES = """
-SELECT key, noise_probability, ended_count, quiet_count, quiet_median
+SELECT key, noise_probability, ended_count, quiet_count, quiet_median, quiet_longest
 FROM noise_history WHERE tenant_id = $1 AND key = ANY ($2::bytea[])
 """
 # Of an incident with thousands of alerts one is enough.
@@ -52,11 +52,14 @@ ON CONFLICT (tenant_id) DO UPDATE SET
     predicts = excluded.predicts, fresh_until = excluded.fresh_until
 """
 _KEEP_HISTORIES = """
-INSERT INTO noise_history (tenant_id, key, noise_probability, ended_count, quiet_count, quiet_median)
-SELECT $1, * FROM unnest($2::bytea[], $3::float8[], $4::float8[], $5::float8[], $6::interval[])
+INSERT INTO noise_history (
+    tenant_id, key, noise_probability, ended_count, quiet_count, quiet_median, quiet_longest)
+SELECT $1, * FROM unnest(
+    $2::bytea[], $3::float8[], $4::float8[], $5::float8[], $6::interval[], $7::interval[])
 ON CONFLICT (tenant_id, key) DO UPDATE SET
     noise_probability = excluded.noise_probability, ended_count = excluded.ended_count,
-    quiet_count = excluded.quiet_count, quiet_median = excluded.quiet_median
+    quiet_count = excluded.quiet_count, quiet_median = excluded.quiet_median,
+    quiet_longest = excluded.quiet_longest
 """
 _FORGET_HISTORIES = "DELETE FROM noise_history WHERE tenant_id = $1 AND key = ANY ($2::bytea[])"
 _FORGET_ALL_HISTORIES = "DELETE FROM noise_history WHERE tenant_id = $1"
@@ -175,6 +178,7 @@ class PostgresNoiseBook:
                     [one.ended_count for _, one in kept],
                     [one.quiet_count for _, one in kept],
                     [one.quiet_median for _, one in kept],
+                    [one.quiet_longest for _, one in kept],
                 )
             if gone:
                 await connection.execute(_FORGET_HISTORIES, tenant_id, gone)

@@ -721,6 +721,7 @@ noise_history = Table(
     Column("ended_count", Double, nullable=False),
     Column("quiet_count", Double, nullable=False),
     Column("quiet_median", Interval),
+    Column("quiet_longest", Interval),
 )
 
 noise_hold = Table(

@@ -36,7 +36,7 @@ from tests.virtual import SeededDice, VirtualClock
 pytestmark = pytest.mark.both_servers
 
 POLICY = NoisePolicy(b"k" * 32, 0.7, None, True, T0 + MINUTE)
-HISTORY = History(0.9, 20.0, 18.0, 90 * SECOND)
+HISTORY = History(0.9, 20.0, 18.0, 90 * SECOND, 240 * SECOND)
 RULES = NoiseRules(NoiseMode.HOLD, 5 * MINUTE, HOUR, T0 - DAY)
 
 

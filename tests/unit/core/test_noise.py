@@ -160,6 +160,15 @@ def test_where_the_model_abstained_the_past_is_asked() -> None:
     assert is_told(judged(an_alert(advice=abstained), evidence=NoiseEvidence(POLICY, None)))
 
 
+def test_it_waits_as_long_as_the_longest_of_the_latest_where_that_is_known() -> None:
+    history = replace(HISTORY, quiet_longest=4 * MINUTE)
+
+    alert = judged(an_alert(), evidence=replace(EVIDENCE, history=history)).alert
+
+    assert alert is not None
+    assert alert.judge_at == T0 + 4 * MINUTE
+
+
 def test_no_hold_is_longer_than_the_tenant_allows() -> None:
     decision = judged(an_alert(), rules=replace(RULES, hold_max=MINUTE))
 

@@ -70,6 +70,20 @@ def test_what_ends_with_nobody_acting_was_noise_and_shows_how_long_it_lasts() ->
         assert history.noise_probability > 0.5
 
 
+def test_of_those_that_ended_by_themselves_the_longest_of_the_latest_is_known() -> None:
+    memory = NoiseMemory(KEY)
+    for number, seconds in enumerate((500, *[60] * 14, 90, 30)):
+        id_ = AlertId(uuid7(T0, number))
+        memory.take(told(EventKind.TRIGGERED, alert_id=id_))
+        memory.take(told(EventKind.RESOLVED, MINUTE, alert_id=id_, elapsed_ms=seconds * 1000))
+
+    history = memory.history(key_of("latency"))
+
+    # The first of seventeen is forgotten.
+    assert history is not None
+    assert (history.quiet_median, history.quiet_longest) == (MINUTE, 90 * SECOND)
+
+
 @pytest.mark.parametrize(
     "event",
     [
