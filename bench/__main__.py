@@ -23,6 +23,7 @@ from bench import (
     metrics,
     plans,
     plots,
+    predictions,
     reads,
     report,
     sealing,
@@ -143,6 +144,15 @@ def _learning(wanted: Wanted, directory: Path) -> Outcome:
     )
 
 
+def _predictions(wanted: Wanted, directory: Path) -> Outcome:
+    scale = predictions.QUICK if wanted.quick else predictions.FULL
+    with Installation(directory / "data") as installation:
+        measuring = predictions.Predictions(installation, directory, scale)
+        measuring.run()
+        settings = {"rounds": scale.rounds, **installation.facts()}
+    return Outcome(measuring.table(), measuring.told(), settings)
+
+
 def _sealing(wanted: Wanted, directory: Path) -> Outcome:
     scale = sealing.QUICK if wanted.quick else sealing.FULL
     with Installation(directory / "data") as installation:
@@ -192,6 +202,7 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "lateness": _lateness,
     "appends": _appends,
     "learning": _learning,
+    "predictions": _predictions,
     "sealing": _sealing,
     "metrics": _metrics,
     "growth": _growth,
@@ -199,7 +210,7 @@ PARTS: Mapping[str, Callable[[Wanted, Path], Outcome]] = {
     "list-growth": _list_growth,
 }
 # These are no rows of the design's table, and but for the first they take ten minutes each.
-ONLY_BY_NAME = ("appends", "learning", "sealing", "metrics", "growth", "lists", "list-growth")
+ONLY_BY_NAME = ("appends", "learning", "predictions", "sealing", "metrics", "growth", "lists", "list-growth")
 COMMANDS = ("plot", "flame", "fill", "plans")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -70,6 +71,7 @@ class RemotePredictor:
         self._under_way_count = 0
         self._failure_count = 0
         self._closed_until = 0.0
+        self._well_at = -math.inf
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -149,12 +151,16 @@ class RemotePredictor:
         finally:
             self._under_way_count -= 1
             self._asked(path, outcome)
-            self._learn(is_well=outcome == "ok")
+            self._learn(began_at=now, is_well=outcome == "ok")
         return None
 
-    def _learn(self, *, is_well: bool) -> None:
+    def _learn(self, *, began_at: float, is_well: bool) -> None:
         if is_well:
             self._failure_count, self._closed_until = 0, 0.0
+            self._well_at = asyncio.get_running_loop().time()
+            return
+        if self._well_at >= began_at:
+            # Others were answered meanwhile: it was asked for too much at once, and is well.
             return
         self._failure_count += 1
         excess = self._failure_count - FAILURE_COUNT_MAX

@@ -157,6 +157,23 @@ async def test_who_fails_again_and_again_is_left_alone_and_tried_again(
     assert await world.remote.score(TENANT, [ONE]) == world.predictor.predictions
 
 
+async def test_who_is_asked_too_much_at_once_is_not_left_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "SCORE_WITHIN", timedelta(seconds=2))
+    monkeypatch.setattr(rpc, "PART_LENGTH", 1)
+    world.predictor.predictions = {ONE: a_prediction(), TWO: a_prediction()}
+    world.predictor.waits = 0.6
+
+    # Each has three of its eight parts when the time is up.
+    answers = await asyncio.gather(*(world.remote.score(TENANT, [ONE, TWO] * 4) for _ in range(6)))
+    world.predictor.waits = 0.0
+
+    assert all(answers)
+    assert world.outcomes["late"] == 6
+    assert await world.remote.score(TENANT, [ONE]) == {ONE: a_prediction()}
+
+
 async def test_where_nobody_listens_there_is_nothing(data_dir: Path) -> None:
     world = World(f"unix://{data_dir}/nobody.sock")
 
