@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { draftOf, durationOf, inputOf, type Known, lengthOf, NEW_DRAFT, shownTarget } from './draft';
+import {
+  badDelays,
+  draftOf,
+  durationOf,
+  inputOf,
+  type Known,
+  lengthOf,
+  NEW_DRAFT,
+  NEW_LEVEL,
+  shownTarget,
+} from './draft';
 
 const known: Known = {
   id: 'rul_1',
@@ -39,9 +49,9 @@ describe('lengths', () => {
     expect(durationOf({ amount: '1,5', unit: 'h' })).toBe('PT5400S');
   });
 
-  it('leave nonsense to the server to refuse, rather than to send something else', () => {
-    expect(durationOf({ amount: 'soon', unit: 'm' })).toBe('soon');
-    expect(durationOf({ amount: ' ', unit: 'm' })).toBe('P');
+  it('that are none are found, by their level', () => {
+    const levels = ['5', 'soon', ' ', '0', '-1', '1,5'].map(amount => ({ ...NEW_LEVEL, amount }));
+    expect(badDelays({ ...NEW_DRAFT, levels })).toEqual([1, 2, 4]);
   });
 });
 

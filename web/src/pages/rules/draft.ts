@@ -73,10 +73,18 @@ export function lengthOf(seconds: number): Pick<Level, 'amount' | 'unit'> {
   return { amount: String(seconds / UNITS[unit]), unit };
 }
 
-/** Return a length as the API has it; what is no number is left to the API to refuse. */
+function numberOf(amount: string): number {
+  return amount.trim() === '' ? Number.NaN : Number(amount.trim().replace(',', '.'));
+}
+
+/** Return which levels have a delay that is no length of time, by their index. */
+export function badDelays(draft: Draft): number[] {
+  return draft.levels.flatMap((level, index) => (numberOf(level.amount) >= 0 ? [] : [index]));
+}
+
+/** Return a length as the API has it; it must be one. */
 export function durationOf({ amount, unit }: Pick<Level, 'amount' | 'unit'>): string {
-  const number = Number(amount.trim().replace(',', '.'));
-  return amount.trim() === '' || Number.isNaN(number) ? amount.trim() || 'P' : `PT${number * UNITS[unit]}S`;
+  return `PT${numberOf(amount) * UNITS[unit]}S`;
 }
 
 export function targetText(target: KnownTarget): TargetText {

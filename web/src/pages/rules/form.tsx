@@ -12,6 +12,7 @@ import { common } from '../../words/common';
 import { secondsOf } from '../../words/time';
 import { CreateEscalationRule, RuleTargets, type RuleTargetsQuery, UpdateEscalationRule } from './documents';
 import {
+  badDelays,
   type Draft,
   draftOf,
   inputOf,
@@ -48,6 +49,13 @@ export function RuleForm({
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     const isDone = await form.submit(async draft => {
+      const bad = badDelays(draft);
+      if (bad.length > 0)
+        return bad.map(index => ({
+          code: 'INVALID_INPUT',
+          message: w.notALength,
+          path: ['input', 'levels', String(index), 'delay'],
+        }));
       const input = inputOf(draft);
       if (known) {
         const { updateEscalationRule } = await ask(UpdateEscalationRule, {
