@@ -104,6 +104,18 @@ def test_from_the_first_alert_to_a_version_of_its_own(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["examples"] >= ALERT_COUNT
 
+        # What it was trained on can be taken elsewhere.
+        command = [sys.executable, "-m", "alertgraph", "export", "examples", "--tenant", "default", "--json"]
+        command += ["--to", str(tmp_path / "examples")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["examples"] >= ALERT_COUNT
+        command = [sys.executable, "-m", "alertgraph", "train", "--from", str(tmp_path / "examples")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "examples; it takes 1000" in done.stderr
+
         def states() -> dict[str, str]:
             nodes = client.ask(MODELS)["predictionModels"]["nodes"]
             return {node["version"]: node["state"] for node in nodes}

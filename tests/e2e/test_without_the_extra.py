@@ -149,7 +149,13 @@ def test_all_else_works_and_why_nothing_is_predicted_is_told(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("train", "--bundled"), ("bench", "ml", "--task", "T9"), ("replay", "--model", "--set", "telecom")],
+    [
+        ("train", "--bundled"),
+        ("train", "--from", "."),
+        ("export", "examples", "--tenant", "default", "--to", "examples"),
+        ("bench", "ml", "--task", "T9"),
+        ("replay", "--model", "--set", "telecom"),
+    ],
     ids=" ".join,
 )
 def test_who_asks_for_what_needs_it_is_told_how_to_get_it(

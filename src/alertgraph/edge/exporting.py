@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from uuid import uuid4
 
 from alertgraph.core.errors import InputError
 from alertgraph.core.ids import ModelId, uuid7
-from alertgraph.core.learning import ModelMetric, ModelState
+from alertgraph.core.learning import ModelState
 from alertgraph.core.prediction_model import PredictionModel
 from alertgraph.edge.operator import Desk
+from alertgraph.edge.training import metrics_of
+from alertgraph.ml.export import ExportError, ExportWriter
 from alertgraph.storage.outcomes import PostgresOutcomes
 from alertgraph.storage.prediction_models import PostgresPredictionModels
 
@@ -26,8 +27,6 @@ async def export_examples(desk: Desk, slug: str, folder: Path) -> dict[str, Any]
         NotFoundError: There is no such tenant.
         InputError: The folder is not empty, or cannot be written.
     """
-    from alertgraph.ml.export import ExportError, ExportWriter
-
     tenant = await desk.tenant(slug)
     try:
         with ExportWriter(folder, str(tenant.id)) as writer:
@@ -84,17 +83,3 @@ async def keep_trained(desk: Desk, slug: str, path: Path) -> dict[str, Any]:
     )
     await models.write(tenant.id, [model], {model.id: made.to_bytes()})
     return {**told, "new": True}
-
-
-def metrics_of(evaluation: Mapping[str, float]) -> tuple[ModelMetric, ...]:
-    """Return what a training reached as figures of a version, each with what it was measured on."""
-    return tuple(
-        ModelMetric(
-            name.replace(" ", "_").replace("-", "_"),
-            value,
-            None,
-            None,
-            f"{name} on the newest of its examples, before it learnt from them; they choose its blend",
-        )
-        for name, value in sorted(evaluation.items())
-    )

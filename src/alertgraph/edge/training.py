@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +17,8 @@ import structlog
 
 from alertgraph.core.errors import AlertGraphError, InputError, NotFoundError
 from alertgraph.core.ids import EPOCH, ModelId, TenantId, uuid7
-from alertgraph.core.learning import CANDIDATE_EVERY, LABELS_EACH, LABELS_MIN, ModelState
+from alertgraph.core.learning import CANDIDATE_EVERY, LABELS_EACH, LABELS_MIN, ModelMetric, ModelState
 from alertgraph.core.prediction_model import PredictionModel
-from alertgraph.edge.exporting import metrics_of
 from alertgraph.edge.installation import StartError, database_at, master_key, owner_url
 from alertgraph.edge.models import model_path
 from alertgraph.edge.telemetry import configure_logging
@@ -221,3 +220,17 @@ async def _candidate(database: Database, tenant_id: TenantId, path: Path) -> dic
     )
     await models.write(tenant_id, [model], {model.id: made.to_bytes()})
     return {**told, "new": True}
+
+
+def metrics_of(evaluation: Mapping[str, float]) -> tuple[ModelMetric, ...]:
+    """Return what a training reached as figures of a version, each with what it was measured on."""
+    return tuple(
+        ModelMetric(
+            name.replace(" ", "_").replace("-", "_"),
+            value,
+            None,
+            None,
+            f"{name} on the newest of its examples, before it learnt from them; they choose its blend",
+        )
+        for name, value in sorted(evaluation.items())
+    )
