@@ -252,10 +252,6 @@ def test_nothing_is_in_anybodys_way(
         assert visited.violations() == []
         visited.shot(f"{path}-form-{name}")
         width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        wide = page.evaluate(
-            "[...document.querySelectorAll('*')].filter(each => each.getBoundingClientRect().right > innerWidth + 1)"
-            ".map(each => each.tagName + '.' + each.className + ' ' + each.id)"
-        )
-        assert width <= 0, f"it scrolls sideways: {wide[:12]}"
+        assert width <= 0, "it scrolls sideways"
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
