@@ -28,7 +28,12 @@ REACH = 0.8
 """How much of the rate without learning is to be left with it."""
 
 SETTLE_SECONDS, START_SECONDS = 90.0, 60.0
-_HEAD = ("case", "without", "with learning", "ratio", "predicted when the load ended", "after, p50 s", "p95 s")
+# What is sent before a measurement, so that tenants are known: requests, and no longer than this.
+FIRST_SECONDS, FIRST_COUNT = 2.0, 100
+_HEAD = (
+    *("case", "without", "with learning", "ratio", "CPU without, µs", "CPU with, µs"),
+    *("predicted when the load ended", "after, p50 s", "p95 s"),
+)
 
 _PREDICTED = """
 SELECT count(p.alert_id)::int AS predicted, count(*)::int AS alerts,
@@ -61,12 +66,14 @@ class Figures:
 
     Attributes:
         rates: Alerts a second, by side.
+        cpu_us: Of service, learning process and PostgreSQL for each alert while it was sent, by side.
         predicted: Share of the alerts that had a prediction when the load ended.
         after: Seconds until half and until 95 of 100 were predicted, from when they came in.
         unpredicted: Alerts without a prediction once it had settled.
     """
 
     rates: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
+    cpu_us: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
     predicted: list[float] = field(default_factory=list)
     after: list[tuple[float, float]] = field(default_factory=list)
     unpredicted: int = 0
@@ -133,9 +140,16 @@ class Learning:
                     server.stop()
 
     def _measure(self, case: writes.Case, side: str, installation: Installation, server: Server) -> None:
-        tenants, measured = self._load(case, installation, server, self._scale.seconds)
+        self._number += 1
+        tenants = installation.tenants(f"l{self._number}", case.tenants)
+        # Each is known by then, as tenants are that send: what opening costs is no part of what sending costs.
+        self._load(case, installation, server, tenants, FIRST_SECONDS, FIRST_COUNT)
+        if side == WITH:
+            _settled(installation, tenants)
+        measured = self._load(case, installation, server, tenants, self._scale.seconds)
         figures = self._figures[case]
         figures.rates[side].append(measured.load.per_second * case.items)
+        figures.cpu_us[side].append((measured.server_cpu_us + measured.postgres_cpu_us) / case.items)
         if side == WITH:
             figures.predicted.append(_predicted(installation, tenants).share)
             settled = _settled(installation, tenants)
@@ -143,19 +157,25 @@ class Learning:
             figures.unpredicted += settled.alerts - settled.predicted
 
     def _load(
-        self, case: writes.Case, installation: Installation, server: Server, seconds: float, count_max: int = 0
-    ) -> tuple[Sequence[TenantWithKey], Measured]:
+        self,
+        case: writes.Case,
+        installation: Installation,
+        server: Server,
+        tenants: Sequence[TenantWithKey],
+        seconds: float,
+        count_max: int = 0,
+    ) -> Measured:
         self._number += 1
-        prefix = f"l{self._number}"
-        tenants = installation.tenants(prefix, case.tenants)
         assert case.targets is not None, "it has requests"
         count_max = count_max or writes.TENANT_ALERT_COUNT_MAX * case.tenants // case.items
-        job = Job(server.port, case.connections, case.targets(tenants, prefix), seconds, count_max)
-        return tenants, measure(job, server, installation)
+        targets = case.targets(tenants, f"l{self._number}")
+        return measure(Job(server.port, case.connections, targets, seconds, count_max), server, installation)
 
     def _await_first(self, installation: Installation, server: Server) -> None:
         """Wait until a prediction is made at all: the process that learns starts after the one that answers."""
-        tenants, _ = self._load(self._cases[0], installation, server, 1.0, 100)
+        case = self._cases[0]
+        tenants = installation.tenants("first", case.tenants)
+        self._load(case, installation, server, tenants, FIRST_SECONDS, FIRST_COUNT)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if _predicted(installation, tenants).predicted:
@@ -184,6 +204,7 @@ class Learning:
                     "name": case.name,
                     "rates": {side: report.spread(rates) for side, rates in figures.rates.items()},
                     "ratio": self._ratio(figures),
+                    "cpu_us": {side: report.spread(values) for side, values in figures.cpu_us.items()},
                     "predicted_at_the_end": report.spread(figures.predicted),
                     "after_p50_s": report.spread([half for half, _ in figures.after]),
                     "after_p95_s": report.spread([most for _, most in figures.after]),
@@ -201,6 +222,8 @@ class Learning:
                 report.shown(report.spread(figures.rates[WITHOUT])),
                 report.shown(report.spread(figures.rates[WITH])),
                 report.shown(self._ratio(figures)),
+                f"{report.median(figures.cpu_us[WITHOUT]):.0f}",
+                f"{report.median(figures.cpu_us[WITH]):.0f}",
                 f"{report.median(figures.predicted) * 100:.0f} %",
                 f"{report.median([half for half, _ in figures.after]):.1f}",
                 f"{report.median([most for _, most in figures.after]):.1f}",

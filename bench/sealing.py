@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 WITH, WITHOUT = "with the sealer", "without"
 CASES = ("alertgraph, REST", "alertgraph, REST bulk")
-_HEAD = ("case", "without", "with the sealer", "ratio", "p99 without, ms", "p99 with, ms", "sealed meanwhile")
+_HEAD = (
+    *("case", "without", "with the sealer", "ratio", "CPU without, µs", "CPU with, µs", "ratio"),
+    *("p99 without, ms", "p99 with, ms", "sealed meanwhile"),
+)
 
 _BEGIN = """
 INSERT INTO audit_tree (tenant_id, log_epoch, first_number)
@@ -62,11 +65,13 @@ class Figures:
     Attributes:
         rates: Alerts a second, by side.
         p99: Milliseconds, by side.
+        cpu_us: Of service and PostgreSQL for each alert, by side; it says something also where others work beside.
         sealed: Share of the events that were signed when the load ended.
     """
 
     rates: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
     p99: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
+    cpu_us: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
     sealed: list[float] = field(default_factory=list)
 
 
@@ -111,6 +116,7 @@ class Sealing:
         sealed = (sealed_after - sealed_before) / max(1, events_after - events_before)
         figures = self._figures[case]
         figures.rates[side].append(measured.load.per_second * case.items)
+        figures.cpu_us[side].append((measured.server_cpu_us + measured.postgres_cpu_us) / case.items)
         figures.p99[side].append(measured.load.p99_ms)
         if side == WITH:
             figures.sealed.append(sealed)
@@ -175,6 +181,8 @@ class Sealing:
                     "rates": {side: report.spread(rates) for side, rates in figures.rates.items()},
                     "p99_ms": {side: report.spread(values) for side, values in figures.p99.items()},
                     "ratio": self._ratio(figures),
+                    "cpu_us": {side: report.spread(values) for side, values in figures.cpu_us.items()},
+                    "cpu_ratio": report.ratio_of(figures.cpu_us[WITH], figures.cpu_us[WITHOUT]),
                     "sealed_at_the_end": report.spread(figures.sealed),
                 }
                 for case, figures in self._figures.items()
@@ -189,6 +197,9 @@ class Sealing:
                 report.shown(report.spread(figures.rates[WITHOUT])),
                 report.shown(report.spread(figures.rates[WITH])),
                 report.shown(self._ratio(figures)),
+                f"{report.median(figures.cpu_us[WITHOUT]):.0f}",
+                f"{report.median(figures.cpu_us[WITH]):.0f}",
+                report.shown(report.ratio_of(figures.cpu_us[WITH], figures.cpu_us[WITHOUT])),
                 f"{report.median(figures.p99[WITHOUT]):.0f}",
                 f"{report.median(figures.p99[WITH]):.0f}",
                 f"{report.median(figures.sealed) * 100:.0f} %",

@@ -233,6 +233,10 @@ def parent_watched(end: Callable[[], None] | None = None) -> None:
         end: Called when the parent is gone, on a thread of its own; SIGTERM to ourselves where left out.
     """
     os.nice(NICENESS)
+    if hasattr(os, "SCHED_BATCH"):
+        # Who has work for seconds takes no processor from somebody who answers a request just because it wakes.
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     # The terminal tells the whole group; it is our parent who tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -106,7 +106,8 @@ async def test_events_come_in_order_in_batches(world: World) -> None:
 async def test_a_hint_wakes_at_once_and_the_sweep_within_a_second(world: World) -> None:
     world.logs.append(ONE, 1)
     async with world.running() as follower:
-        await world.let(SECOND / 2)
+        # Looks in between, at nothing, keep what comes after a quiet from nothing.
+        await world.let(2.5 * SECOND)
         await world.hints.announce(ONE, world.logs.append(ONE))
         await world.turn()
         assert world.number(follower) == 2
@@ -127,7 +128,7 @@ async def test_of_a_stream_of_events_those_of_a_moment_are_taken_together(world:
         await world.let(SECOND)
 
         assert world.number(follower) == 101
-    assert 6 <= len(world.seen) <= 12
+    assert 3 <= len(world.seen) <= 5
 
 
 async def test_a_new_tenant_is_found_within_two_seconds(world: World) -> None:
