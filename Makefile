@@ -11,7 +11,7 @@ ORDER ?= default
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install ml web web-check web-codegen web-format run test test-second-server test-faults test-browser check lint types imports schema-check schema format lock simulate bench plans build docs client client-check clean debian
+.PHONY: help install ml web web-check web-codegen web-format run test test-second-server test-faults test-browser check lint types imports schema-check schema format lock simulate bench plans build docs screenshots client client-check clean debian
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores tha
 test-browser: $(VENV)/.dev ## Look at the console in Debian's Chromium; ALERTGRAPH_SHOTS=folder keeps pictures
 	@$(BIN)/pytest -n 0 -m browser tests/browser
 
+test-browser: $(VENV)/.dev ## Look at the console in Chromium: live, by key, through a killed server, in storms
+	@$(MAKE) -s web || echo "» the console can't be built; its tests skip themselves" >&2
+	@$(BIN)/pytest -n 0 -m browser -p no:randomly
+
 check: lint types imports schema-check ## Check style, types, import contracts and the published schema; changes nothing
 
 lint: $(VENV)/.dev
@@ -107,6 +111,9 @@ plans: $(VENV)/.dev ## Look at every plan on a filled database: make plans DATA_
 
 build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build
+
+screenshots: $(VENV)/.dev ## Take the pictures of the console in docs/images/ anew, from the demo
+	@$(BIN)/python tools/screenshots.py
 
 # Environments of their own: what builds the pages and the client pins other versions than the service.
 $(VENV)/docs/.made: $(VENV)/.python requirements-docs.txt

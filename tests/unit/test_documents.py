@@ -95,3 +95,13 @@ def test_the_printed_bounds_are_those_of_the_code() -> None:
         f"ports {', '.join(map(str, sorted(PORTS)[:-1]))} and {max(PORTS)}",
     ):
         assert bound in text, bound
+
+
+def test_the_printed_keys_are_those_of_the_console() -> None:
+    text = (ROOT / "docs" / "guide" / "console.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*`) \|", text, re.MULTILINE)
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").rglob("*.tsx"))
+    known = set(re.findall(r"'([^']+)'", "".join(re.findall(r"keys: \[([^\]]*)\]", sources))))
+
+    assert len(rows) > 10
+    assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} - known == set()
