@@ -67,11 +67,8 @@ test-faults: $(VENV)/.dev ## Run the slow tests of hardship: kill -9, stores tha
 	@$(BIN)/pytest -n 0 -m faults
 
 test-browser: $(VENV)/.dev ## Look at the console in Debian's Chromium; ALERTGRAPH_SHOTS=folder keeps pictures
-	@$(BIN)/pytest -n 0 -m browser tests/browser
-
-test-browser: $(VENV)/.dev ## Look at the console in Chromium: live, by key, through a killed server, in storms
 	@$(MAKE) -s web || echo "» the console can't be built; its tests skip themselves" >&2
-	@$(BIN)/pytest -n 0 -m browser -p no:randomly
+	@$(BIN)/pytest -n 0 -m browser -p no:randomly tests/browser
 
 check: lint types imports schema-check ## Check style, types, import contracts and the published schema; changes nothing
 
