@@ -21,8 +21,8 @@ from alertgraph.edge import health, rest
 from alertgraph.edge.console import Console
 from alertgraph.edge.documents import TenantDocuments
 from alertgraph.edge.doors import Door, GraphQLDoor
-from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.graphiql import GraphiQL
+from alertgraph.edge.graphql import GraphQLEventStream, GraphQLHttp, GraphQLService, GraphQLWebSocket
 from alertgraph.edge.intake import alertmanager, metrics
 from alertgraph.edge.learning import SWITCHED_OFF, Learning
 from alertgraph.edge.pager import Pager, PagerStores

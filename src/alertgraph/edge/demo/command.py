@@ -61,6 +61,7 @@ def play(options: Options) -> int:
         # Whoever ends us, what was made is taken away again. Once the service is up, it hears of signals itself.
         for signum in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, _end)
+        _say(["Making a database, three companies and their storms …"])
         data_dir = options.data_dir or held.enter_context(_passing_folder())
         # From here on, so that nobody else takes the port while the database is made.
         listening = held.enter_context(_listen(options.port))
