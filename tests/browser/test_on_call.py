@@ -318,6 +318,19 @@ def test_weeks_are_paged_through_and_times_are_shown_elsewhere(visit: Visitor, t
     expect(page.get_by_role("dialog").get_by_text("Times of Asia/")).to_be_visible()
 
 
+def test_a_schedule_is_followed_by_other_calendars(visit: Visitor, team: Team) -> None:
+    page = visit(team.service, "on-call").page
+
+    page.get_by_role("button", name="Calendar feed").click()
+    address = page.get_by_role("dialog").get_by_label("Address").input_value()
+
+    with team.service.client() as client:
+        feed = client.get(address, headers={"Authorization": ""})
+    assert feed.status_code == 200
+    assert feed.text.startswith("BEGIN:VCALENDAR")
+    assert "Ada Byron" in feed.text
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(("color_scheme", "locale"), [("light", "en-GB"), ("dark", "de-DE")])
 def test_nobody_is_kept_out(visit: Visitor, team: Team, width: int, color_scheme: str, locale: str) -> None:

@@ -14,6 +14,9 @@ export interface Line {
 }
 
 const HEIGHT = 220;
+/** The least that an axis goes to, so that little looks like little. */
+const AXIS_COUNT_MIN = 4;
+const AXIS_SECONDS_MIN = 10;
 const LINE_COLOURS = ['accent', 'good', 'bad', 'warn'] as const;
 const TOKENS = ['ink-faint', 'line', 'sheet', ...LINE_COLOURS, ...LINE_COLOURS.map(name => `${name}-soft`)];
 
@@ -71,7 +74,7 @@ export default function Chart({
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: {
           x: { time: false, range: (_, min, max) => padded(min, max, columns[0]) },
-          y: { range: (_, __, max) => [0, Math.max(max * 1.08, steps ? steps[0]! : 4)] },
+          y: { range: (_, __, max) => [0, Math.max(max * 1.08, steps ? AXIS_SECONDS_MIN : AXIS_COUNT_MIN)] },
         },
         axes: [
           {

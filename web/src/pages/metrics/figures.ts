@@ -58,7 +58,7 @@ function timesOf(buckets: readonly Bucket[]): number[] {
 
 /** Steps that an axis of seconds may have: 1, 2, 5, 10, 15, 30 of each unit. */
 export const DURATION_STEPS: readonly number[] = [
-  ...[0.1, 0.5, 1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30],
   ...[1, 2, 5, 10, 15, 30].map(minutes => minutes * 60),
   ...[1, 2, 3, 6, 12].map(hours => hours * 3_600),
   ...[1, 2, 5, 10, 20, 50, 100].map(days => days * 86_400),

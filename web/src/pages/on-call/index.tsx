@@ -12,6 +12,7 @@ import { count, inWords, percent } from '../../words/time';
 import { Calendar } from './calendar';
 import { gapsIn, type Span, weeksAway, weeksFrom } from './calendar-time';
 import { OnCallCalendar, OnCallSchedules, type OnCallSchedulesQuery } from './documents';
+import { Feed } from './feed';
 import { Forecast } from './forecast-view';
 import { dateLabel, moment } from './moments';
 import { Overrides } from './overrides';
@@ -144,6 +145,7 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
     { id, since: isoOf(time.startsAt), until: isoOf(time.endsAt) },
     isTouching,
   );
+  const [isFeedOpen, setFeedOpen] = useState(false);
   const [wanted, setWanted] = useState<Span | null>(null);
   const schedule = data?.onCallSchedule;
   const turns = schedule ? turnsOf(schedule.shifts) : [];
@@ -180,6 +182,11 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
             {w.later} <span aria-hidden="true">›</span>
           </button>
         </div>
+        {schedule?.calendarUrl ? (
+          <button type="button" class="button" onClick={() => setFeedOpen(true)}>
+            {w.feed}
+          </button>
+        ) : null}
         {mayAct.value ? (
           <button
             type="button"
@@ -224,6 +231,9 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
         onChoose={mayAct.value ? setWanted : null}
       />
       {schedule ? <Overrides schedule={schedule} zone={zone} turns={turns} onChanged={reload} /> : null}
+      {isFeedOpen && schedule?.calendarUrl ? (
+        <Feed name={name} url={schedule.calendarUrl} onClose={() => setFeedOpen(false)} />
+      ) : null}
       {wanted && schedule ? (
         <StandIn
           scheduleId={id}
