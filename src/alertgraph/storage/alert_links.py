@@ -52,7 +52,8 @@ class PostgresAlertLinks:
 
     async def keep(self, tenant_id: TenantId, links: Sequence[AlertLink], until: datetime) -> None:
         """Keep links, those that are kept already as they are, and that alerts were looked at up to `until`."""
-        async with self._database.transaction(tenant_id) as connection:
+        # Saved states come later: where links get lost, so do those, and the same events are taken again.
+        async with self._database.transaction(tenant_id, is_remade=True) as connection:
             if links:
                 await connection.execute(
                     _WRITE,

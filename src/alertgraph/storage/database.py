@@ -170,7 +170,13 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, tenant_id: TenantId, *, read_only: bool = False, snapshot: bool = False, keeps: bool = True
+        self,
+        tenant_id: TenantId,
+        *,
+        read_only: bool = False,
+        snapshot: bool = False,
+        keeps: bool = True,
+        is_remade: bool = False,
     ) -> AsyncIterator[Connection]:
         """Lend a connection inside a transaction that sees this tenant's rows; commit at the end.
 
@@ -179,6 +185,8 @@ class Database:
             read_only: Refuse to write.
             snapshot: Every statement sees the same moment.
             keeps: Whether there is anything to commit; without it the end is a rollback, which can't get lost.
+            is_remade: Whether what is written would be made again where the machine loses it: then nobody waits
+                until it is on the disk. What is written later is lost sooner.
 
         Raises:
             DependencyError: The store is away or failed; nothing was written.
@@ -192,7 +200,7 @@ class Database:
             if read_only:
                 _send_begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read)
             else:
-                await begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read)
+                await begin(connection, tenant_id, snapshot=snapshot, ends_another=has_read, is_remade=is_remade)
             try:
                 yield connection
             except (*STORE_ERRORS, asyncio.CancelledError, GeneratorExit):
@@ -243,17 +251,19 @@ class Database:
         work: Callable[[Connection], Awaitable[T]],
         *,
         within: timedelta = COMMIT_WITHIN,
+        is_remade: bool = False,
     ) -> T:
         """Return what `work` returns, which does several things in one transaction of the tenant.
 
-        It runs to its end even where the caller is cancelled, and is undone where `work` raises.
+        It runs to its end even where the caller is cancelled, and is undone where `work` raises. For `is_remade`
+        see `transaction`.
 
         Raises:
             The same as `commit`, and whatever `work` raises of its own.
         """
 
         async def whole(connection: Connection) -> T:
-            await begin(connection, tenant_id)
+            await begin(connection, tenant_id, is_remade=is_remade)
             try:
                 result = await work(connection)
             except STORE_ERRORS:
@@ -551,7 +561,12 @@ async def _answer_of(work: Callable[[Connection], Awaitable[T]], connection: Con
 
 
 async def begin(
-    connection: Connection, tenant_id: TenantId, *, snapshot: bool = False, ends_another: bool = False
+    connection: Connection,
+    tenant_id: TenantId,
+    *,
+    snapshot: bool = False,
+    ends_another: bool = False,
+    is_remade: bool = False,
 ) -> None:
     """Begin a transaction that sees this tenant's rows, in one message.
 
@@ -560,9 +575,11 @@ async def begin(
         tenant_id: Whose rows.
         snapshot: Every statement sees the same moment.
         ends_another: Whether one that only read is still open there.
+        is_remade: Whether its end need not wait for the disk.
     """
     before = ["ROLLBACK"] if ends_another else []
-    await connection.execute("; ".join([*before, _begin(snapshot), _set_tenant(tenant_id)]))
+    after = ["SET LOCAL synchronous_commit = off"] if is_remade else []
+    await connection.execute("; ".join([*before, _begin(snapshot), _set_tenant(tenant_id), *after]))
 
 
 def _send_begin(connection: Connection, tenant_id: TenantId, *, snapshot: bool, ends_another: bool) -> None:

@@ -119,7 +119,8 @@ class PostgresLearningStates:
                 )
 
         try:
-            await self._database.write(tenant_id, keep, within=SAVE_WITHIN)
+            # Where it is lost, one before it is there, and events are taken again from that.
+            await self._database.write(tenant_id, keep, within=SAVE_WITHIN, is_remade=True)
         except LostCommitError as error:
             raise DependencyError(DEPENDENCY, retryable=True) from error
 

@@ -75,7 +75,8 @@ class PostgresOutcomes:
             )
 
         try:
-            await self._database.write(tenant_id, work)
+            # Where it is lost, so is the state that was saved later, and it is settled again.
+            await self._database.write(tenant_id, work, is_remade=True)
         except (LostCommitError, StaleDecisionError) as error:
             # Done twice, it is the same.
             raise DependencyError(DEPENDENCY, retryable=True) from error

@@ -54,6 +54,23 @@ async def test_who_waits_longest_is_next(database: Database, uses: tuple[Any, ..
     assert done == list(range(COUNT))
 
 
+async def test_only_what_is_made_again_need_not_be_on_the_disk(database: Database) -> None:
+    async def waits(connection: Any) -> str:
+        return str(await connection.fetchval("SELECT current_setting('synchronous_commit')"))
+
+    async with database.connection() as connection:
+        # Here nothing waits for the disk; where alerts are kept, everything does.
+        await connection.execute("SET synchronous_commit = on")
+    async with database.transaction(TENANT, is_remade=True) as connection:
+        remade = await waits(connection)
+
+    assert remade == await database.write(TENANT, waits, is_remade=True) == "off"
+    # It holds for the one transaction, not for the connection.
+    async with database.transaction(TENANT) as connection:
+        assert await waits(connection) == "on"
+    assert await database.write(TENANT, waits) == "on"
+
+
 async def test_one_that_was_handed_to_somebody_who_has_left_goes_on(database: Database) -> None:
     for use in (read, look, write):
         for turns in range(6):
