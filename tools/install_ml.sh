@@ -41,7 +41,7 @@ while kill -0 "$pip" 2>/dev/null; do
         say "installing what learns: $done_mb of about $about_mb MB, $(elapsed) s"
     fi
 done
-if wait "$pip" && "$venv/bin/python" -c 'import numpy, scipy, sklearn, torch' 2>>"$log"; then
+if wait "$pip" && "$venv/bin/python" -c 'import numpy, pyarrow, scipy, sklearn, torch' 2>>"$log"; then
     rm -rf "$tmp"
     touch "$venv/.ml"
     say "what learns is installed, after $(elapsed) s${beside:+; predictions begin in some seconds}"
