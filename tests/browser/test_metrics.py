@@ -123,6 +123,18 @@ def test_services_and_severities_narrow_it_down_in_the_address(visit: Visitor, t
     expect(headline(page, "New alerts").locator(".metrics-value")).to_have_text("4")
 
 
+def test_keys_lengthen_the_window(visit: Visitor, told: RunningService) -> None:
+    page = visit(told, "figures").page
+    expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
+
+    page.keyboard.press("]")
+    expect(page.get_by_role("button", name="30 days")).to_have_attribute("aria-pressed", "true")
+    for _ in range(5):
+        page.keyboard.press("[")
+    expect(page.get_by_role("button", name="24 hours")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("heading", name="Alerts by hour")).to_be_visible()
+
+
 def test_services_are_put_in_order(visit: Visitor, told: RunningService) -> None:
     page = visit(told, "figures").page
     rows = page.locator("[aria-labelledby=metrics-services] tbody tr th")

@@ -188,6 +188,18 @@ def test_keys_do_what_a_drag_does(visit: Visitor, team: Team) -> None:
     expect(page.get_by_role("slider")).to_be_focused()
 
 
+def test_single_keys_page_and_ask(visit: Visitor, team: Team) -> None:
+    page = visit(team.service, "on-call").page
+    calendar(page)
+
+    page.keyboard.press("]")
+    expect(page.get_by_role("button", name="Today")).to_be_enabled()
+    page.keyboard.press("t")
+    expect(page.get_by_role("button", name="Today")).to_be_disabled()
+    page.keyboard.press("n")
+    expect(page.get_by_role("dialog").get_by_label("Who", exact=True)).to_be_focused()
+
+
 def test_escape_gives_up(visit: Visitor, team: Team) -> None:
     page = visit(team.service, "on-call").page
 

@@ -6,6 +6,7 @@ import { useQuery } from '../../api/hooks';
 import { follow } from '../../api/socket';
 import type { ApiError } from '../../api/transport';
 import { now } from '../../clock';
+import { useCommands } from '../../keys';
 import { onEvents } from '../../live';
 import { SeverityMark } from '../../parts/severity';
 import { Missing } from '../../parts/state';
@@ -80,6 +81,15 @@ export default function MetricsPage() {
     }
     navigate('figures', { params, replace: true });
   };
+
+  const step = (by: number): void => {
+    const next = WINDOW_NAMES[WINDOW_NAMES.indexOf(name) + by];
+    if (next) choose({ window: next });
+  };
+  useCommands([
+    { name: 'figures.shorter', label: w.shorter, keys: ['['], group: w.title, run: () => step(-1) },
+    { name: 'figures.longer', label: w.longer, keys: [']'], group: w.title, run: () => step(1) },
+  ]);
 
   return (
     <div class="page">

@@ -5,6 +5,8 @@ export const metricsWords = words({
   en: {
     title: 'Metrics',
     window: 'Window',
+    shorter: 'Shorter window',
+    longer: 'Longer window',
     windows: { '24h': '24 hours', '7d': '7 days', '30d': '30 days', '90d': '90 days' },
     inUtc: 'Days are those of UTC.',
     severity: 'Severity',
@@ -52,6 +54,8 @@ export const metricsWords = words({
   de: {
     title: 'Kennzahlen',
     window: 'Zeitraum',
+    shorter: 'Kürzerer Zeitraum',
+    longer: 'Längerer Zeitraum',
     windows: { '24h': '24 Stunden', '7d': '7 Tage', '30d': '30 Tage', '90d': '90 Tage' },
     inUtc: 'Tage sind die von UTC.',
     severity: 'Schwere',

@@ -3,6 +3,7 @@ import { computed } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { useQuery } from '../../api/hooks';
 import { now } from '../../clock';
+import { useCommands } from '../../keys';
 import type { LiveEvent } from '../../live';
 import { Missing } from '../../parts/state';
 import { href, navigate, query } from '../../router';
@@ -165,6 +166,16 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
     navigate('on-call', { params, replace: true });
   };
 
+  const standIn = (): void => setWanted({ startsAt: hour.value + HOUR, endsAt: hour.value + 9 * HOUR });
+  useCommands([
+    ...(mayAct.value
+      ? [{ name: 'on-call.stand-in', label: w.standIn, keys: ['n'], group: w.title, run: standIn }]
+      : []),
+    { name: 'on-call.earlier', label: w.earlier, keys: ['['], group: w.title, run: () => go(-2) },
+    { name: 'on-call.later', label: w.later, keys: [']'], group: w.title, run: () => go(2) },
+    { name: 'on-call.today', label: w.today, keys: ['t'], group: w.title, run: () => go(0) },
+  ]);
+
   return (
     <section class="sheet stack" aria-labelledby="oncall-weeks">
       <div class="row oncall-header">
@@ -188,11 +199,7 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
           </button>
         ) : null}
         {mayAct.value ? (
-          <button
-            type="button"
-            class="button first"
-            onClick={() => setWanted({ startsAt: hour.value + HOUR, endsAt: hour.value + 9 * HOUR })}
-          >
+          <button type="button" class="button first" onClick={standIn}>
             {w.standIn}
           </button>
         ) : null}
