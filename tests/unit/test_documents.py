@@ -9,7 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
+from graphql import (
+    GraphQLEnumType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    is_specified_scalar_type,
+    parse,
+    validate,
+)
 
 from alertgraph.core.severity import Severity
 from alertgraph.core.slo import TIER_TARGETS
@@ -105,3 +113,41 @@ def test_the_printed_keys_are_those_of_the_console() -> None:
 
     assert len(rows) > 10
     assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} - known == set()
+
+
+def test_the_reference_has_everything_of_the_schema(published: GraphQLSchema) -> None:
+    folder = ROOT / "docs" / "reference"
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
+    parts = {
+        (page, part.partition("\n")[0]): part
+        for page, text in pages.items()
+        for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    }
+    by_name = {name: part for (page, name), part in parts.items() if page not in ("settings", "figures")}
+    missing = []
+    for kind, root in (
+        ("queries", published.query_type),
+        ("mutations", published.mutation_type),
+        ("subscriptions", published.subscription_type),
+    ):
+        assert root is not None
+        for name, field in root.fields.items():
+            part = parts.get((kind, name), "")
+            missing += [f"{name}.{argument}" for argument in field.args if f"| `{argument}` |" not in part]
+            missing += [name] * (not part)
+    roots = {published.query_type, published.mutation_type, published.subscription_type}
+    for name, each in published.type_map.items():
+        if each in roots or name.startswith("__") or is_specified_scalar_type(each):
+            continue
+        part = by_name.get(name, "")
+        missing += [name] * (not part)
+        inside = {**getattr(each, "fields", {}), **getattr(each, "values", {})}
+        missing += [f"{name}.{member}" for member in inside if f"| `{member}` |" not in part]
+        for member, field in inside.items():
+            arguments = getattr(field, "args", {})
+            missing += [f"{name}.{member}({a})" for a in arguments if f"`{member}({a}:)`" not in part]
+    codes = published.type_map["ErrorCode"]
+    assert isinstance(codes, GraphQLEnumType)
+    missing += [code for code in codes.values if f"| `{code}` |" not in pages["errors"]]
+
+    assert missing == []
