@@ -134,10 +134,10 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_storm_shows_what_it_promises_and_ends_without_a_trace() -> None:
-    began_at = time.monotonic()
     with playing("--seed", str(SEED), "--speed", str(SPEED), "--once") as demo:
+        up_at = time.monotonic()
         until(lambda: bool(demo.alerts("acme")))
-        first_alert_seconds = time.monotonic() - began_at
+        first_alert_seconds = time.monotonic() - up_at
         assert demo.process.stdout is not None
         # What it says next: it says nothing while all goes well.
         assert demo.process.stdout.readline() == "\n"
@@ -183,7 +183,7 @@ def test_a_storm_shows_what_it_promises_and_ends_without_a_trace() -> None:
         assert demo.process.stdout.read() == ""
         assert list(demo.folder.iterdir()) == []
         assert processes_of(demo.folder) == []
-    assert first_alert_seconds < 30
+    assert first_alert_seconds < 10
 
 
 def beats(alert: dict[str, Any]) -> bool:

@@ -6,9 +6,10 @@ It answers as those do, remembers what came last, and shows it on a page.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -64,7 +65,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._letters: deque[Letter] = deque(maxlen=KEPT_COUNT_MAX)
         self._count = 0
-        self._broken: set[tuple[str, str]] = set()
+        self._broken_until: dict[tuple[str, str], float] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="demo inbox", daemon=True)
@@ -74,16 +75,16 @@ class Inbox:
         """Where it is."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def break_channel(self, company: str, channel: str, *, is_broken: bool) -> None:
-        """Have a channel take nothing any more, or again."""
+    def break_channel(self, company: str, channel: str, length: timedelta) -> None:
+        """Have a channel take nothing for so long."""
         with self._lock:
-            (self._broken.add if is_broken else self._broken.discard)((company, channel))
+            self._broken_until[company, channel] = time.monotonic() + length.total_seconds()
 
     def take(self, company: str, channel: str, method: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Return the status and the answer of the provider that a channel speaks to."""
         letter_to, text = _read(body)
         with self._lock:
-            is_refused = (company, channel) in self._broken
+            is_refused = time.monotonic() < self._broken_until.get((company, channel), 0.0)
             # A message that is changed is one message.
             if method != "chat.update":
                 self._count += 1

@@ -95,10 +95,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A channel takes nothing any more, or is well again."""
+    """A channel takes nothing for a while."""
 
     channel: str
-    is_broken: bool
+    length: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +291,7 @@ class _Teller:
 
     def channel_failure(self) -> Iterator[Step]:
         """The chat is away for a while, and its fallback takes over."""
-        at = self._chance.uniform(34, 40)
-        yield self._step(at, Element.CHANNEL_FAILURE, Break(CHAT, is_broken=True))
-        yield self._step(at + 40, Element.CHANNEL_FAILURE, Break(CHAT, is_broken=False))
+        yield self._step(self._chance.uniform(34, 40), Element.CHANNEL_FAILURE, Break(CHAT, timedelta(seconds=40)))
 
     def heartbeat(self) -> Iterator[Step]:
         """Signs of life that stay out for a while."""

@@ -46,6 +46,8 @@ SILENCE = """mutation Silence($input: SilenceInput!) {
 }"""
 # Shorter than what may come before a silence, however fast the storm is played.
 SILENCE_MIN = timedelta(seconds=10)
+# Long enough for a fallback to take over: how soon a channel is tried again does not follow the storm's speed.
+BROKEN_MIN = timedelta(seconds=25)
 GIVEN_UP_AFTER_SECONDS = 30.0
 
 
@@ -167,8 +169,9 @@ class _Hand:
                 self._people[person].payload(RESOLVE, {"input": input})
             case Silence():
                 self._silence(act)
-            case Break(channel, is_broken):
-                self._inbox.break_channel(self._company.slug, channel, is_broken=is_broken)
+            case Break(channel, length):
+                lasts = max(length / self._speed, BROKEN_MIN)
+                self._inbox.break_channel(self._company.slug, channel, lasts)
             case Beat(name):
                 self._machine.post(f"/api/v1/heartbeats/{quote(name)}", {})
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http.client import HTTPConnection
 from typing import Any
 
@@ -43,10 +44,10 @@ def test_each_provider_is_answered_in_its_form(
 
 def test_a_broken_channel_refuses_until_it_is_mended_and_others_do_not() -> None:
     with Inbox() as inbox:
-        inbox.break_channel("acme", "chat", is_broken=True)
+        inbox.break_channel("acme", "chat", timedelta(minutes=1))
         refused = post(inbox, "acme/chat/chat.postMessage", {"text": "a"}).status_code
         others = [post(inbox, path, {"text": "b"}).status_code for path in ("acme/phone", "globex/chat")]
-        inbox.break_channel("acme", "chat", is_broken=False)
+        inbox.break_channel("acme", "chat", timedelta(0))
         taken = post(inbox, "acme/chat/chat.postMessage", {"text": "c"}).status_code
 
     assert (refused, others, taken) == (503, [200, 200], 200)
