@@ -343,6 +343,24 @@ def test_a_schedule_is_followed_by_other_calendars(visit: Visitor, team: Team) -
     assert "Ada Byron" in feed.text
 
 
+def test_what_was_shown_stays_while_the_service_is_away(visit: Visitor, team: Team) -> None:
+    visited = visit(team.service, "on-call", locale="de-DE")
+    page = visited.page
+    calendar(page)
+
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Später").click()
+    expect(page.get_by_text("Der Dienst ist nicht erreichbar.").first).to_be_visible()
+    expect(page.locator(".oncall-card")).to_contain_text(team.on_call())
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Noch einmal").first.click()
+
+    expect(page.locator(".oncall-turn").first).to_be_visible()
+    expect(page.get_by_role("button", name="Noch einmal")).to_have_count(0)
+    # That nothing came while nothing could is no fault of the page.
+    visited.problems[:] = [said for said in visited.problems if "ERR_INTERNET_DISCONNECTED" not in said]
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(("color_scheme", "locale"), [("light", "en-GB"), ("dark", "de-DE")])
 def test_nobody_is_kept_out(visit: Visitor, team: Team, width: int, color_scheme: str, locale: str) -> None:

@@ -137,7 +137,7 @@ export default function MetricsPage() {
       <LastHour filter={filter} />
       {data ? (
         <>
-          {error ? <p class="problems">{error.message}</p> : null}
+          {error ? <Missing error={error} onRetry={reload} /> : null}
           <Headlines figures={data.now} before={data.before} />
           <Charts figures={data.now} window={window} />
           <Services groups={data.now.groups} onChoose={chosen => choose({ service: chosen })} />

@@ -4,6 +4,7 @@ import { useQuery } from '../../api/hooks';
 import { now } from '../../clock';
 import type { LiveEvent } from '../../live';
 import { Field } from '../../parts/field';
+import { Missing } from '../../parts/state';
 import { navigate, query } from '../../router';
 import type { Severity } from '../../store/alert';
 import { common } from '../../words/common';
@@ -36,7 +37,7 @@ export function Forecast({ tintOf }: { tintOf: (responderId: string) => number }
   // Where no time is asked for, it is the minute at which the page was opened or asked anew.
   const [opened, setOpened] = useState(() => Math.floor(now.value / MINUTE) * MINUTE);
   const begins = fieldInstant(at, HERE) ?? opened;
-  const { data, error, isLoading } = useQuery(
+  const { data, error, isLoading, reload } = useQuery(
     OnCallForecast,
     {
       draft: {
@@ -110,7 +111,7 @@ export function Forecast({ tintOf }: { tintOf: (responderId: string) => number }
         </button>
       </form>
       <div aria-live="polite" aria-busy={isLoading} class="stack">
-        {error ? <p class="problems">{error.message}</p> : null}
+        {error ? <Missing error={error} onRetry={reload} /> : null}
         {data && !error ? (
           <TimeLine forecast={data.escalationForecast} begins={begins} tintOf={tintOf} />
         ) : null}

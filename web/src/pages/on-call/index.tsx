@@ -225,8 +225,8 @@ function Weeks({ id, name, home, tintOf }: { id: string; name: string; home: str
           <span class="tag warn">{w.gaps(percent(openShare, openShare < 0.1 ? 1 : 0))}</span>
         ) : null}
         {isLoading && !data ? <span>{common().loading}</span> : null}
-        {error ? <span class="bad">{error.message}</span> : null}
       </p>
+      {error ? <Missing error={error} onRetry={reload} /> : null}
       <Calendar
         label={w.cursor}
         zone={zone}
