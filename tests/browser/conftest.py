@@ -82,11 +82,12 @@ def built_console() -> None:
         pytest.skip(f"the console can't be built: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(built_console: None, shared_service: tuple[str, dict[str, str]]) -> Iterator[Browser]:
-    """A browser for all tests of this worker.
+    """A browser for the tests of a module.
 
-    The service comes first: while Playwright is there, its loop runs in this thread, and no other one can.
+    The service comes first: while Playwright is there, its loop runs in this thread, and no other one can. So it
+    is gone before another module makes a database.
     """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = shutil.which("chromium")
