@@ -373,21 +373,21 @@ export type AcknowledgeMutationVariables = Exact<{
 }>;
 
 
-export type AcknowledgeMutation = { acknowledgeAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: AlertRowFragment | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
+export type AcknowledgeMutation = { acknowledgeAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: { id: string, version: number } | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
 
 export type UnacknowledgeMutationVariables = Exact<{
   input: AlertsActionInput;
 }>;
 
 
-export type UnacknowledgeMutation = { unacknowledgeAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: AlertRowFragment | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
+export type UnacknowledgeMutation = { unacknowledgeAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: { id: string, version: number } | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
 
 export type ResolveMutationVariables = Exact<{
   input: AlertsActionInput;
 }>;
 
 
-export type ResolveMutation = { resolveAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: AlertRowFragment | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
+export type ResolveMutation = { resolveAlerts: { outcomes: Array<{ key: string, changed: boolean, alert: { id: string, version: number } | null, error: ProblemFragment | null }>, errors: Array<ProblemFragment> } };
 
 export type EscalateMutationVariables = Exact<{
   input: EscalateAlertInput;
@@ -442,18 +442,18 @@ export type AlertsQueryVariables = Exact<{
 export type AlertsQuery = { alerts: { totalCount: number | null, asOf: string, nodes: Array<AlertRowFragment>, pageInfo: { endCursor: string | null, hasNextPage: boolean } } };
 
 export const Acknowledge = document<AcknowledgeMutation, AcknowledgeMutationVariables>(
-  '69f84248fcfc97e238aac14346dd551a3b91484da41701e01c801dcf6b4ab2f5',
-  import.meta.env.DEV ? "mutation Acknowledge($input: AcknowledgeAlertsInput!) {\n  acknowledgeAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        ...AlertRow\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment AlertRow on CriticalAlert {\n  id\n  version\n  dedupKey\n  title\n  severity\n  status\n  source\n  monitoredService\n  labels\n  occurrenceCount\n  triggeredAt\n  lastSeenAt\n  acknowledgedAt\n  acknowledgedUntil\n  acknowledgedBy {\n    kind\n    name\n    responder {\n      id\n    }\n  }\n  resolvedAt\n  escalationLevel\n  nextEscalationAt\n  holdReason\n  verdict\n  sla {\n    acknowledgeBy\n    resolveBy\n    acknowledgeBreached\n    resolveBreached\n  }\n  assignee {\n    id\n    name\n  }\n  silencedBy {\n    id\n    endsAt\n  }\n  incident {\n    id\n    title\n    status\n    severity\n    alertCount\n    openAlertCount\n  }\n  prediction {\n    incidentProbability\n    selfResolveProbability\n    abstained\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+  '1864bb08b12cf39486aa4a6cf70c3c44fd558b0723aadb46e34634e239d45ef3',
+  import.meta.env.DEV ? "mutation Acknowledge($input: AcknowledgeAlertsInput!) {\n  acknowledgeAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        id\n        version\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
 );
 
 export const Unacknowledge = document<UnacknowledgeMutation, UnacknowledgeMutationVariables>(
-  'cb879465620ebfd899aad209a66ac1927ab7ee671924496eda2e98211af02f31',
-  import.meta.env.DEV ? "mutation Unacknowledge($input: AlertsActionInput!) {\n  unacknowledgeAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        ...AlertRow\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment AlertRow on CriticalAlert {\n  id\n  version\n  dedupKey\n  title\n  severity\n  status\n  source\n  monitoredService\n  labels\n  occurrenceCount\n  triggeredAt\n  lastSeenAt\n  acknowledgedAt\n  acknowledgedUntil\n  acknowledgedBy {\n    kind\n    name\n    responder {\n      id\n    }\n  }\n  resolvedAt\n  escalationLevel\n  nextEscalationAt\n  holdReason\n  verdict\n  sla {\n    acknowledgeBy\n    resolveBy\n    acknowledgeBreached\n    resolveBreached\n  }\n  assignee {\n    id\n    name\n  }\n  silencedBy {\n    id\n    endsAt\n  }\n  incident {\n    id\n    title\n    status\n    severity\n    alertCount\n    openAlertCount\n  }\n  prediction {\n    incidentProbability\n    selfResolveProbability\n    abstained\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+  '5df238a95b3e7980f57a9e6113ac66a4d9eb0f9bdf35cda5086f7c2de5613727',
+  import.meta.env.DEV ? "mutation Unacknowledge($input: AlertsActionInput!) {\n  unacknowledgeAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        id\n        version\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
 );
 
 export const Resolve = document<ResolveMutation, ResolveMutationVariables>(
-  'def5bdf63898b13dcdc5480928aaf3b7a864eff6811a9f9f5abd2bed026fe5d6',
-  import.meta.env.DEV ? "mutation Resolve($input: AlertsActionInput!) {\n  resolveAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        ...AlertRow\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment AlertRow on CriticalAlert {\n  id\n  version\n  dedupKey\n  title\n  severity\n  status\n  source\n  monitoredService\n  labels\n  occurrenceCount\n  triggeredAt\n  lastSeenAt\n  acknowledgedAt\n  acknowledgedUntil\n  acknowledgedBy {\n    kind\n    name\n    responder {\n      id\n    }\n  }\n  resolvedAt\n  escalationLevel\n  nextEscalationAt\n  holdReason\n  verdict\n  sla {\n    acknowledgeBy\n    resolveBy\n    acknowledgeBreached\n    resolveBreached\n  }\n  assignee {\n    id\n    name\n  }\n  silencedBy {\n    id\n    endsAt\n  }\n  incident {\n    id\n    title\n    status\n    severity\n    alertCount\n    openAlertCount\n  }\n  prediction {\n    incidentProbability\n    selfResolveProbability\n    abstained\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
+  '9a7d42f956c05f008f1ccabd95641c261ff6d2308da3d1303ca0da0f3f691fec',
+  import.meta.env.DEV ? "mutation Resolve($input: AlertsActionInput!) {\n  resolveAlerts(input: $input) {\n    outcomes {\n      key\n      changed\n      alert {\n        id\n        version\n      }\n      error {\n        ...Problem\n      }\n    }\n    errors {\n      ...Problem\n    }\n  }\n}\n\nfragment Problem on MutationError {\n  code\n  message\n  path\n  currentVersion\n}" : undefined,
 );
 
 export const Escalate = document<EscalateMutation, EscalateMutationVariables>(

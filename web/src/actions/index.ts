@@ -3,7 +3,6 @@ import { ApiError, ask, idempotencyKey, type ProblemAt } from '../api/transport'
 import { store, touchLists } from '../live';
 import { complain, say } from '../parts/toast';
 import { viewer } from '../session';
-import type { Alert } from '../store/alert';
 import type { Patch } from '../store/alerts';
 import { common } from '../words/common';
 import { Acknowledge, EndSilence, Escalate, Resolve, SilenceAlerts, Unacknowledge } from './documents';
@@ -12,7 +11,7 @@ import { w } from './words';
 interface Outcome {
   readonly key: string;
   readonly changed: boolean;
-  readonly alert: Alert | null;
+  readonly alert: { readonly id: string; readonly version: number } | null;
   readonly error: ProblemAt | null;
 }
 

@@ -88,6 +88,7 @@ export function SilenceDialog({ alerts, onClose }: { alerts: readonly Alert[]; o
         <Field label={w().why} error={form.errorAt('comment')}>
           <input
             class="input"
+            data-first
             value={form.values.comment}
             onInput={event => form.set({ comment: event.currentTarget.value })}
           />

@@ -24,7 +24,10 @@ export function Dialog({
     const dialog = element.current!;
     const before = document.activeElement as HTMLElement | null;
     dialog.showModal();
-    dialog.querySelector<HTMLElement>('[data-first], input, select, textarea')?.focus();
+    const first =
+      dialog.querySelector<HTMLElement>('[data-first]') ??
+      dialog.querySelector<HTMLElement>('input, select, textarea');
+    first?.focus();
     return () => before?.focus?.();
   }, []);
   return (

@@ -58,6 +58,8 @@ export function paramsOf(filter: AlertFilter, order: Order): URLSearchParams {
     else more[name] = value;
   }
   if (Object.keys(more).length > 0) params.set('more', JSON.stringify(more));
+  // Equal filters have equal addresses, in whichever order they were put together.
+  params.sort();
   if (order.field !== 'TRIGGERED_AT' || order.direction !== 'DESC')
     params.set('order', `${order.field.toLowerCase()}${order.direction === 'ASC' ? '.asc' : ''}`);
   return params;

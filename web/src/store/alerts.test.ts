@@ -96,8 +96,22 @@ describe('what is done here', () => {
     const view = filled(store, [anAlert()], { status: ['TRIGGERED'] });
     const token = store.begin([anAlert().id], alert => ({ ...alert, status: 'ACKNOWLEDGED' }));
     expect(view.ids).toEqual([]);
-    store.settle(token, [anAlert({ version: 2, status: 'ACKNOWLEDGED' })]);
+    store.settle(token, [anAlert({ version: 2 })]);
     expect(store.get(anAlert().id)?.status).toBe('ACKNOWLEDGED');
+    expect(view.ids).toEqual([]);
+    store.apply([anAlert({ version: 2, status: 'ACKNOWLEDGED', title: 'as the server has it' })]);
+    expect(store.get(anAlert().id)).toMatchObject({ status: 'ACKNOWLEDGED', title: 'as the server has it' });
+    store.apply([anAlert({ version: 3 })]);
+    expect(view.ids).toHaveLength(1);
+  });
+
+  test('brings nothing back that is gone since a gap, however late the answer comes', () => {
+    const store = new AlertStore();
+    const view = filled(store, [anAlert()]);
+    const token = store.begin([anAlert().id], alert => ({ ...alert, status: 'ACKNOWLEDGED' }));
+    store.restart();
+    view.arrived(view.next()!, page([]));
+    store.settle(token, [anAlert({ version: 2 })]);
     expect(view.ids).toEqual([]);
   });
 

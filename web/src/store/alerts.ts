@@ -5,7 +5,7 @@
  * - Of two states of an alert the one with the higher version is kept, wherever it comes from.
  * - A list knows how far down it was read. What happens above that is put in its place; what happens below is read with
  *   the pages to come. What has changed while a page was under way is looked at again when it arrives.
- * - What was done here lies over an alert until the server has answered, and is taken away whatever the answer is.
+ * - What was done here lies over an alert until the server refuses it, or until the state that came of it arrives.
  * - Where something may have been missed, a new epoch begins: lists are read anew, and stay as they are until then. What was
  *   learned in an earlier epoch, or was asked for in one, may not be so any more: no list takes in an alert because of it.
  *
@@ -253,9 +253,9 @@ export class AlertStore {
   /** Raised where something may have been missed. */
   epoch = 0;
   #known = new Map<string, { alert: Alert; epoch: number }>();
-  #patches = new Map<string, Map<number, Patch>>();
+  #patches = new Map<string, Map<number, { patch: Patch; until: number | null }>>();
   #patched = new Map<string, Alert>();
-  #tokens = new Map<number, { ids: readonly string[]; epoch: number }>();
+  #tokens = new Map<number, readonly string[]>();
   #token = 0;
   #depth = 0;
   #dirty = new Set<string>();
@@ -303,18 +303,12 @@ export class AlertStore {
     }
   }
 
-  /**
-   * Take a state of an alert, from wherever; what is older than what is known is no news.
-   *
-   * @param epoch When it was asked for.
-   */
-  learn(alert: Alert, epoch = this.epoch): void {
+  /** Take a state of an alert, from wherever; what is older than what is known is no news. */
+  learn(alert: Alert): void {
     const known = this.#known.get(alert.id);
     if (known && known.alert.version > alert.version) return;
-    // What was up to date stays so: whatever comes after is told.
-    const since = Math.max(epoch, known?.epoch ?? 0);
-    if (known?.alert.version === alert.version && known.epoch === since) return;
-    this.#known.set(alert.id, { alert, epoch: since });
+    if (known?.alert.version === alert.version && known.epoch === this.epoch) return;
+    this.#known.set(alert.id, { alert, epoch: this.epoch });
     this.#show(alert.id);
   }
 
@@ -336,11 +330,11 @@ export class AlertStore {
   begin(ids: readonly string[], patch: Patch): number {
     this.#token += 1;
     const token = this.#token;
-    this.#tokens.set(token, { ids, epoch: this.epoch });
+    this.#tokens.set(token, ids);
     this.together(() => {
       for (const id of ids) {
-        const patches = this.#patches.get(id) ?? new Map<number, Patch>();
-        patches.set(token, patch);
+        const patches = this.#patches.get(id) ?? new Map();
+        patches.set(token, { patch, until: null });
         this.#patches.set(id, patches);
         this.#show(id);
       }
@@ -348,18 +342,23 @@ export class AlertStore {
     return token;
   }
 
-  /** The server has answered, or never will: from now on what it says is shown. */
-  settle(token: number, alerts: readonly Alert[] = []): void {
-    const begun = this.#tokens.get(token);
-    if (!begun) return;
-    const { ids, epoch } = begun;
+  /**
+   * The server has answered, or never will.
+   *
+   * @param done What it has done: it stays shown until that state of the alert arrives. The rest is taken back.
+   */
+  settle(token: number, done: readonly { readonly id: string; readonly version: number }[] = []): void {
+    const ids = this.#tokens.get(token);
+    if (!ids) return;
     this.#tokens.delete(token);
+    const versions = new Map(done.map(({ id, version }) => [id, version]));
     this.together(() => {
-      for (const alert of alerts) this.learn(alert, epoch);
       for (const id of ids) {
         const patches = this.#patches.get(id);
-        patches?.delete(token);
-        if (patches?.size === 0) this.#patches.delete(id);
+        const lying = patches?.get(token);
+        const version = versions.get(id);
+        if (lying && version !== undefined) lying.until = version;
+        else patches?.delete(token);
         this.#show(id);
       }
     });
@@ -384,9 +383,12 @@ export class AlertStore {
   #show(id: string): void {
     const known = this.#known.get(id)?.alert;
     const patches = this.#patches.get(id);
-    if (known && patches) {
+    for (const [token, { until }] of patches ?? [])
+      if (until !== null && known && known.version >= until) patches?.delete(token);
+    if (patches?.size === 0) this.#patches.delete(id);
+    if (known && patches && patches.size > 0) {
       let shown = known;
-      for (const patch of patches.values()) shown = patch(shown);
+      for (const { patch } of patches.values()) shown = patch(shown);
       this.#patched.set(id, shown);
     } else this.#patched.delete(id);
     this.together(() => {

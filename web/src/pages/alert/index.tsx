@@ -472,7 +472,7 @@ function NoteForm({ id, onDone }: { id: string; onDone: () => void }) {
     }
   };
   return (
-    <form class="sheet row" onSubmit={submit}>
+    <form class="sheet row alert-note" onSubmit={submit}>
       <input
         class="input grow"
         aria-label={w().note}
