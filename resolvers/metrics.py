@@ -69,6 +69,8 @@ class MetricsBucket:
     escalated_count: int = strawberry.field(description="Levels reached.")
     mtta: timedelta | None = strawberry.field(description="Mean time to acknowledge.")
     mttr: timedelta | None = strawberry.field(description="Mean time to resolve.")
+    sla_compliance: float | None = strawberry.field(description="Within SLA, 0 to 1.")
+    noise_ratio: float | None = strawberry.field(description="Resolved themselves, 0 to 1.")
 
     @classmethod
     def of(cls, starts_at: datetime, tally: Tally) -> Self:
@@ -82,6 +84,8 @@ class MetricsBucket:
             escalated_count=counts.escalated,
             mtta=mean(counts.acknowledge_ms, counts.acknowledged),
             mttr=mean(counts.resolve_ms, counts.resolved),
+            sla_compliance=share(counts.sla_met, counts.sla_total),
+            noise_ratio=share(counts.self_resolved, counts.resolved),
         )
 
 

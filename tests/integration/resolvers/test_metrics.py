@@ -20,7 +20,7 @@ FIGURES = """
 """
 QUERY = f"""query($since: DateTime!, $until: DateTime!, $filter: MetricsFilter, $bucket: Duration!) {{
   alertMetrics(since: $since, until: $until, filter: $filter) {{
-    {FIGURES} series(bucket: $bucket) {{ startsAt createdCount mtta mttr }} }} }}"""
+    {FIGURES} series(bucket: $bucket) {{ startsAt createdCount mtta mttr slaCompliance noiseRatio }} }} }}"""
 CREATE = "mutation($input: [CreateAlertInput!]!) { createAlerts(input: $input) { createdCount } }"
 RESOLVE = "mutation($input: AlertsActionInput!) { resolveAlerts(input: $input) { changedCount } }"
 
@@ -59,6 +59,8 @@ async def test_figures_are_exact(api: Api, sender: Principal, viewer: Principal)
     assert figures["mtta"] is None
     assert figures["mttr"] is not None
     assert sum(bucket["createdCount"] for bucket in figures["series"]) == 3
+    shares = [(bucket["slaCompliance"], bucket["noiseRatio"]) for bucket in figures["series"]]
+    assert [share for share in shares if share != (None, None)] == [(1.0, 1.0)]
     of_db = (await api.data(viewer, QUERY, **last_hours(api, filter={"monitoredService": ["db"]})))["alertMetrics"]
     assert of_db["createdCount"] == 2
 

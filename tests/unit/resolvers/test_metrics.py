@@ -48,12 +48,14 @@ def test_a_bucket_has_the_means_of_all_groups() -> None:
     assert (bucket.created_count, bucket.acknowledged_count) == (12, 2)
     assert bucket.mtta == timedelta(seconds=1.5)
     assert bucket.mttr == timedelta(seconds=2)
+    assert (bucket.sla_compliance, bucket.noise_ratio) == (3 / 4, 1 / 6)
 
 
 def test_a_bucket_of_nothing_has_no_means() -> None:
     bucket = MetricsBucket.of(T0, Tally())
 
     assert (bucket.created_count, bucket.mtta, bucket.mttr) == (0, None, None)
+    assert (bucket.sla_compliance, bucket.noise_ratio) == (None, None)
 
 
 def test_durations_are_told_apart_by_kind() -> None:
