@@ -106,7 +106,7 @@ bench: $(VENV)/.dev ## Measure everything beside what it is compared with (QUICK
 plans: $(VENV)/.dev ## Look at every plan on a filled database: make plans DATA_DIR=~/filled ALERTS=10000000
 	@$(BIN)/python -m bench plans --data-dir "$${DATA_DIR:?a folder, filled or to be filled}" --alerts "$${ALERTS:-10000000}"
 
-build: $(VENV)/.dev ## Build the wheel and the source archive into dist/
+build: web ## Build the console, the wheel and the source archive into dist/
 	@$(BIN)/python -m pip install -q build && $(BIN)/python -m build
 
 screenshots: $(VENV)/.dev ## Take the pictures of the console in docs/images/ anew, from the demo

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts alertgraph. What learns is large and is installed meanwhile: predictions begin once it is there.
+# Starts alertgraph. What learns is large and is installed meanwhile: predictions begin once it is there. So is the console.
 # Usage: run.sh VENV
 set -eu
 venv=$1
@@ -12,4 +12,7 @@ case ${CRITICAL_ALERT_ML_ENABLED:-true} in
         fi
         ;;
 esac
+if [ -d web ]; then
+    sh tools/build_console.sh "$venv" &
+fi
 exec "$venv/bin/alertgraph" serve

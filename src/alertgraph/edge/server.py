@@ -15,7 +15,7 @@ import uvicorn
 from alertgraph.edge.app import Application
 from alertgraph.edge.garbage import collect_seldom
 from alertgraph.edge.graphql.uvicorn_socket import CleanWebSocketProtocol
-from alertgraph.edge.installation import StartError, url_path
+from alertgraph.edge.installation import StartError, bootstrap_key_path, url_path
 from alertgraph.edge.telemetry import configure_logging
 from alertgraph.edge.uvicorn_http import JoiningHttpProtocol
 from alertgraph.settings import Settings
@@ -137,5 +137,19 @@ def _announce(settings: Settings, port: int, lines: list[str]) -> None:
         # Commands on this machine find us here, whatever port was free. Without it they ask the standard one.
         with suppress(OSError):
             url_path(settings).write_text(url + "\n", encoding="ascii")
+    # Whoever sits at the terminal may open it; what is written to a file is no place for a key.
+    secret = _kept_key(settings) if sys.stdout.isatty() else None
+    console = f"console: {url}/" + (f"#key={secret}" if secret is not None else "")
+    lines = [console, *lines]
     sys.stdout.write("\n".join(["", f"  alertgraph is up: {url}", *(f"  {line}" for line in lines), "", ""]))
     sys.stdout.flush()
+
+
+def _kept_key(settings: Settings) -> str | None:
+    """Return the ADMIN key of the first tenant, where it is ours to keep."""
+    if settings.database_url is not None:
+        return None
+    try:
+        return bootstrap_key_path(settings).read_text(encoding="ascii").strip() or None
+    except OSError:
+        return None
