@@ -14,6 +14,12 @@ export interface Line {
 }
 
 const HEIGHT = 220;
+/** Seconds between two words of the axis of time. */
+const TIME_STEPS = [
+  ...[1, 2, 3, 6, 12].map(hours => hours * 3_600),
+  ...[1, 2, 7, 14, 28].map(days => days * 86_400),
+];
+const COUNT_STEPS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap(ten => [1, 2, 5].map(each => each * ten));
 /** The least that an axis goes to, so that little looks like little. */
 const AXIS_COUNT_MIN = 4;
 const AXIS_SECONDS_MIN = 10;
@@ -34,6 +40,7 @@ export default function Chart({
   axisAt,
   shown,
   steps,
+  top,
 }: {
   label: string;
   columns: Columns;
@@ -45,6 +52,8 @@ export default function Chart({
   /** A value in words. */
   shown: (value: number) => string;
   steps?: readonly number[];
+  /** Where that axis ends, whatever the values; left out for as far as they need. */
+  top?: number;
 }) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
@@ -74,30 +83,25 @@ export default function Chart({
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: {
           x: { time: false, range: (_, min, max) => padded(min, max, columns[0]) },
-          y: { range: (_, __, max) => [0, Math.max(max * 1.08, steps ? AXIS_SECONDS_MIN : AXIS_COUNT_MIN)] },
+          y: {
+            range: (_, __, max) => [
+              0,
+              top ?? Math.max(max * 1.08, steps ? AXIS_SECONDS_MIN : AXIS_COUNT_MIN),
+            ],
+          },
         },
         axes: [
           {
             ...axis,
             grid: { show: false },
-            incrs: [
-              3_600,
-              2 * 3_600,
-              3 * 3_600,
-              6 * 3_600,
-              12 * 3_600,
-              ...[1, 2, 7, 14, 28].map(days => days * 86_400),
-            ],
+            // Never between two buckets, which would be named twice.
+            incrs: TIME_STEPS.filter(step => step >= widthOf(columns[0])),
             space: 56,
             values: (_, splits) => splits.map(seconds => words.current.axisAt(seconds)),
           },
           {
             ...axis,
-            incrs: steps
-              ? [...steps]
-              : [1, 2, 5]
-                  .flatMap(each => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map(ten => each * ten))
-                  .sort((a, b) => a - b),
+            incrs: [...(steps ?? COUNT_STEPS)],
             size: 62,
             values: (_, splits) => splits.map(value => (value === 0 ? '0' : words.current.shown(value))),
           },
@@ -198,8 +202,11 @@ function colours(element: HTMLElement): (name: string) => string {
 
 /** Room for half a bar at both ends. */
 function padded(min: number, max: number, times: readonly number[]): [number, number] {
-  const width = times.length > 1 ? times[1]! - times[0]! : 86_400;
-  return [min - width / 2, max + width / 2];
+  return [min - widthOf(times) / 2, max + widthOf(times) / 2];
+}
+
+function widthOf(times: readonly number[]): number {
+  return times.length > 1 ? times[1]! - times[0]! : 86_400;
 }
 
 function useIsDark(): boolean {

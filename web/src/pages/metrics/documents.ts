@@ -359,7 +359,7 @@ export type MetricsQueryVariables = Exact<{
 
 
 export type MetricsQuery = { now: (
-    { openBySeverity: Array<{ severity: Severity, count: number }>, series: Array<{ startsAt: string, createdCount: number, acknowledgedCount: number, resolvedCount: number, escalatedCount: number, mtta: string | null, mttr: string | null }>, groups: Array<{ key: string, createdCount: number, openCount: number, escalatedCount: number, mtta: string | null, mttr: string | null, slaCompliance: number | null, noiseRatio: number | null }> }
+    { openBySeverity: Array<{ severity: Severity, count: number }>, series: Array<{ startsAt: string, createdCount: number, acknowledgedCount: number, resolvedCount: number, escalatedCount: number, mtta: string | null, mttr: string | null, slaCompliance: number | null, noiseRatio: number | null }>, groups: Array<{ key: string, createdCount: number, openCount: number, escalatedCount: number, mtta: string | null, mttr: string | null, slaCompliance: number | null, noiseRatio: number | null }> }
     & MetricsFiguresFragment
   ), before: { createdCount: number, escalatedCount: number, mtta: string | null, mttr: string | null, slaCompliance: number | null, noiseRatio: number | null } };
 
@@ -376,8 +376,8 @@ export type MetricsLiveSubscriptionVariables = Exact<{
 export type MetricsLiveSubscription = { alertMetrics: MetricsFiguresFragment };
 
 export const Metrics = document<MetricsQuery, MetricsQueryVariables>(
-  'a10f12975b95e10e63044bf74c7833a25e07bba582e687bdd647281e3d14adaa',
-  import.meta.env.DEV ? "query Metrics($since: DateTime!, $until: DateTime!, $beforeSince: DateTime!, $bucket: Duration!, $filter: MetricsFilter) {\n  now: alertMetrics(since: $since, until: $until, filter: $filter) {\n    ...MetricsFigures\n    openBySeverity {\n      severity\n      count\n    }\n    series(bucket: $bucket) {\n      startsAt\n      createdCount\n      acknowledgedCount\n      resolvedCount\n      escalatedCount\n      mtta\n      mttr\n    }\n    groups(by: MONITORED_SERVICE, first: 50) {\n      key\n      createdCount\n      openCount\n      escalatedCount\n      mtta\n      mttr\n      slaCompliance\n      noiseRatio\n    }\n  }\n  before: alertMetrics(since: $beforeSince, until: $since, filter: $filter) {\n    createdCount\n    escalatedCount\n    mtta\n    mttr\n    slaCompliance\n    noiseRatio\n  }\n}\n\nfragment MetricsFigures on AlertMetrics {\n  since\n  until\n  createdCount\n  acknowledgedCount\n  resolvedCount\n  escalatedCount\n  openCount\n  mtta\n  mttr\n  acknowledgeP50\n  acknowledgeP95\n  resolveP50\n  resolveP95\n  slaCompliance\n  noiseRatio\n}" : undefined,
+  '226deb9d6a377e109020db1fb59eebeee4f1970cecc7dea6ff8e8d8d807939a9',
+  import.meta.env.DEV ? "query Metrics($since: DateTime!, $until: DateTime!, $beforeSince: DateTime!, $bucket: Duration!, $filter: MetricsFilter) {\n  now: alertMetrics(since: $since, until: $until, filter: $filter) {\n    ...MetricsFigures\n    openBySeverity {\n      severity\n      count\n    }\n    series(bucket: $bucket) {\n      startsAt\n      createdCount\n      acknowledgedCount\n      resolvedCount\n      escalatedCount\n      mtta\n      mttr\n      slaCompliance\n      noiseRatio\n    }\n    groups(by: MONITORED_SERVICE, first: 50) {\n      key\n      createdCount\n      openCount\n      escalatedCount\n      mtta\n      mttr\n      slaCompliance\n      noiseRatio\n    }\n  }\n  before: alertMetrics(since: $beforeSince, until: $since, filter: $filter) {\n    createdCount\n    escalatedCount\n    mtta\n    mttr\n    slaCompliance\n    noiseRatio\n  }\n}\n\nfragment MetricsFigures on AlertMetrics {\n  since\n  until\n  createdCount\n  acknowledgedCount\n  resolvedCount\n  escalatedCount\n  openCount\n  mtta\n  mttr\n  acknowledgeP50\n  acknowledgeP95\n  resolveP50\n  resolveP95\n  slaCompliance\n  noiseRatio\n}" : undefined,
 );
 
 export const MetricsNoise = document<MetricsNoiseQuery, MetricsNoiseQueryVariables>(

@@ -7,6 +7,7 @@ import {
   durationColumns,
   type Group,
   secondsOf,
+  shareColumns,
   sorted,
 } from './figures';
 import { ageMax, WINDOW_NAMES, windowAt, windowNamed } from './windows';
@@ -21,6 +22,8 @@ const BUCKETS = [
     escalatedCount: 1,
     mtta: 'PT1M30S',
     mttr: null,
+    slaCompliance: 0.5,
+    noiseRatio: 0,
   },
   {
     startsAt: '2026-11-23T00:00:00Z',
@@ -30,6 +33,7 @@ const BUCKETS = [
     escalatedCount: 0,
     mtta: null,
     mttr: 'P1DT2H',
+    slaCompliance: null,
   },
 ];
 
@@ -100,6 +104,13 @@ describe('columns', () => {
     expect(durationColumns(BUCKETS, ['mtta', 'mttr']).slice(1)).toEqual([
       [90, null],
       [null, 93_600],
+    ]);
+  });
+
+  it('hold shares, and nothing where nothing was measured', () => {
+    expect(shareColumns(BUCKETS, ['slaCompliance', 'noiseRatio']).slice(1)).toEqual([
+      [0.5, null],
+      [0, null],
     ]);
   });
 

@@ -9,6 +9,8 @@ export interface Bucket {
   readonly escalatedCount: number;
   readonly mtta?: string | null;
   readonly mttr?: string | null;
+  readonly slaCompliance?: number | null;
+  readonly noiseRatio?: number | null;
 }
 
 /** Figures of one thing watched, as the API tells them. */
@@ -25,6 +27,7 @@ export interface Group {
 
 export type CountName = 'createdCount' | 'acknowledgedCount' | 'resolvedCount' | 'escalatedCount';
 export type DurationName = 'mtta' | 'mttr';
+export type ShareName = 'slaCompliance' | 'noiseRatio';
 export type ColumnName = keyof Group;
 
 /** Columns as uPlot takes them: seconds since 1970, then one list for each line, null where nothing was measured. */
@@ -52,6 +55,11 @@ export function durationColumns(buckets: readonly Bucket[], names: readonly Dura
   return [timesOf(buckets), ...names.map(name => buckets.map(bucket => secondsOf(bucket[name])))];
 }
 
+/** Return shares by bucket, from 0 to 1. */
+export function shareColumns(buckets: readonly Bucket[], names: readonly ShareName[]): Columns {
+  return [timesOf(buckets), ...names.map(name => buckets.map(bucket => bucket[name] ?? null))];
+}
+
 function timesOf(buckets: readonly Bucket[]): number[] {
   return buckets.map(bucket => Date.parse(bucket.startsAt) / 1000);
 }
@@ -63,6 +71,9 @@ export const DURATION_STEPS: readonly number[] = [
   ...[1, 2, 3, 6, 12].map(hours => hours * 3_600),
   ...[1, 2, 5, 10, 20, 50, 100].map(days => days * 86_400),
 ];
+
+/** Steps that an axis of shares may have. */
+export const SHARE_STEPS: readonly number[] = [0.1, 0.2, 0.25, 0.5, 1];
 
 /** Return by which share something has changed; null where there was nothing to compare with. */
 export function changeOf(now: number | null | undefined, before: number | null | undefined): number | null {

@@ -30,7 +30,9 @@ import {
   countColumns,
   DURATION_STEPS,
   durationColumns,
+  SHARE_STEPS,
   secondsOf,
+  shareColumns,
   sorted,
 } from './figures';
 import { ageMax, type MetricsWindow, WINDOW_NAMES, windowAt, windowNamed } from './windows';
@@ -301,6 +303,7 @@ function Charts({ figures, window }: { figures: Figures; window: MetricsWindow }
     [series],
   );
   const times = useMemo(() => durationColumns(series, ['mtta', 'mttr']), [series]);
+  const shares = useMemo(() => shareColumns(series, ['slaCompliance', 'noiseRatio']), [series]);
   const countLines: Line[] = [
     { label: w.created, colour: 'accent', form: 'bars' },
     { label: w.resolved, colour: 'good', form: 'line' },
@@ -309,6 +312,10 @@ function Charts({ figures, window }: { figures: Figures; window: MetricsWindow }
   const timeLines: Line[] = [
     { label: w.mttaBrief, colour: 'accent', form: 'line' },
     { label: w.mttrBrief, colour: 'warn', form: 'dashes' },
+  ];
+  const shareLines: Line[] = [
+    { label: w.sla, colour: 'good', form: 'line' },
+    { label: w.noise, colour: 'warn', form: 'dashes' },
   ];
   const at = { at: momentIn(isHours, false), axisAt: momentIn(isHours, true) };
   const drawn = (props: ComponentProps<typeof ChartView>) =>
@@ -345,6 +352,18 @@ function Charts({ figures, window }: { figures: Figures; window: MetricsWindow }
           ...at,
         })}
       </section>
+      <section class="sheet stack metrics-wide" aria-labelledby="metrics-shares">
+        <h2 id="metrics-shares">{isHours ? w.sharesByHour : w.sharesByDay}</h2>
+        {drawn({
+          label: isHours ? w.sharesByHour : w.sharesByDay,
+          columns: shares,
+          lines: shareLines,
+          shown: percent,
+          steps: SHARE_STEPS,
+          top: 1,
+          ...at,
+        })}
+      </section>
       <details class="metrics-table">
         <summary class="small">{w.asTable}</summary>
         <Sideways label={isHours ? w.byHour : w.byDay}>
@@ -358,6 +377,8 @@ function Charts({ figures, window }: { figures: Figures; window: MetricsWindow }
                 <th scope="col">{w.escalated}</th>
                 <th scope="col">{w.mttaBrief}</th>
                 <th scope="col">{w.mttrBrief}</th>
+                <th scope="col">{w.sla}</th>
+                <th scope="col">{w.noise}</th>
               </tr>
             </thead>
             <tbody>
@@ -370,6 +391,8 @@ function Charts({ figures, window }: { figures: Figures; window: MetricsWindow }
                   <td>{count(bucket.escalatedCount)}</td>
                   <td>{lengthOf(bucket.mtta) ?? '–'}</td>
                   <td>{lengthOf(bucket.mttr) ?? '–'}</td>
+                  <td>{shareOf(bucket.slaCompliance) ?? '–'}</td>
+                  <td>{shareOf(bucket.noiseRatio) ?? '–'}</td>
                 </tr>
               ))}
             </tbody>
