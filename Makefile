@@ -136,4 +136,4 @@ debian: ## Install the Debian programs that tests and bench run: chromium, redis
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium redis-server prometheus prometheus-alertmanager postgresql postgresql-contrib wrk
 
 clean: ## Remove what was built and installed here
-	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules bench/peers/postgraphile/node_modules bench/peers/alerta/.venv
+	rm -rf $(VENV) dist site web/node_modules web/graphiql/node_modules src/alertgraph/console src/alertgraph/graphiql .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/conformance/node_modules bench/peers/postgraphile/node_modules bench/peers/alerta/.venv
