@@ -14,6 +14,7 @@ import pytest
 from tests.running import RunningService
 
 ROOT = Path(__file__).parent.parent.parent
+BUILT = ROOT / "src" / "alertgraph" / "console"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = (
     "--no-sandbox",
@@ -38,7 +39,7 @@ def chromium() -> Iterator[Any]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("there is no Chromium: make debian")
-    if not (ROOT / "src" / "alertgraph" / "console" / "index.html").exists():
+    if not (BUILT / "index.html").exists():
         pytest.skip("the console is not built: make web")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))

@@ -44,16 +44,22 @@ export const store = new AlertStore(ids => {
 });
 
 let isScheduled = false;
+let toldAt = 0;
+/** In a storm lists are laid out anew this often: more would be work that nobody can follow. */
+const LISTS_EVERY_MS = 100;
 
 function scheduleLists(): void {
   if (isScheduled) return;
   isScheduled = true;
   const tell = (): void => {
     isScheduled = false;
+    toldAt = performance.now();
     listsChanged.value += 1;
   };
+  const wait = toldAt + LISTS_EVERY_MS - performance.now();
   // Frames do not come while nobody looks, and a list has to be right all the same.
   if (document.hidden) setTimeout(tell, 200);
+  else if (wait > 0) setTimeout(() => requestAnimationFrame(tell), wait);
   else requestAnimationFrame(tell);
 }
 
