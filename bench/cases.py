@@ -43,6 +43,7 @@ from alertgraph.core.query import (
 from alertgraph.core.severity import Severity
 from alertgraph.core.silence import Silence
 from alertgraph.storage import delivery_pages, event_pages, figures, search
+from alertgraph.storage.alert_pages.counts import matching_count
 from alertgraph.storage.alert_pages.judging import matching_alerts
 from alertgraph.storage.alert_pages.pages import alert_page
 from alertgraph.storage.alerts import load_alerts
@@ -431,7 +432,10 @@ def other_cases(known: Known) -> Iterator[Case]:
         await search.suggest_labels(reader, label, prefix, 20)
 
     async def preview(matcher: Matcher, since: datetime | None, reader: Reader) -> None:
-        await matching_alerts(reader, (matcher,), since, 10_000)
+        await matching_count(reader, (matcher,), since, 10_000)
+
+    async def sample(matcher: Matcher, reader: Reader) -> None:
+        await matching_alerts(reader, (matcher,), None, 100)
 
     yield Case("others", "deliveries of a page of alerts", frozenset(), of_alerts)
     yield Case("others", "100 alerts by id", frozenset(), by_id)
@@ -444,11 +448,12 @@ def other_cases(known: Known) -> Iterator[Case]:
         ("label, common", Matcher("env", MatchOperator.EQUAL, "production")),
         ("REGEX", Matcher("host", MatchOperator.REGEX, f"{known.service}-.*")),
     ):
-        why = "" if name == "label, rare" else "as many alerts as match, up to 10,000, are read"
+        why = "" if name == "label, rare" else "what matches is counted by what labels say"
         for since, when in ((None, "open"), (now - 7 * DAY, "last week")):
             yield Case(
                 "previews", f"silence preview, {name}, {when}", frozenset(), partial(preview, matcher, since), why
             )
+        yield Case("previews", f"silence preview, {name}, some", frozenset(), partial(sample, matcher), why)
 
 
 def all_cases(known: Known) -> list[Case]:

@@ -115,8 +115,11 @@ class Loaders:
     open_alert: cached_property[DataLoader[str, Alert | None]] = cached_property(
         lambda self: _by_key(self._reading.open_alerts_by_key)
     )
-    matching: cached_property[DataLoader[tuple[tuple[Matcher, ...], datetime | None], Sequence[Alert]]] = (
-        cached_property(lambda self: _one_by_one(lambda wanted: self._reading.matching(*wanted)))
+    matching: cached_property[DataLoader[tuple[Matcher, ...], Sequence[Alert]]] = cached_property(
+        lambda self: _one_by_one(self._reading.matching)
+    )
+    matching_count: cached_property[DataLoader[tuple[tuple[Matcher, ...], datetime | None], int]] = (
+        cached_property(lambda self: _one_by_one(lambda wanted: self._reading.matching_count(*wanted)))
     )
     overrides: cached_property[DataLoader[tuple[datetime, datetime], Sequence[ShiftOverride]]] = cached_property(
         lambda self: _one_by_one(lambda span: self._reading.overrides(*span))

@@ -40,8 +40,8 @@ def active_matchers(silence: "Silence") -> Matchers | None:
 
 async def matched_counts(info: Info, keys: Sequence[Matchers]) -> Mapping[Matchers, int]:
     """Return how many open alerts that the caller may see match."""
-    matching = info.context.loaders.matching
-    return {key: len(await matching.load((key, None))) for key in keys}
+    matching = info.context.loaders.matching_count
+    return {key: await matching.load((key, None)) for key in keys}
 
 
 @strawberry.type(
@@ -133,14 +133,14 @@ class SilencePreview:
     @reads(Role.VIEWER)
     async def open_count(self, info: Info) -> int:
         """Return how many open alerts match; 10,000 stands for that many or more."""
-        return len(await info.context.loaders.matching.load((self.wanted, None)))
+        return await info.context.loaders.matching_count.load((self.wanted, None))
 
     @computed("Alerts of the last 7 days it would have covered; 10,000 stands for that many or more.", cost=10)
     @reads(Role.VIEWER)
     async def last_week_count(self, info: Info) -> int:
         """Return how many alerts of the last week match, open and closed."""
         since = info.context.reading.now - PREVIEW_SPAN
-        return len(await info.context.loaders.matching.load((self.wanted, since)))
+        return await info.context.loaders.matching_count.load((self.wanted, since))
 
     @computed("Some of the open ones, worst first.")
     @reads(Role.VIEWER)
@@ -150,7 +150,7 @@ class SilencePreview:
         """Return some of the open alerts that match."""
         if not 1 <= first <= PAGE_SIZE_MAX:
             raise InputError(f"first is 1 to {PAGE_SIZE_MAX}; this is {first}.", "first")
-        found = await info.context.loaders.matching.load((self.wanted, None))
+        found = await info.context.loaders.matching.load(self.wanted)
         return [CriticalAlert.of(alert, info.context.reading.now) for alert in found[:first]]
 
 

@@ -169,6 +169,10 @@ class CatalogSnapshot:
         found = [alert for alert in self._open if matches_all(tuple(matchers), alert_match_values(alert))]
         return sorted(found, key=lambda alert: (alert.severity, alert.id), reverse=True)[:limit]
 
+    async def matching_count(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> int:
+        """Return how many open alerts match."""
+        return len(await self.matching(matchers, since, limit))
+
 
 @dataclass(slots=True)
 class _Beats:

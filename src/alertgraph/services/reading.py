@@ -47,6 +47,7 @@ from alertgraph.core.proof import (
     prove_inclusion,
 )
 from alertgraph.core.query import (
+    PAGE_SIZE_MAX,
     TOTAL_COUNT_MAX,
     AlertFilter,
     AlertOrder,
@@ -130,15 +131,24 @@ class Reading:
         self._principal.require(Role.VIEWER)
         return await self._snapshot.silences(ids)
 
-    async def matching(self, matchers: Sequence[Matcher], since: datetime | None) -> Sequence[Alert]:
-        """Return up to 10,000 alerts that match and that the caller may see, worst first, then newest.
+    async def matching(self, matchers: Sequence[Matcher]) -> Sequence[Alert]:
+        """Return up to a page of open alerts that match and that the caller may see, worst first, then newest.
+
+        Args:
+            matchers: All must hold.
+        """
+        self._principal.require(Role.VIEWER)
+        return await self._snapshot.matching((*matchers, *self._principal.scope), None, PAGE_SIZE_MAX)
+
+    async def matching_count(self, matchers: Sequence[Matcher], since: datetime | None) -> int:
+        """Return how many alerts match and may be seen by the caller; 10,000 stands for that many or more.
 
         Args:
             matchers: All must hold.
             since: None for open alerts; else for all that were triggered since then.
         """
         self._principal.require(Role.VIEWER)
-        return await self._snapshot.matching((*matchers, *self._principal.scope), since, TOTAL_COUNT_MAX)
+        return await self._snapshot.matching_count((*matchers, *self._principal.scope), since, TOTAL_COUNT_MAX)
 
     async def last_beats(self, ids: Collection[MonitorId]) -> Mapping[MonitorId, datetime]:
         """Return when monitors beat last; one that never did is absent. INGEST, of one that the caller beat."""

@@ -65,7 +65,7 @@ from alertgraph.storage import (
     predictions,
     search,
 )
-from alertgraph.storage.alert_pages import judging, pages
+from alertgraph.storage.alert_pages import counts, judging, pages
 from alertgraph.storage.alerts import load_alerts, load_open_alerts_by_key
 from alertgraph.storage.catalog import load_config
 from alertgraph.storage.database import Database
@@ -223,6 +223,10 @@ class PostgresSnapshot:
     async def matching(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> Sequence[Alert]:
         """Return open alerts, or with `since` all triggered since then, that match; see `matching_alerts`."""
         return await judging.matching_alerts(self._reader, matchers, since, limit)
+
+    async def matching_count(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> int:
+        """Return how many alerts `matching` would return."""
+        return await counts.matching_count(self._reader, matchers, since, limit)
 
     async def sla_targets(self) -> Sequence[SlaTarget]:
         """Return the promises, worst severity first."""

@@ -449,7 +449,9 @@ async def test_alerts_that_match_come_worst_first(world: World, tenant_id: Tenan
     async with PostgresSnapshotSource(world.database).snapshot(tenant_id) as snapshot:
 
         async def found(*matchers: Any, since: datetime | None = None, limit: int = 10) -> list[str]:
-            return [alert.dedup_key for alert in await snapshot.matching(matchers, since, limit)]
+            alerts = await snapshot.matching(matchers, since, limit)
+            assert await snapshot.matching_count(matchers, since, limit) == len(alerts)
+            return [alert.dedup_key for alert in alerts]
 
         pay = a_matcher("team", "pay")
         european = a_matcher("zone", "eu-.*", MatchOperator.REGEX)
@@ -461,6 +463,10 @@ async def test_alerts_that_match_come_worst_first(world: World, tenant_id: Tenan
         assert await found(a_matcher("@severity", "HIGH")) == ["c"]
         assert await found(a_matcher("@severity", "NONE")) == []
         assert await found(a_matcher("team", "")) == []
+        assert await found(a_matcher("zone", "us-1", MatchOperator.NOT_EQUAL), pay) == ["c", "a"]
+        assert await found(a_matcher("@severity", "HIGH|LOW", MatchOperator.REGEX), european) == ["c", "a"]
+        assert await found(a_matcher("@service", "", MatchOperator.NOT_EQUAL), limit=2) == ["d", "c"]
+        assert await found(a_matcher("\x00", "a", MatchOperator.NOT_EQUAL), european, limit=1) == ["d"]
         assert await found(pay, since=T0) == ["c", "b", "a"]
         assert await found(pay, since=T0 + SECOND) == ["c", "b"]
         # The newest, told worst first.

@@ -138,6 +138,10 @@ class Snapshot(Protocol):
         """Return open alerts, or with `since` all triggered since then, that match; worst first, then newest."""
         ...
 
+    async def matching_count(self, matchers: Sequence[Matcher], since: datetime | None, limit: int) -> int:
+        """Return how many alerts `matching` would return."""
+        ...
+
     async def engine_figures(self, now: datetime) -> EngineFigures:
         """Return what `engineHealth` is told from."""
         ...

@@ -122,6 +122,17 @@ def _satisfies(row: Record, values: Mapping[str, str], conditions: Conditions) -
     )
 
 
+async def matching_scan(reader: Reader, matchers: Sequence[Matcher], since: datetime | None) -> Scan:
+    """Return where alerts that match are read: the open ones, or with `since` all triggered since then."""
+    if since is None:
+        wanted = AlertFilter(status=tuple(OPEN_STATUSES), matchers=tuple(matchers))
+        order = AlertOrder(AlertOrderField.SEVERITY)
+    else:
+        wanted = AlertFilter(matchers=tuple(matchers), triggered_after=since)
+        order = AlertOrder(AlertOrderField.TRIGGERED_AT)
+    return await selected(reader, Scan(conditions_of(wanted, ()), order, TIME_MAX, None, None, True), None)
+
+
 async def matching_alerts(
     reader: Reader, matchers: Sequence[Matcher], since: datetime | None, limit: int
 ) -> list[Alert]:
@@ -136,13 +147,8 @@ async def matching_alerts(
         since: The earliest begin; None for the open ones, whenever they began.
         limit: How many at most; with `since` these are the newest that match.
     """
-    if since is None:
-        wanted = AlertFilter(status=tuple(OPEN_STATUSES), matchers=tuple(matchers))
-        order = AlertOrder(AlertOrderField.SEVERITY)
-    else:
-        wanted = AlertFilter(matchers=tuple(matchers), triggered_after=since)
-        order = AlertOrder(AlertOrderField.TRIGGERED_AT)
-    scan = await selected(reader, Scan(conditions_of(wanted, ()), order, TIME_MAX, None, None, True), None)
+    scan = await matching_scan(reader, matchers, since)
+    order = scan.order
     conditions = scan.conditions
     if limit <= 0 or not conditions.satisfiable or scan.ids == []:
         return []

@@ -5,23 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from alertgraph.core.alert import Alert
 from alertgraph.core.catalog import Catalog
 from alertgraph.core.ids import IncidentId
 from alertgraph.core.query import TOTAL_COUNT_MAX, AlertOrder, AlertOrderField, AlertQuery, Page, PageRequest
 from alertgraph.storage.alert_pages.conditions import conditions_of, with_covers
+from alertgraph.storage.alert_pages.counts import count_of
 from alertgraph.storage.alert_pages.judging import judged_rows
 from alertgraph.storage.alert_pages.places import Place, cursor_text, place_of_cursor, places_of
 from alertgraph.storage.alert_pages.reading import Found, first_rows
-from alertgraph.storage.alert_pages.scans import LIMITS, Scan, count_statement
+from alertgraph.storage.alert_pages.scans import LIMITS, Scan
 from alertgraph.storage.alert_pages.selections import selected
 from alertgraph.storage.reader import Reader
 from alertgraph.storage.rows import ALERT_SELECT, AlertPart, alert_of, part_with
 from alertgraph.storage.statement import Parameters, Statement
-
-COUNT_TIME_MAX = timedelta(milliseconds=500)
 
 
 async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Page[Alert]:
@@ -63,7 +61,7 @@ async def alert_page(reader: Reader, query: AlertQuery, catalog: Catalog) -> Pag
         if not more and after is None and before is None:
             total = min(len(found.alerts), TOTAL_COUNT_MAX)
         elif not judged:
-            total = await _counted(reader, scan)
+            total = await count_of(reader, scan)
     return Page(
         _with_cursors(found, query),
         has_next=before is not None if page.backward else more or before is not None,
@@ -91,16 +89,6 @@ async def _scanned(reader: Reader, scan: Scan, size: int, part: AlertPart | None
     place_of = places_of(scan.order)
     alerts = list(map(alert_of, rows)) if part is None else part.alerts_of(rows)
     return Found(alerts, lambda number: place_of(rows[number]), more)
-
-
-async def _counted(reader: Reader, scan: Scan) -> int | None:
-    counted = scan.closed_count or 0
-    if scan.closed_count is None or scan.tables[0] == "alert_open":
-        rows = await reader.run_in_order(COUNT_TIME_MAX, count_statement(scan, reader.tenant_id))
-        if rows is None:
-            return None
-        counted += rows[0]["count"]
-    return min(counted, TOTAL_COUNT_MAX)
 
 
 def _of_incidents(columns: str, bounds: str, tail: str) -> str:

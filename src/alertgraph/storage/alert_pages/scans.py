@@ -179,6 +179,28 @@ def count_statement(scan: Scan, tenant_id: UUID) -> Statement:
     return Statement(f"SELECT count(*) FROM ({counted}) AS counted", parameters.values, is_keyed=False)
 
 
+def tally_statement(
+    scan: Scan, columns: Sequence[str], where: Sequence[str], limit: int, parameters: Parameters
+) -> Statement:
+    """Return what counts the alerts of a scan by what some columns say of them.
+
+    Args:
+        scan: Which alerts.
+        columns: Expressions over a row, named v0, v1 and so on in the answer, beside `count`.
+        where: Further conditions; their values are among the parameters.
+        limit: Of so many alerts at most.
+        parameters: The tenant's id, and those of the columns and conditions.
+    """
+    names = [f"v{place}" for place in range(len(columns))]
+    shown = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True)) or "1"
+    branches = [_branch(scan, table, shown, where, "", parameters) for table in scan.tables]
+    united = " UNION ALL ".join(f"({branch.text})" for branch in branches)
+    counted = f"SELECT * FROM ({united}) AS found LIMIT {limit:d}"
+    groups = f" GROUP BY {', '.join(names)}" if names else ""
+    text = f"SELECT {', '.join([*names, 'count(*) AS count'])} FROM ({counted}) AS counted{groups}"
+    return Statement(text, parameters.values, is_keyed=False)
+
+
 def _branch(
     scan: Scan, table: str, columns: str, bounds: Sequence[str], tail: str, parameters: Parameters
 ) -> Statement:
