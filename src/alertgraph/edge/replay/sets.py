@@ -141,15 +141,15 @@ SETS: Mapping[str, ReplaySet] = {
             f"{STAYS // timedelta(minutes=1)} minutes; such alarms of one device at most "
             f"{TOGETHER // timedelta(minutes=1)} minutes apart are one true incident.",
             timedelta(0),
-            28.0,
+            60.0,
             _telecom,
         ),
         ReplaySet(
             "ait_ads",
             "A detection needed somebody where it is of an attack step; each step in each network is one true "
-            "incident. Simulated networks, one after the other; nine days are the first two.",
+            "incident. Simulated networks, one after the other; five days are the first, thirty-two all six.",
             timedelta(minutes=10),
-            9.0,
+            5.0,
             _ait,
         ),
     )
