@@ -47,6 +47,8 @@ function german(event: EventLineFragment): string | null {
       return `${who} hat den Alarm gelöst.`;
     case 'REOPENED':
       return `${who} hat den gelösten Alarm wieder ausgelöst.`;
+    case 'ESCALATED':
+      return escalated(event, who);
     case 'NOTED':
       return `${who} hat eine Notiz geschrieben.`;
     case 'HELD':
@@ -80,4 +82,26 @@ function german(event: EventLineFragment): string | null {
     default:
       return null;
   }
+}
+
+interface Notice {
+  readonly channel?: string | null;
+  readonly responder?: string | null;
+}
+
+function escalated(event: EventLineFragment, who: string): string | null {
+  const { level, notified } = event.detail as { level?: number; notified?: readonly Notice[] };
+  if (level === undefined) return null;
+  const told = (notified ?? []).map(({ channel, responder }) => {
+    const over = channel ?? 'einen Kanal';
+    return responder ? `${responder} über ${over}` : over;
+  });
+  const begin =
+    event.actor.kind === 'ENGINE'
+      ? `Stufe ${level} ist erreicht`
+      : `${who} hat den Alarm auf Stufe ${level} gehoben`;
+  if (notified === undefined) return `${begin}.`;
+  return told.length > 0
+    ? `${begin}: informiert wird ${told.join(', ')}.`
+    : `${begin}; dort ist niemand zu informieren.`;
 }
