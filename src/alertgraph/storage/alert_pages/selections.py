@@ -63,7 +63,7 @@ async def selected(reader: Reader, scan: Scan, length: int | None) -> Scan:
         ids = await find_alerts(reader, words) if len(conditions.titles) == 1 else None
         if ids is not None:
             return replace(scan, ids=ids)
-    if conditions.incidents is None and conditions.statuses & OPEN_STATUSES:
+    if conditions.statuses & OPEN_STATUSES:
         scan = await _selected_open(reader, scan)
     if AlertStatus.RESOLVED not in conditions.statuses:
         return scan
@@ -99,6 +99,14 @@ def _open_selections(scan: Scan, tenant_id: UUID) -> Iterator[Statement]:
         )
         yield Statement(text, [tenant_id, conditions.probability_min], is_keyed=False)
     by_time = order is AlertOrderField.TRIGGERED_AT
+    if conditions.incidents is not None:
+        if not by_time:
+            text = (
+                "SELECT id FROM alert_open WHERE tenant_id = $1 AND incident_id = ANY ($2::uuid[])"
+                f" AND incident_id IS NOT NULL LIMIT {FEW_MAX + 1}"
+            )
+            yield Statement(text, [tenant_id, sorted(conditions.incidents)], is_keyed=False)
+        return
     is_timed = conditions.triggered_after is not None or conditions.triggered_before is not None
     if by_time or (order is AlertOrderField.SEVERITY and not is_timed):
         return
@@ -270,6 +278,7 @@ def _selections(conditions: Conditions, order: AlertOrder, tenant_id: UUID) -> I
         ("verdict = ANY ($2::smallint[]) AND verdict IS NOT NULL", conditions.verdicts),
         ("assignee = ANY ($2::uuid[]) AND assignee IS NOT NULL", conditions.assignees),
         ("rule_id = ANY ($2::uuid[]) AND rule_id IS NOT NULL", conditions.rules),
+        ("incident_id = ANY ($2::uuid[]) AND incident_id IS NOT NULL", conditions.incidents),
         ("source = ANY ($2::text[])", conditions.sources),
         ("monitored_service = ANY ($2::text[])", conditions.named_services),
     ):
