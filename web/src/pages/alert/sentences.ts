@@ -90,8 +90,9 @@ interface Notice {
 }
 
 function escalated(event: EventLineFragment, who: string): string | null {
-  const { level, notified } = event.detail as { level?: number; notified?: readonly Notice[] };
-  if (level === undefined) return null;
+  const { notified, ...detail } = event.detail as { level?: number; notified?: readonly Notice[] };
+  const level = detail.level ?? event.changes.find(({ field }) => field === 'escalationLevel')?.after;
+  if (typeof level !== 'number') return null;
   const told = (notified ?? []).map(({ channel, responder }) => {
     const over = channel ?? 'einen Kanal';
     return responder ? `${responder} über ${over}` : over;
