@@ -193,12 +193,15 @@ def beats(alert: dict[str, Any]) -> bool:
 
 @pytest.mark.timeout(180)
 def test_it_ends_without_a_trace_also_while_it_starts_and_when_it_is_terminated() -> None:
-    for delay, signum in ((1.0, signal.SIGINT), (2.5, signal.SIGTERM), (4.0, signal.SIGINT)):
+    for delay, signum in ((1.0, signal.SIGINT), (2.0, signal.SIGINT), (2.5, signal.SIGTERM), (4.0, signal.SIGINT)):
         with short_directory() as folder:
             process = begun(folder, "--seed", "1")
             time.sleep(delay)
             process.send_signal(signum)
-            said, _ = process.communicate(timeout=60)
+            try:
+                said, _ = process.communicate(timeout=60)
+            finally:
+                process.kill()
             assert process.returncode in (0, 130, 143, -signum), said
             assert "Traceback" not in said
             assert list(folder.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import secrets
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,8 @@ def demo(
     """Serve three made-up companies on a bad day: everything embedded, nothing sent anywhere."""
 
     def play() -> int:
+        # Nothing is made yet, and a library that is being imported may swallow what Ctrl-C raises.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         # Without looking for garbage: see `serve`.
         gc.disable()
         try:

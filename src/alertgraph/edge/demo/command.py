@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from alertgraph.core.tenant import Role
 from alertgraph.edge.demo.companies import COMPANIES, Company
@@ -30,6 +29,7 @@ PORT = 8000
 # Where the usual port is taken, one of those behind it is looked for.
 PORTS_TRIED = 50
 HOST = "127.0.0.1"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,9 @@ def play(options: Options) -> int:
     """
     with ExitStack() as held:
         # Whoever ends us, what was made is taken away again. Once the service is up, it hears of signals itself.
-        for signum in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, _end)
+        ending = _Ending()
+        for signum in SIGNALS:
+            signal.signal(signum, ending)
         _say(["Making a database, three companies and their storms …"])
         data_dir = options.data_dir or held.enter_context(_passing_folder())
         # From here on, so that nobody else takes the port while the database is made.
@@ -85,14 +86,40 @@ def play(options: Options) -> int:
         held.callback(player.stop)
 
         def up() -> list[str]:
+            if ending.is_asked:
+                signal.raise_signal(signal.SIGTERM)
+                return []
             player.start()
             return _greeting(service_url, inbox.url, keys, options)
 
-        return serve(settings, "all", beside=up, listening=listening)
+        ending.is_patient = True
+        try:
+            return serve(settings, "all", beside=up, listening=listening)
+        finally:
+            # Who asks twice is not heard twice: taking away what was made is a matter of seconds.
+            for signum in SIGNALS:
+                signal.signal(signum, signal.SIG_IGN)
 
 
-def _end(signum: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signum)
+class _Ending:
+    """Ends us when a signal asks for it; remembers that, since what is being imported may swallow any exception.
+
+    Attributes:
+        is_asked: Whether one did.
+        is_patient: Whether to remember it only: the service ends in good order, once it is up.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.is_patient = False
+
+    def __call__(self, signum: int, _: FrameType | None) -> None:
+        self.is_asked = True
+        if self.is_patient:
+            return
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + signum)
 
 
 @contextmanager
