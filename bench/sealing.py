@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from alertgraph.storage.migrate import dsn_of, owner_settings
 from bench import plots, report, writes
 from bench.installation import Installation, Measured, Server, TenantWithKey, alertgraph_server, measure
 from bench.load import Job
+from bench.machine import cpu_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,8 +30,10 @@ WITH, WITHOUT = "with the sealer", "without"
 CASES = ("alertgraph, REST", "alertgraph, REST bulk")
 _HEAD = (
     *("case", "without", "with the sealer", "ratio", "CPU without, µs", "CPU with, µs", "ratio"),
-    *("p99 without, ms", "p99 with, ms", "sealed meanwhile"),
+    *("p99 without, ms", "p99 with, ms", "sealed meanwhile", "an event, µs"),
 )
+
+IDLE_SECONDS, SETTLE_SECONDS, POLL_SECONDS = 3.0, 15.0, 0.5
 
 _BEGIN = """
 INSERT INTO audit_tree (tenant_id, log_epoch, first_number)
@@ -66,12 +70,14 @@ class Figures:
         rates: Alerts a second, by side.
         p99: Milliseconds, by side.
         cpu_us: Of service and PostgreSQL for each alert, by side; it says something also where others work beside.
+        each_us: Microseconds of processor time that sealing an event took, after the load.
         sealed: Share of the events that were signed when the load ended.
     """
 
     rates: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
     p99: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
     cpu_us: dict[str, list[float]] = field(default_factory=lambda: {WITH: [], WITHOUT: []})
+    each_us: list[float] = field(default_factory=list)
     sealed: list[float] = field(default_factory=list)
 
 
@@ -90,12 +96,17 @@ class Sealing:
             if case.name in CASES and case.tenants == writes.TENANT_COUNT and not case.repeats
         ]
         self._figures = {case: Figures() for case in self._cases}
+        # Seconds of processor time that everything takes in a second in which nothing happens.
+        self._idle = 0.0
 
     def run(self) -> None:
         """Measure each case on each side in every round."""
         more = {"CRITICAL_ALERT_ML_ENABLED": "false"}
         server = alertgraph_server(self._installation, self._directory, more)
         try:
+            before = self._cpu(server)
+            time.sleep(IDLE_SECONDS)
+            self._idle = (self._cpu(server) - before) / IDLE_SECONDS
             for number in range(self._scale.rounds):
                 print(f"  sealing: round {number + 1} of {self._scale.rounds}", flush=True)
                 work = [(case, side) for case in self._cases for side in (WITH, WITHOUT)]
@@ -122,6 +133,29 @@ class Sealing:
             figures.sealed.append(sealed)
         else:
             assert sealed == 0, "nobody was to seal"
+        cost = await self._settled(tenants, server)
+        if side == WITHOUT:
+            figures.each_us.append(cost)
+
+    async def _settled(self, tenants: Sequence[TenantWithKey], server: Server) -> float:
+        """Let what is due be signed, or the next measurement would have it; return microseconds for each event.
+
+        Of each tenant less than a thousand events may be left, which would be due after a minute.
+        """
+        began, cpu, taken, count = time.monotonic(), self._cpu(server), 0.0, 0
+        sealed, events = await self._sealed(tenants)
+        while sealed < events and time.monotonic() - began < SETTLE_SECONDS:
+            await asyncio.sleep(POLL_SECONDS)
+            before, cpu_before = sealed, cpu
+            sealed, events = await self._sealed(tenants)
+            cpu = self._cpu(server)
+            if sealed > before:
+                count += sealed - before
+                taken += max(0.0, cpu - cpu_before - self._idle * POLL_SECONDS)
+        return taken * 1e6 / max(1, count)
+
+    def _cpu(self, server: Server) -> float:
+        return cpu_seconds(server.pid, children=True) + cpu_seconds(self._installation.pid, children=True)
 
     def _load(self, case: writes.Case, tenants: Sequence[TenantWithKey], prefix: str, server: Server) -> Measured:
         assert case.targets is not None, "it has requests"
@@ -183,6 +217,7 @@ class Sealing:
                     "ratio": self._ratio(figures),
                     "cpu_us": {side: report.spread(values) for side, values in figures.cpu_us.items()},
                     "cpu_ratio": report.ratio_of(figures.cpu_us[WITH], figures.cpu_us[WITHOUT]),
+                    "cpu_us_each_event": report.spread(figures.each_us),
                     "sealed_at_the_end": report.spread(figures.sealed),
                 }
                 for case, figures in self._figures.items()
@@ -203,6 +238,7 @@ class Sealing:
                 f"{report.median(figures.p99[WITHOUT]):.0f}",
                 f"{report.median(figures.p99[WITH]):.0f}",
                 f"{report.median(figures.sealed) * 100:.0f} %",
+                f"{report.median(figures.each_us):.1f}",
             ]
             for case, figures in self._figures.items()
         ]
