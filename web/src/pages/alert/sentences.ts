@@ -90,7 +90,8 @@ interface Notice {
 }
 
 function escalated(event: EventLineFragment, who: string): string | null {
-  const { notified, ...detail } = event.detail as { level?: number; notified?: readonly Notice[] };
+  const { detail = {} } = event.detail as { detail?: { level?: number; notified?: readonly Notice[] } };
+  const { notified } = detail;
   const level = detail.level ?? event.changes.find(({ field }) => field === 'escalationLevel')?.after;
   if (typeof level !== 'number') return null;
   const told = (notified ?? []).map(({ channel, responder }) => {
