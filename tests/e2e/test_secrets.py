@@ -263,6 +263,7 @@ def test_labels_of_figures_are_patterns(service: RunningService) -> None:
                 client.get(f"/alertmanager/{name}/api/v2/alerts")
                 client.get(f"/api/v2/{name}")
                 client.get(f"/{name}")
+            client.get("/")
             return set(re.findall(r'route="([^"]*)"', client.get("/metrics").text))
 
     labels_after("first")

@@ -30,8 +30,9 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 CREATE = "mutation ($input: [CreateAlertInput!]!) { createAlerts(input: $input) { outcomes { alert { id } } } }"
-PREDICTED = """query ($after: String) { alerts(filter: { status: [TRIGGERED] }, first: 100, after: $after) {
-    nodes { id prediction { modelVersion abstained } } } }"""
+# That it is on the timeline: of what has not been said yet, an answer may be made only for who asks.
+PREDICTED = """{ alerts(filter: { status: [TRIGGERED] }, first: 100) {
+    nodes { events(kinds: [PREDICTED], first: 1) { nodes { number } } } } }"""
 RESOLVE = """mutation ($ids: [ID!]!) {
     resolveAlerts(input: { select: { ids: $ids } }) { outcomes { changed error { message } } } }"""
 LABELS = "{ predictionStatus { labelCount model { version } } }"
@@ -112,7 +113,7 @@ class Shop:
         ids = [result["alert"]["id"] for result in results]
         in_the_middle()
         # Only what the model has looked at while it was open does it learn from.
-        until(lambda: all(node["prediction"] for node in self.ask(PREDICTED)["alerts"]["nodes"]))
+        until(lambda: all(node["events"]["nodes"] for node in self.ask(PREDICTED)["alerts"]["nodes"]))
         judged = []
         for alert_id, severity in zip(ids, severities, strict=True):
             needed = (severity in NEED_A_PERSON) is not turned

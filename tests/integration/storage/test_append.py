@@ -939,8 +939,8 @@ async def test_a_database_that_was_never_migrated_says_so(empty_database_url: st
         finally:
             await database.close()
 
-    # On a server where no other database was migrated there are no roles, either: connecting says it then.
-    with pytest.raises(DependencyError, match="alertgraph migrate") as caught:
+    # Where no other database of the server was migrated there are no roles, either: connecting says it then.
+    with pytest.raises(DependencyError) as caught:
         await asked()
     assert not caught.value.retryable
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from alertgraph.core.tenant import Role
 from alertgraph.edge.demo.companies import COMPANIES, Company
@@ -70,8 +71,9 @@ def play(options: Options) -> int:
         settings = _settings(data_dir, port)
         # Held from here on: the service finds it running, and tenants are there when it says that it is up.
         url = held.enter_context(database_at(settings))
-        upgrade(url)
-        keys = asyncio.run(_keys(settings, url))
+        with ending.put_off():
+            upgrade(url)
+            keys = asyncio.run(_keys(settings, url))
         inbox = held.enter_context(Inbox())
         service_url = f"http://{HOST}:{port}"
         player = Player(
@@ -115,8 +117,19 @@ class _Ending:
 
     def __call__(self, signum: int, _: FrameType | None) -> None:
         self.is_asked = True
-        if self.is_patient:
-            return
+        if not self.is_patient:
+            self._end(signum)
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """End only behind this: out of the middle of an event loop tasks would be told as lost."""
+        self.is_patient = True
+        yield
+        self.is_patient = False
+        if self.is_asked:
+            self._end(signal.SIGTERM)
+
+    def _end(self, signum: int) -> NoReturn:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + signum)
