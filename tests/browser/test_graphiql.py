@@ -17,11 +17,23 @@ def answer(page: Page) -> Any:
     return page.locator(".graphiql-response")
 
 
+def editor(page: Page) -> Any:
+    return page.get_by_role("region", name="Operation Editor")
+
+
+def ready(page: Page) -> Page:
+    """Return the page once its editors hear of clicks: they come up a moment after what is around them."""
+    expect(editor(page)).to_contain_text("OpenAlerts")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    return page
+
+
 def test_it_runs_a_query_with_the_key_of_the_address(visit: Visitor, service: RunningService) -> None:
     service.data(CREATE, {"input": {"title": "Disk is full", "severity": "HIGH"}})
 
     visited = visit(service, "graphiql")
-    page = visited.page
+    page = ready(visited.page)
     page.locator(RUN).click()
 
     expect(answer(page)).to_contain_text('"Disk is full"')
@@ -35,8 +47,11 @@ def test_it_runs_a_query_with_the_key_of_the_address(visit: Visitor, service: Ru
 
 
 def test_a_subscription_shows_what_happens(visit: Visitor, service: RunningService) -> None:
-    page = visit(service, "graphiql").page
+    page = ready(visit(service, "graphiql").page)
     page.get_by_role("tab", name="Live").click()
+    expect(editor(page)).to_contain_text("subscription")
+    # Which operation is meant it reads a moment after the text has changed.
+    page.wait_for_timeout(1_000)
     page.locator(RUN).click()
     # Something has to happen after it has begun: it is told of what is new.
     expect(page.get_by_role("button", name="Stop query")).to_be_visible()

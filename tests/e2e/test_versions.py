@@ -23,6 +23,8 @@ from tests.e2e.test_learning_process import children
 from tests.running import ServiceProcess, environment_of
 
 pytestmark = [
+    # Minutes long; it kills what it watches.
+    pytest.mark.faults,
     pytest.mark.skipif(
         importlib.util.find_spec("torch") is None or importlib.util.find_spec("sklearn") is None,
         reason="the extra ml is not installed",

@@ -419,7 +419,8 @@ class PredictionReading:
         told = [
             replace(known[one.version], metrics=one.metrics, calibration=one.calibration)
             for one in figures
-            if one.version in known
+            # A reading that had to begin anew has seen too little: what was measured before stays.
+            if one.version in known and (one.calibration or not known[one.version].calibration)
         ]
         if told:
             await self._reader.write(self._tenant_id, told)

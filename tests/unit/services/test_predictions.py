@@ -16,6 +16,7 @@ from alertgraph.core.batch import Request
 from alertgraph.core.event import Event, EventKind, SealedEvent, StoredEvent
 from alertgraph.core.ids import AlertId, FlushId, ModelId, TenantId
 from alertgraph.core.learning import (
+    CalibrationBin,
     Example,
     ForeignStateError,
     ModelFigures,
@@ -389,6 +390,20 @@ async def test_figures_are_kept_with_their_version(stage: Stage) -> None:
 
     (model,) = stage.models.kept.values()
     assert [metric.name for metric in model.metrics] == ["auroc"]
+
+
+async def test_figures_of_a_reading_begun_anew_do_not_replace_those_of_many_outcomes(stage: Stage) -> None:
+    reading = await stage.open()
+    (model,) = stage.models.kept.values()
+    measured = replace(
+        model, metrics=(ModelMetric("ece", 0.1, None, None, "so"),), calibration=(CalibrationBin(0.5, 0.4, 100),)
+    )
+    stage.models.kept[model.id] = measured
+    stage.model.label_count = 60
+
+    await reading.tick(T0 + 2 * MINUTE)
+
+    assert stage.models.kept[model.id] == measured
 
 
 async def test_reasons_are_given_where_somebody_can_tell(stage: Stage) -> None:
