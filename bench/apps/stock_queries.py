@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import cast
 
 import orjson
@@ -42,8 +43,8 @@ class _Queries:
         return Response(orjson.dumps(answer), media_type="application/json")
 
 
-# What resolvers ask for besides reading; queries use none of it.
-_NO_SERVICES = cast("Services", None)
+# What resolvers ask for besides reading; the queries that are measured use none of it.
+_NO_SERVICES = cast("Services", SimpleNamespace(advice=None))
 
 
 def build() -> Starlette:
